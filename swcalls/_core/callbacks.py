@@ -1,0 +1,83 @@
+"""The URLs that are handed out for callbacks: self-describing, and worth nothing to who guesses.
+
+``{public_url}{path}/{kind}/{key}/{mac}``. Path segments only, since a query string may not survive. The MAC binds
+project, kind and key; its secret derives from the API token, so every process of one project agrees on it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from typing import NamedTuple
+
+from ..errors import ConfigurationError
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
+_MAC_BYTES = 18  # 144 bits, and base64 of 18 bytes has no padding bits that could vary
+
+
+class Address(NamedTuple):
+    """What a genuine callback URL says."""
+
+    kind: str
+    key: str
+
+
+class CallbackUrls:
+    """Mints callback URLs and recognises them. *path* starts with a slash and does not end with one.
+
+    ``public_url``, without a slash at its end, is where the platform reaches us; it may change while we run.
+    """
+
+    def __init__(self, project: str, token: str, path: str, public_url: str | None = None) -> None:
+        self.prefix = f"{path}/"
+        self.public_url = public_url
+        secret = hashlib.blake2b(token.encode(), digest_size=32, person=b"swcalls callback").digest()
+        # Keyed BLAKE2b is a MAC of its own (RFC 7693, section 2.5); the keyed state is copied for each URL.
+        self._mac = hashlib.blake2b(project.encode() + b"\0", digest_size=_MAC_BYTES, key=secret)
+
+    def mint(self, kind: str, key: str) -> str:
+        """Return the URL for the callbacks of the operation *kind*/*key*.
+
+        Raises:
+            ConfigurationError: There is no public URL to hand out.
+        """
+        if self.public_url is None:
+            raise ConfigurationError("public_url is not set, and no receiver is being served: callbacks have nowhere to go")
+        tail = f"{kind}/{_segment(key)}"
+        return f"{self.public_url}{self.prefix}{tail}/{self._sign(tail)}"
+
+    def handed_out(self, path: str) -> str | None:
+        """Return the URL that a request for *path* was posted to: a proxy may have changed all but its path."""
+        return None if self.public_url is None else self.public_url + path
+
+    def parse(self, path: str) -> Address | None:
+        """Return what *path* (raw, without the query) says, or ``None`` if it was not minted with this secret."""
+        if not path.startswith(self.prefix):
+            return None
+        tail, _, mac = path[len(self.prefix) :].rpartition("/")
+        if not path.isascii() or not hmac.compare_digest(mac, self._sign(tail)):
+            return None
+        kind, _, segment = tail.partition("/")
+        return Address(kind, _key(segment))
+
+    def _sign(self, tail: str) -> str:
+        mac = self._mac.copy()
+        mac.update(tail.encode())
+        return base64.urlsafe_b64encode(mac.digest()).decode()
+
+
+def _segment(key: str) -> str:
+    """Make one path segment of a key that a user may have chosen; ``~`` marks one that had to be encoded."""
+    if _PLAIN.match(key):
+        return key
+    return "~" + base64.urlsafe_b64encode(key.encode()).rstrip(b"=").decode()
+
+
+def _key(segment: str) -> str:
+    if not segment.startswith("~"):
+        return segment
+    encoded = segment[1:]
+    return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()

@@ -1,0 +1,65 @@
+"""Authentic events that nobody wants yet: kept within bounds, handed over when the operation appears."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from ..events import Event
+from .limits import Limits
+
+
+class _Kept(NamedTuple):
+    kind: str
+    event: Event
+    size: int
+    at: float
+
+
+class EarlyEvents:
+    """A buffer by key, bounded in number, bytes and age; what is dropped is counted, the oldest first."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._kept: OrderedDict[int, tuple[str, _Kept]] = OrderedDict()
+        self._by_key: dict[str, list[int]] = {}
+        self._next = 0
+        self._bytes = 0
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def keep(self, kind: str, key: str, event: Event, size: int, now: float) -> None:
+        """Keep *event*, whose body had *size* bytes."""
+        self._kept[self._next] = (key, _Kept(kind, event, size, now))
+        self._by_key.setdefault(key, []).append(self._next)
+        self._next += 1
+        self._bytes += size
+        self._trim(now)
+
+    def take(self, kind: str, key: str, now: float) -> list[Event]:
+        """Hand over what was kept for *kind*/*key*, in the order of arrival."""
+        self._trim(now)
+        numbers = self._by_key.get(key, ())
+        mine = [number for number in numbers if self._kept[number][1].kind == kind]
+        return [self._remove(number).event for number in mine]
+
+    def _trim(self, now: float) -> None:
+        limits = self._limits
+        while self._kept:
+            number, (_, oldest) = next(iter(self._kept.items()))
+            crowded = len(self._kept) > limits.early_events or self._bytes > limits.early_bytes
+            if not crowded and now - oldest.at <= limits.early_age:
+                return
+            self._remove(number)
+            self.dropped += 1
+
+    def _remove(self, number: int) -> _Kept:
+        key, kept = self._kept.pop(number)
+        numbers = self._by_key[key]
+        numbers.remove(number)
+        if not numbers:
+            del self._by_key[key]
+        self._bytes -= kept.size
+        return kept

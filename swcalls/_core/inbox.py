@@ -1,0 +1,117 @@
+"""One webhook request, from its bytes to the answer, in the only order that is safe.
+
+Path, signature, JSON, cross-check, delivery: nothing is parsed before it is known to be genuine. Knows no HTTP server:
+`accept` takes what any of them has.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from ..events import Event, UnknownEvent
+from .callbacks import CallbackUrls
+from .decoding import READERS, MalformedBody, parse, read
+from .registry import Delivered
+from .signature import Verifier
+
+Verdict = Delivered | Literal["malformed", "forged", "foreign", "oversized"]
+"""What became of a request. ``foreign``: genuine URL, but the payload is about another action."""
+
+SHAPES_KEPT = 256
+
+
+class Reply(Struct, frozen=True):
+    """What to answer to a webhook request, and why. The body is always empty: no detail for whoever guesses."""
+
+    status: int
+    body: bytes
+    verdict: Verdict
+
+
+_REPLIES: Mapping[Verdict, Reply] = {
+    "applied": Reply(200, b"", "applied"),
+    "duplicate": Reply(200, b"", "duplicate"),
+    "late": Reply(200, b"", "late"),
+    "early": Reply(200, b"", "early"),
+    "unknown": Reply(200, b"", "unknown"),
+    "malformed": Reply(400, b"", "malformed"),
+    "forged": Reply(403, b"", "forged"),
+    "foreign": Reply(403, b"", "foreign"),
+    "oversized": Reply(413, b"", "oversized"),
+}
+
+Deliver = Callable[[str, str, Event, int], Delivered]
+"""Takes kind, key, event and the size of its body."""
+
+
+class Receipt(Struct, frozen=True):
+    """What an observer of the inbox is told of each request."""
+
+    verdict: Verdict
+    kind: str | None = None
+    key: str | None = None
+    event: Event | None = None
+    new_shape: bool = False
+    """Nothing here knows what this means, and it is the first of its shape."""
+
+
+class Inbox:
+    """Verifies and decodes webhooks, and passes their events to *deliver*."""
+
+    def __init__(self, urls: CallbackUrls, verifier: Verifier, deliver: Deliver, *, limit: int) -> None:
+        self.urls = urls
+        self.limit = limit
+        self.verdicts: Counter[Verdict] = Counter()
+        self.observers: list[Callable[[Receipt], object]] = []
+        """Called after each request. They must not raise."""
+        self._verifier = verifier
+        self._deliver = deliver
+        self._shapes: set[tuple[str, str | None, str]] = set()
+
+    def accept(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Take in one POST. *path* is the raw one, as sent; a query is ignored."""
+        return self._reply(self._judge(path.partition("?")[0], headers, body))
+
+    def refuse(self, verdict: Verdict) -> Reply:
+        """Answer a request that was not read to its end."""
+        return self._reply(Receipt(verdict))
+
+    def _reply(self, receipt: Receipt) -> Reply:
+        self.verdicts[receipt.verdict] += 1
+        for observer in self.observers:
+            observer(receipt)
+        return _REPLIES[receipt.verdict]
+
+    def _judge(self, path: str, headers: Mapping[str, str], body: bytes) -> Receipt:
+        if len(body) > self.limit:
+            return Receipt("oversized")
+        address = self.urls.parse(path)
+        if address is None:
+            return Receipt("forged")
+        kind, key = address
+        if not self._verifier.verify(self.urls.handed_out(path), body, headers):
+            return Receipt("forged", kind, key)
+        try:
+            raw = parse(body)
+        except MalformedBody:
+            return Receipt("malformed", kind, key)
+        if kind not in READERS:
+            event: Event = UnknownEvent(state="", raw=raw)
+            return Receipt("unknown", kind, key, event, self._is_new_shape(kind, event))
+        event = read(kind, raw)
+        if event.control_id is not None and kind != "call" and event.control_id != key:
+            return Receipt("foreign", kind, key, event)
+        verdict = self._deliver(kind, key, event, len(body))
+        return Receipt(verdict, kind, key, event, verdict == "unknown" and self._is_new_shape(kind, event))
+
+    def _is_new_shape(self, kind: str, event: Event) -> bool:
+        event_type = event.event_type if isinstance(event, UnknownEvent) else None
+        shape = (kind, event_type, event.state)
+        if shape in self._shapes or len(self._shapes) >= SHAPES_KEPT:
+            return False
+        self._shapes.add(shape)
+        return True

@@ -1,0 +1,123 @@
+"""One thing that was asked for and is not over, and the call that it belongs to, as the rules see them.
+
+Handles (`swcalls.actions`, `swcalls.call`) extend these with what a loop can await; the rules know no loop, and tell
+whoever watches that something has changed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from ..events import Event
+from ..outcome import Outcome, Stage
+
+WORDS_KEPT = 64
+"""How many different states an operation remembers; the platform knows about ten, a broken sender any number."""
+
+
+class Options(Struct, frozen=True):
+    """What a command asked for that decides which event is its end."""
+
+    continuous: bool = False
+    message_end: bool = False
+
+
+PLAIN = Options()
+
+
+class Operation:
+    """A running operation: its identity, and how far it has come."""
+
+    __slots__ = (
+        "call",
+        "due",
+        "dropped",
+        "history",
+        "key",
+        "kind",
+        "options",
+        "over",
+        "rank",
+        "seen",
+        "settled",
+        "stage",
+        "state",
+        "stopping",
+        "watchers",
+    )
+
+    def __init__(self, kind: str, key: str, call: CallOperation | None, options: Options = PLAIN) -> None:
+        self.kind = kind
+        self.key = key
+        self.call = call
+        self.options = options
+        self.stage: Stage = "not_sent"
+        self.state: str | None = None
+        self.rank = 0
+        self.stopping = False
+        """We asked for the end: what comes next may be it, whatever it looks like."""
+        self.history: deque[Event] | None = None
+        """The latest events; made with the first one."""
+        self.dropped = 0
+        """How many events were pushed out of *history*."""
+        self.seen: tuple[str, ...] = ()
+        self.due: float | None = None
+        """When it must be over, by the clock of whoever passes ``now``."""
+        self.settled: Outcome[Any] | None = None
+        self.over = False
+        """No event can follow. A detector has settled before this; everything else settles with it."""
+        self.watchers: list[Callable[[], object]] | None = None
+        """Called when an event was applied, and when it settles or is over. They must not raise."""
+
+    @property
+    def last_event(self) -> Event | None:
+        return self.history[-1] if self.history else None
+
+    def remember(self, event: Event, limit: int) -> None:
+        """Append *event* to the history, which keeps the latest *limit* events."""
+        if self.history is None:
+            self.history = deque(maxlen=limit)
+        elif len(self.history) == self.history.maxlen:
+            self.dropped += 1
+        self.history.append(event)
+        self.note(event)
+
+    def note(self, event: Event) -> None:
+        """Remember which words were reached."""
+        if len(self.seen) < WORDS_KEPT:
+            self.seen += tuple(word for word in event.words if word not in self.seen)
+
+    def watch(self, watcher: Callable[[], object]) -> None:
+        """Call *watcher* at every change from now on."""
+        if self.watchers is None:
+            self.watchers = []
+        self.watchers.append(watcher)
+
+    def unwatch(self, watcher: Callable[[], object]) -> None:
+        """Call *watcher* no more."""
+        if self.watchers is not None and watcher in self.watchers:
+            self.watchers.remove(watcher)
+
+    def changed(self) -> None:
+        """Tell the watchers."""
+        for watcher in tuple(self.watchers or ()):
+            watcher()
+
+
+class CallOperation(Operation):
+    """A call: an operation whose end is the end of the call, and whose end is felt by all others on it."""
+
+    __slots__ = ("__weakref__", "asked_reason", "end_reason", "id", "pending")
+
+    def __init__(self, key: str, call_id: str | None = None) -> None:
+        super().__init__("call", key, None)
+        self.id = call_id
+        self.end_reason: str | None = None
+        self.asked_reason: str | None = None
+        """The reason that we gave when we ended it; it counts when the platform says only that it is over."""
+        self.pending: set[Operation] = set()
+        """The operations of this call that can still get events."""

@@ -1,0 +1,64 @@
+"""The platform's own signature on a webhook, checked where there is one.
+
+``X-SignalWire-Signature`` is the lower-case hex HMAC-SHA1 of URL and raw body, ``X-SignalWire-SHA256-Signature`` the
+same with SHA-256; the key is the project's signing key. The form-encoded scheme (base64, URL and parameters) leaves a
+JSON body unprotected, so it is never accepted.
+
+Source: wire contract, section h ("Signatures").
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Iterable, Mapping
+
+SHA1_HEADER = "X-SignalWire-Signature"
+SHA256_HEADER = "X-SignalWire-SHA256-Signature"
+
+_CREDENTIALS = re.compile(r"^(https?://)[^/?#]*@", re.IGNORECASE)
+
+
+class Verifier:
+    """Checks signatures against any of *keys* (several while a key is being rotated)."""
+
+    def __init__(self, keys: Iterable[str] = (), *, require: bool = False) -> None:
+        self._keys = tuple(key.encode() for key in keys)
+        self._require = require
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to check."""
+        return bool(self._keys)
+
+    def verify(self, url: str | None, body: bytes, headers: Mapping[str, str], *, required: bool = False) -> bool:
+        """Say whether *body*, posted to *url* (as it was handed out), may be believed as far as signatures go.
+
+        Each signature that is present must be right. None at all passes, unless one is *required* here or always.
+        Without keys there is nothing to check.
+        """
+        if not self._keys:
+            return True
+        present = [
+            (digest, value) for digest, name in (("sha1", SHA1_HEADER), ("sha256", SHA256_HEADER))
+            if (value := _header(headers, name)) is not None
+        ]  # fmt: skip
+        if not present:
+            return not (self._require or required)
+        if url is None:
+            return False
+        signed = _CREDENTIALS.sub(r"\1", url).encode() + body
+        return all(self._is_right(digest, value, signed) for digest, value in present)
+
+    def _is_right(self, digest: str, value: str, signed: bytes) -> bool:
+        if not value.isascii():
+            return False
+        return any(hmac.compare_digest(hmac.digest(key, signed, digest).hex(), value) for key in self._keys)
+
+
+def _header(headers: Mapping[str, str], name: str) -> str | None:
+    """Find a header in a mapping that may or may not ignore case."""
+    value = headers.get(name)
+    if value is not None:
+        return value
+    wanted = name.lower()
+    return next((value for key, value in headers.items() if key.lower() == wanted), None)

@@ -1,0 +1,255 @@
+"""The handle of a running action, and the awaitable that starts one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from types import TracebackType
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
+
+from .._core.operation import PLAIN, CallOperation, Operation, Options
+from ..commands import Control
+from ..errors import ActionFailed, CommandNotSent, CommandRejected, SwcallsError
+from ..events import Event
+from ..legs import Leg
+from ..outcome import Outcome
+from ..results import Result
+from ._waiting import events_of, until
+
+R = TypeVar("R", bound=Result)
+A = TypeVar("A", bound="Action[Any]")
+
+_log = logging.getLogger("swcalls.actions")
+
+
+class Line(Protocol):
+    """What an action needs of its call."""
+
+    @property
+    def id(self) -> str | None: ...
+
+    async def send(self, command: str, params: object) -> Leg:
+        """Send one more command to the call."""
+        ...
+
+
+class Action(Operation, Generic[R]):
+    """A running action of a call: await it, iterate over its events, or ask how far it is.
+
+    It settles exactly once. ``await action`` is ``await action.finished()``. Any number of tasks may wait; each gets
+    the same result, and cancelling one cancels only that one.
+    """
+
+    __slots__ = ()
+
+    family: ClassVar[str]
+    """The wire command that starts it, and the beginning of those that control it."""
+
+    def __init__(self, call: CallOperation, control_id: str, options: Options = PLAIN) -> None:
+        super().__init__(self.family.removeprefix("calling."), control_id, call, options)
+
+    @property
+    def control_id(self) -> str:
+        """What names this action at the platform, and in ``client.actions``."""
+        return self.key
+
+    def __await__(self) -> Generator[Any, None, R]:
+        return self.finished().__await__()
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        """Iterate over every event, from the first to the last, also those that came before the loop began.
+
+        The latest ``Limits.history`` events are kept. When older ones were dropped before the loop got to them, the
+        log says so, and ``dropped`` counts them.
+        """
+        return events_of(self, Event)
+
+    async def finished(self, timeout: float | None = None) -> R:
+        """Wait for the end and return the result.
+
+        Args:
+            timeout: Seconds. It bounds this wait only; the action lives on.
+
+        Raises:
+            TimeoutError: *timeout* passed first.
+            ActionFailed: The platform reported an error.
+            CallEnded: The call ended, and no result came within the grace.
+            ActionExpired: The action's ``deadline`` passed.
+            ClientClosed: The client was closed.
+        """
+        await until(self, self.done, timeout)
+        return self.result()
+
+    async def outcome(self) -> Outcome[R]:
+        """Wait for the end and say how it came about. Never raises what ``finished()`` would."""
+        await until(self, self.done, None)
+        return cast(Outcome[R], self.settled)
+
+    async def reached(self, state: str, timeout: float | None = None) -> None:
+        """Wait for *state* (``"playing"``, ``"READY"``, …), as the platform spells it; a state that was, counts.
+
+        Raises:
+            TimeoutError: *timeout* seconds passed first; the action lives on.
+            ActionFailed: The action ended without *state*.
+        """
+        await until(self, lambda: state in self.seen or self.over, timeout)
+        if state not in self.seen:
+            raise self._ended_without(state)
+
+    def done(self) -> bool:
+        """Say whether the action has settled."""
+        return self.settled is not None
+
+    def result(self) -> R:
+        """Return the result, or raise what ended the action; ``asyncio.InvalidStateError`` while it is running."""
+        outcome = self._outcome()
+        if outcome.error is not None:
+            # One error serves every waiter: without this each raise would add to the traceback of the one before.
+            raise outcome.error.with_traceback(None)
+        return cast(R, outcome.result)
+
+    def exception(self) -> Exception | None:
+        """Return what ended the action, if no result did; ``asyncio.InvalidStateError`` while it is running."""
+        return self._outcome().error
+
+    def add_done_callback(self, fn: Callable[[Self], object], *, context: contextvars.Context | None = None) -> None:
+        """Call *fn* with this action soon after it has settled; at once if it has. Its errors go to the loop's handler."""
+        loop = asyncio.get_running_loop()
+        callback = _DoneCallback(self, fn, loop, context or contextvars.copy_context())
+        if self.done():
+            callback()
+        else:
+            self.watch(callback)
+
+    def remove_done_callback(self, fn: Callable[[Self], object]) -> int:
+        """Remove *fn*, and return how often it had been added."""
+        mine = [w for w in self.watchers or () if isinstance(w, _DoneCallback) and w.fn == fn]
+        for callback in mine:
+            self.unwatch(callback)
+        return len(mine)
+
+    def __repr__(self) -> str:
+        state = f"settled by {self.settled.settled_by}" if self.settled else self.state or "starting"
+        return f"<{type(self).__name__} {self.key} {state}>"
+
+    def _outcome(self) -> Outcome[Any]:
+        if self.settled is None:
+            raise asyncio.InvalidStateError(f"{self!r} is not done")
+        return self.settled
+
+    def _ended_without(self, state: str) -> SwcallsError:
+        outcome = self._outcome()
+        if outcome.error is not None:
+            error = ActionFailed(f"{self.kind} {self.key}: ended without reaching {state!r}: {outcome.error}", action=self)
+        else:
+            error = ActionFailed(f"{self.kind} {self.key}: ended without reaching {state!r}", action=self)
+        error.outcome = outcome
+        return error
+
+    async def _control(self, verb: str, params: object = None) -> Leg:
+        line = cast(Line, self.call)
+        return await line.send(f"{self.family}.{verb}", params or Control(control_id=self.key))
+
+
+class Stoppable(Action[R], Generic[R]):
+    """An action that can be stopped."""
+
+    __slots__ = ()
+
+    async def stop(self) -> Leg | None:
+        """Ask for the end; it is over when its last event comes. Nothing is sent when it is over, or its call is.
+
+        Raises:
+            CommandError: The command did not succeed.
+        """
+        if self.over or (self.call is not None and self.call.over):
+            return None
+        # Set first: the event that the command causes may come before its response.
+        self.stopping = True
+        try:
+            return await self._control("stop")
+        except (CommandRejected, CommandNotSent):
+            self.stopping = False
+            raise
+
+
+class Pausable(Stoppable[R], Generic[R]):
+    """An action that can be stopped, and paused for a while."""
+
+    __slots__ = ()
+
+    async def resume(self) -> Leg:
+        """Go on after a pause."""
+        return await self._control("resume")
+
+
+class _DoneCallback:
+    """A watcher that calls a user's function once, from the loop, so that its errors harm nobody else."""
+
+    __slots__ = ("action", "context", "fn", "loop")
+
+    def __init__(
+        self,
+        action: Action[Any],
+        fn: Callable[[Any], object],
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context,
+    ) -> None:
+        self.action = action
+        self.fn = fn
+        self.loop = loop
+        self.context = context
+
+    def __call__(self) -> None:
+        if self.action.done():
+            self.action.unwatch(self)
+            self.loop.call_soon(self.fn, self.action, context=self.context)
+
+
+class ActionStart(Generic[A, R]):
+    """An action that is about to be started: nothing is sent before one of these is used, once.
+
+    - ``await start`` sends the command and returns the handle;
+    - ``await start.finished()`` sends it and waits for the result;
+    - ``async with start as action`` stops the action when the block ends, unless it has ended already.
+    """
+
+    __slots__ = ("_action", "_start")
+
+    def __init__(self, start: Coroutine[Any, Any, A]) -> None:
+        self._start = start
+        self._action: A | None = None
+
+    def __await__(self) -> Generator[Any, None, A]:
+        return self._begin().__await__()
+
+    async def finished(self, timeout: float | None = None) -> R:
+        """Start the action, wait for its end and return the result; see ``Action.finished``."""
+        action = await self._begin()
+        result: R = await action.finished(timeout)
+        return result
+
+    async def __aenter__(self) -> A:
+        self._action = await self._begin()
+        return self._action
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        action = self._action
+        if not isinstance(action, Stoppable) or action.done():
+            return
+        try:
+            await action.stop()
+        except CommandRejected as refusal:
+            # It ended, or its call did, while its last event was still on the way: there was nothing to stop.
+            _log.info("%s %s: not stopped: %s", action.kind, action.key, refusal)
+        except SwcallsError as error:
+            if exc is None:
+                raise
+            _log.warning("%s %s: not stopped: %s", action.kind, action.key, error)
+
+    async def _begin(self) -> A:
+        return await self._start

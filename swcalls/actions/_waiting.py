@@ -1,0 +1,64 @@
+"""Waiting for an operation to change, without polling and without sharing a future.
+
+Each waiter has a future of its own, so that cancelling one leaves the others and the operation alone, and an outcome
+that nobody waits for is no exception that was never retrieved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar, cast
+
+from .._core.operation import Operation
+from ..events import Event
+
+E = TypeVar("E", bound=Event)
+
+_log = logging.getLogger("swcalls.actions")
+
+
+async def until(operation: Operation, ready: Callable[[], bool], timeout: float | None) -> None:
+    """Return once *ready* is true, which is asked now and at every change of *operation*.
+
+    Raises:
+        TimeoutError: *timeout* seconds have passed; the operation does not notice.
+    """
+    if ready():
+        return
+    async with asyncio.timeout(timeout):
+        waiter = asyncio.get_running_loop().create_future()
+
+        def look() -> None:
+            if not waiter.done() and ready():
+                waiter.set_result(None)
+
+        operation.watch(look)
+        try:
+            await waiter
+        finally:
+            operation.unwatch(look)
+
+
+async def events_of(operation: Operation, kind: type[E]) -> AsyncIterator[E]:
+    """Yield every event of *operation*, from the first to the last, those that came before now too."""
+    position = 0
+
+    def more() -> bool:
+        return operation.over or operation.dropped + len(operation.history or ()) > position
+
+    while True:
+        if position < operation.dropped:
+            lost = operation.dropped - position
+            _log.warning("%s %s: %d events were dropped unread", operation.kind, operation.key, lost)
+            position = operation.dropped
+        history = operation.history or ()
+        if position < operation.dropped + len(history):
+            event = history[position - operation.dropped]
+            position += 1
+            yield cast(E, event)
+        elif operation.over:
+            return
+        else:
+            await until(operation, more, None)

@@ -1,0 +1,258 @@
+"""The client: settings in, calls out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
+
+from msgspec import Struct
+
+from ._core.inbox import Reply
+from ._core.limits import Limits
+from ._core.retries import Retry
+from .actions import Action
+from .call import Call, CallStart, check_seconds, listed
+from .commands import PARKED, STATUS_EVENTS, Codec, Dial, StatusEvent
+from .config import base_url, from_environment, identity, space_url
+from .errors import ConfigurationError
+from .switchboard import Switchboard
+from .transport import Transport
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+    from .receiver import WebhookReceiver
+
+
+class Stats(Struct, frozen=True, kw_only=True):
+    """Counters of a client, at one moment. They start at 0 and only grow, but for *pending* and *early*."""
+
+    pending: int
+    """Actions that have not settled."""
+    sent: int
+    """Requests posted, repetitions included."""
+    retried: int
+    webhooks: Mapping[str, int]
+    """By verdict: applied, duplicate, late, early, unknown, malformed, forged, foreign, oversized."""
+    early: int
+    """Events kept for actions that nobody here knows yet."""
+    early_dropped: int
+    """How many of them were dropped, for their number, size or age."""
+
+
+class Client:
+    """Drives calls over the SignalWire Calling REST API, and gets their webhooks back to whoever awaits them.
+
+    Use it as an async context manager, or ``open()`` and ``close()`` it. It may be built where no loop runs.
+
+    Args:
+        project: The project's id.
+        token: An API token with the Voice scope.
+        space: ``"example"``, ``"example.signalwire.com"``, or a URL with a scheme.
+        public_url: Where the platform reaches the receiver; ``receiver.serve()`` fills it in when it is absent.
+        signing_key: The project's signing key, or several during a rotation: a signature that is there must be right.
+        require_signature: Also refuse webhooks without a signature.
+        path: Where the receiver's routes are mounted, below *public_url*.
+        timeout: Seconds for one request (> 0).
+        retry: Limits on sending again what was certainly not processed.
+        max_connections: How many requests are under way at once (>= 1); further ones wait in turn.
+        session: An ``aiohttp.ClientSession`` to use; it is never closed here.
+        limits: Bounds on memory and on waiting.
+
+    Raises:
+        ConfigurationError: A setting is wrong; the message names it.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        token: str,
+        space: str,
+        *,
+        public_url: str | None = None,
+        signing_key: str | Sequence[str] | None = None,
+        require_signature: bool = False,
+        path: str = "/swcalls",
+        timeout: float = 30.0,
+        retry: Retry = Retry(),
+        max_connections: int = 100,
+        session: ClientSession | None = None,
+        limits: Limits = Limits(),
+    ) -> None:
+        who = identity(project, token, path, signing_key, require_signature=require_signature)
+        check_seconds("timeout", timeout)
+        if isinstance(max_connections, bool) or not isinstance(max_connections, int) or max_connections < 1:
+            raise ConfigurationError(f"max_connections={max_connections!r} must be a whole number of at least 1")
+        self._space = space_url(space)
+        transport = Transport(
+            project,
+            token,
+            self._space,
+            timeout=timeout,
+            retry=retry,
+            max_connections=max_connections,
+            session=session,
+        )
+        reached_at = None if public_url is None else str(base_url("public_url", public_url)).rstrip("/")
+        self._switchboard = Switchboard(who, reached_at, transport, limits)
+        self._receiver: WebhookReceiver | None = None
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Self:
+        """Make a client of environment variables; *overrides* are parameters of ``Client`` and come first.
+
+        ``SIGNALWIRE_PROJECT_ID``, ``SIGNALWIRE_API_TOKEN``, ``SIGNALWIRE_SPACE``; and, if set,
+        ``SIGNALWIRE_SIGNING_KEY``, ``SWCALLS_PUBLIC_URL``.
+
+        Raises:
+            ConfigurationError: One that is needed is missing; it is named.
+        """
+        return cls(**from_environment(overrides))
+
+    def __repr__(self) -> str:
+        return f"<Client {self._space}>"
+
+    async def open(self) -> None:
+        """Open the client; ``async with`` does it."""
+        await self._switchboard.open()
+
+    async def close(self) -> None:
+        """Close the client: what is running settles with ``ClientClosed``. A second call does nothing."""
+        await self._switchboard.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def actions(self) -> Mapping[str, Action[Any]]:
+        """The pending actions, by ``control_id``; a read-only view."""
+        return MappingProxyType(cast(dict[str, Action[Any]], self._switchboard.registry.actions))
+
+    @property
+    def receiver(self) -> WebhookReceiver:
+        """The webhook receiver: mount its ``routes()``, or ``serve()`` it."""
+        if self._receiver is None:
+            # A client whose webhooks come through `accept` never pays for aiohttp's server.
+            from .receiver import WebhookReceiver
+
+            self._receiver = WebhookReceiver.of(self._switchboard.inbox)
+        return self._receiver
+
+    @property
+    def stats(self) -> Stats:
+        """A snapshot of the counters."""
+        registry, transport = self._switchboard.registry, self._switchboard.transport
+        return Stats(
+            pending=len(registry.actions),
+            sent=transport.sent,
+            retried=transport.retried,
+            webhooks={str(verdict): count for verdict, count in self._switchboard.inbox.verdicts.items()},
+            early=len(registry.early),
+            early_dropped=registry.early.dropped,
+        )
+
+    def dial(
+        self,
+        *,
+        from_: str,
+        to: str | None = None,
+        url: str | None = None,
+        swml: dict[str, Any] | None = None,
+        to_script: str | dict[str, Any] | None = None,
+        caller_id: str | None = None,
+        fallback_url: str | None = None,
+        status_url: str | None = None,
+        status_events: Sequence[StatusEvent] = STATUS_EVENTS,
+        url_method: Literal["GET", "POST"] | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        codecs: str | Sequence[Codec] | None = None,
+        timeout: int | None = None,
+        max_price_per_minute: float | None = None,
+        send_digits: str | None = None,
+        region: str | Sequence[str] | None = None,
+        custom_variables: Mapping[str, str] | None = None,
+    ) -> CallStart:
+        """Start a call: ``await`` it for the ``Call``, or ``async with`` it to hang up when the block ends.
+
+        With neither *url* nor *swml* the call is parked: answered, then kept, so that commands can drive it. Wire:
+        ``dial``.
+
+        Args:
+            from_: E.164; a SIP URI or a caller-id token for SIP.
+            to: E.164, ``sip:``, ``verto:``, ``client:`` or a fabric address; only with *to_script* it may be left out.
+            url: A SWML document's; or *swml*, the document itself. Not both.
+            status_events: Which states are posted; the platform's own default is the end alone.
+            username: For a SIP *to*, with *password*.
+            codecs: A list, or a comma-separated string.
+            timeout: Seconds that it rings (1 to 600).
+            max_price_per_minute: USD (>= 0); a dearer route is refused.
+            send_digits: Pressed after the answer; ``0-9 A-D * # w ,``.
+            custom_variables: At most 20; values of 1 to 1024 bytes.
+        """
+        command = Dial(
+            from_=from_,
+            to=to,
+            url=url,
+            swml=PARKED if url is None and swml is None else swml,
+            to_script=to_script,
+            caller_id=caller_id,
+            fallback_url=fallback_url,
+            status_url=status_url,
+            status_events=list(status_events),
+            url_method=url_method,
+            username=username,
+            password=password,
+            codecs=cast("str | list[Codec] | None", listed(codecs)),
+            timeout=timeout,
+            max_price_per_minute=max_price_per_minute,
+            send_digits=send_digits,
+            region=listed(region),
+            custom_variables=None if custom_variables is None else dict(custom_variables),
+        )
+        return CallStart(self._dial(Call(self._switchboard), command))
+
+    def call(self, call_id: str) -> Call:
+        """Return a handle on a call that exists already; no request is sent."""
+        if not isinstance(call_id, str):
+            raise TypeError(f"call_id={call_id!r} must be a string")
+        if not call_id:
+            raise ValueError(f"call_id={call_id!r} must be a string that is not empty")
+        calls = self._switchboard.registry.calls
+        known = calls.get(call_id)
+        if known is not None:
+            return cast(Call, known)
+        calls[call_id] = call = Call(self._switchboard, call_id)
+        return call
+
+    async def execute(
+        self, command: str, *, call_id: str | None = None, params: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Send any command, one of today's or of tomorrow's, as it is; return the answer as it came.
+
+        Nothing is checked and nothing registered: no action comes of it.
+        """
+        if not isinstance(command, str) or not command:
+            raise ValueError(f"command={command!r} must be a string that is not empty")
+        return await self._switchboard.execute(command, call_id, dict(params or {}))
+
+    async def accept(self, *, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Take in one webhook that some other server received, and say what to answer.
+
+        Args:
+            path: The request's path as sent, not decoded.
+            headers: Its headers; the case of their names does not matter.
+            body: Its body as sent.
+        """
+        return self._switchboard.inbox.accept(path, headers, body)
+
+    async def _dial(self, call: Call, command: Dial) -> Call:
+        call.leg = await self._switchboard.dial(call, command)
+        return call

@@ -1,0 +1,270 @@
+"""What every command and every part of one has in common: its rules, its repr, its place in the request.
+
+Knows no particular command, and nothing of how one is sent.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import reprlib
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct, inspect
+
+T = TypeVar("T")
+
+INT32_MAX = 2**31 - 1
+
+HttpUrl = Annotated[str, Meta(pattern=r"(?i)^https?://[^\s/?#]\S*\Z", description="an http:// or https:// URL")]
+WssUrl = Annotated[str, Meta(pattern=r"(?i)^wss://[^\s/?#]\S*\Z", description="a wss:// URL")]
+Dtmf = Annotated[str, Meta(pattern=r"^[0-9A-D*#]*\Z", description="made of the characters 0-9 A-D * #")]
+Name = Annotated[str, Meta(min_length=1)]
+Document = dict[str, Any]
+
+
+def always_sent(default: T) -> T:
+    """Make a field default that is sent although it was not given.
+
+    ``omit_defaults`` leaves out whatever equals its default; a factory's value it cannot know.
+    """
+    field: T = msgspec.field(default_factory=lambda: default)
+    return field
+
+
+class Checked:
+    """Refuse, when built, what the annotations forbid; show no secret in a repr."""
+
+    __slots__ = ()
+
+    owner: ClassVar[str] = ""
+    """Who is named in an error: the wire command, or the class that the user wrote."""
+    secret: ClassVar[frozenset[str]] = frozenset()
+    """Fields whose value is never shown."""
+
+    def __post_init__(self) -> None:
+        for name, rule in _rules(type(self)):
+            fault = rule(getattr(self, name))
+            if fault is not None:
+                raise self._error(name, fault)
+
+    def _error(self, name: str, fault: _Fault) -> ValueError | TypeError:
+        value = getattr(self, name)
+        shown = "***" if name in self.secret and value is not None else _short.repr(value)
+        return fault.error(f"{self.owner or type(self).__name__}: {name}={shown} must be {fault.rule}")
+
+    def _refuse(self, name: str, rule: str) -> NoReturn:
+        """Raise the ``ValueError`` that says why *name* is wrong."""
+        raise self._error(name, _Fault(rule))
+
+    def __repr__(self) -> str:
+        values = ((name, getattr(self, name)) for name, _ in _rules(type(self)))
+        shown = (f"{name}={'***' if name in self.secret else repr(v)}" for name, v in values if v is not None)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class Value(Checked, Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A part of a command that a user builds: immutable, and reusable in any number of commands."""
+
+
+class Params(Checked, Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The ``params`` of a command. ``None`` means "not given": it is never sent.
+
+    Field names are the wire's own, so a request is the Struct encoded; bounds are ``msgspec.Meta`` annotations.
+    """
+
+
+class Command(Params, kw_only=True):
+    """The ``params`` of one wire command."""
+
+    command: ClassVar[str]
+
+
+class StartCommand(Command, kw_only=True):
+    """A command that starts something which reports to ``status_url`` under ``control_id``."""
+
+    secret: ClassVar[frozenset[str]] = frozenset({"status_url"})
+
+    control_id: Name
+    status_url: HttpUrl | None = None
+
+
+class Control(Params, kw_only=True):
+    """The ``params`` of every command that only points at a running operation (``calling.play.stop``, …)."""
+
+    control_id: Name
+
+
+class Bare(Params, kw_only=True):
+    """The ``params`` of every command that takes none."""
+
+
+class Request(Struct, omit_defaults=True):
+    """The body of every POST. *id* is the call's; ``dial`` and ``update`` have none here."""
+
+    command: str
+    id: str | None = None
+    params: Any = msgspec.UNSET
+
+
+class _Fault(Struct, frozen=True):
+    """The rule that a value breaks, in words that complete "must be …"."""
+
+    rule: str
+    error: type[ValueError] | type[TypeError] = ValueError
+
+
+_Rule = Callable[[Any], _Fault | None]
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 80
+
+
+_Rules = tuple[tuple[str, _Rule], ...]
+_compiled: dict[type, _Rules] = {}
+
+
+def _rules(cls: type) -> _Rules:
+    """Return the rule of each field of *cls*; compiled once, since every command runs all of its own."""
+    rules = _compiled.get(cls)
+    if rules is None:
+        info = inspect.type_info(cls)
+        assert isinstance(info, inspect.StructType)
+        rules = _compiled[cls] = tuple((field.name, _rule(field.type)) for field in info.fields)
+    return rules
+
+
+def _rule(kind: inspect.Type, described: str = "") -> _Rule:
+    """Compile an annotation into a check."""
+    match kind:
+        case inspect.Metadata():
+            return _rule(kind.type, (kind.extra_json_schema or {}).get("description", described))
+        case inspect.UnionType():
+            options = [_rule(option, described) for option in kind.types if not isinstance(option, inspect.NoneType)]
+            return _union_rule(options, optional=kind.includes_none)
+        case inspect.IntType() | inspect.FloatType():
+            return _number_rule(kind, described)
+        case inspect.StrType():
+            return _text_rule(kind, described)
+        case inspect.LiteralType():
+            return _choice_rule(kind)
+        case inspect.BoolType():
+            return lambda v: None if v is True or v is False else _Fault("True or False", TypeError)
+        case inspect.ListType():
+            return _list_rule(kind, described)
+        case inspect.DictType():
+            return _dict_rule(_rule(kind.value_type))
+        case inspect.StructType():
+            cls = kind.cls
+            return lambda v: None if isinstance(v, cls) else _Fault(f"a {cls.__name__}", TypeError)
+        case inspect.AnyType():
+            return lambda _: None
+        case _:
+            raise AssertionError(f"no rule for {kind}")
+
+
+def _union_rule(options: list[_Rule], *, optional: bool) -> _Rule:
+    def rule(value: Any) -> _Fault | None:
+        if value is None and optional:
+            return None
+        faults = []
+        for option in options:
+            fault = option(value)
+            if fault is None:
+                return None
+            faults.append(fault)
+        # The alternative whose type fits but whose rule is broken says more than "not of that type".
+        fitting = [fault for fault in faults if fault.error is ValueError]
+        return fitting[0] if fitting else _Fault(" or ".join(fault.rule for fault in faults), TypeError)
+
+    return rule
+
+
+def _number_rule(kind: inspect.IntType | inspect.FloatType, unit: str) -> _Rule:
+    whole = isinstance(kind, inspect.IntType)
+    types: Any = int if whole else (int, float)
+    lowest: float = -math.inf if kind.ge is None else kind.ge
+    above: float = -math.inf if kind.gt is None else kind.gt
+    highest: float = math.inf if kind.le is None else kind.le
+    limits = (("at least", kind.ge), ("greater than", kind.gt), ("at most", kind.le))
+    words = " and ".join(f"{word} {limit}" for word, limit in limits if limit is not None)
+    of_another_type = _Fault("a whole number" if whole else "a number", TypeError)
+    out_of_range = _Fault(f"{words} {unit}".strip() or "finite")
+    bounded_below = kind.gt is not None
+
+    def rule(value: Any) -> _Fault | None:
+        if isinstance(value, bool) or not isinstance(value, types):
+            return of_another_type
+        # NaN fails every comparison, so it is refused here too; infinity is not a number of JSON.
+        if not lowest <= value <= highest or (bounded_below and not value > above) or value in (math.inf, -math.inf):
+            return out_of_range
+        return None
+
+    return rule
+
+
+def _text_rule(kind: inspect.StrType, described: str) -> _Rule:
+    matches = re.compile(kind.pattern or "").search
+    shortest = kind.min_length or 0
+    of_another_type = _Fault(described or "a string", TypeError)
+    wrong = _Fault(described or "a string that is not empty")
+
+    def rule(value: Any) -> _Fault | None:
+        if not isinstance(value, str):
+            return of_another_type
+        if len(value) < shortest or not matches(value):
+            return wrong
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                return _Fault("text that UTF-8 can encode")
+        return None
+
+    return rule
+
+
+def _choice_rule(kind: inspect.LiteralType) -> _Rule:
+    choices = frozenset(kind.values)
+    rule = "one of " + ", ".join(map(repr, sorted(choices, key=str)))
+
+    def check(value: Any) -> _Fault | None:
+        if isinstance(value, str):
+            return None if value in choices else _Fault(rule)
+        return _Fault(rule, TypeError)
+
+    return check
+
+
+def _list_rule(kind: inspect.ListType, described: str) -> _Rule:
+    item_rule = _rule(kind.item_type)
+    shortest = kind.min_length or 0
+    too_short = _Fault(described or f"a list of at least {shortest}")
+
+    def rule(value: Any) -> _Fault | None:
+        if not isinstance(value, list):
+            return _Fault("a list", TypeError)
+        if len(value) < shortest:
+            return too_short
+        for item in value:
+            fault = item_rule(item)
+            if fault is not None:
+                return _Fault(f"a list in which each item is {fault.rule}", fault.error)
+        return None
+
+    return rule
+
+
+def _dict_rule(value_rule: _Rule) -> _Rule:
+    def rule(value: Any) -> _Fault | None:
+        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+            return _Fault("a dict with string keys", TypeError)
+        for item in value.values():
+            fault = value_rule(item)
+            if fault is not None:
+                return _Fault(f"a dict in which each value is {fault.rule}", fault.error)
+        return None
+
+    return rule

@@ -1,0 +1,106 @@
+"""Commands about a call itself: ``dial``, ``update``, ``calling.end``."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta
+
+from ._base import Command, Document, HttpUrl, Name, Params
+
+StatusEvent = Literal["created", "ringing", "answered", "ended"]
+Codec = Literal[
+    "OPUS", "OPUS@48000H@20I", "OPUS@24000H@20I", "OPUS@16000H@20I", "OPUS@8000H@20I",
+    "G722", "PCMU", "PCMA", "G729", "VP8", "H264",
+]  # fmt: skip
+EndReason = Literal["hangup", "cancel", "busy", "noAnswer", "decline", "error"]
+
+STATUS_EVENTS: tuple[StatusEvent, ...] = ("created", "ringing", "answered", "ended")
+
+PARKED: Document = {"version": "1.0.0", "sections": {"main": [{"answer": {}}, {"sleep": -1}]}}
+"""A dialplan that answers and then sleeps for ever, so that commands can drive the call."""
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_RESERVED = ("signalwire_", "sw_", "rtc_", "internal_")
+
+
+class Dial(Command, kw_only=True):
+    command: ClassVar[str] = "dial"
+    owner: ClassVar[str] = "dial"
+    secret: ClassVar[frozenset[str]] = frozenset({"password", "status_url"})
+
+    from_: Name = msgspec.field(name="from")
+    to: Name | None = None
+    url: HttpUrl | None = None
+    swml: Document | None = None
+    to_script: Name | Document | None = None
+    caller_id: Name | None = None
+    fallback_url: HttpUrl | None = None
+    status_url: HttpUrl | None = None
+    status_events: Annotated[list[StatusEvent], Meta(min_length=1)] | None = None
+    url_method: Literal["GET", "POST"] | None = None
+    username: str | None = None
+    password: str | None = None
+    codecs: list[Codec] | Name | None = None
+    timeout: Annotated[int, Meta(ge=1, le=600, description="seconds")] | None = None
+    max_price_per_minute: Annotated[float, Meta(ge=0, description="USD")] | None = None
+    send_digits: (
+        Annotated[str, Meta(pattern=r"^[0-9A-D*#w,]*\Z", description="made of the characters 0-9 A-D * # w ,")] | None
+    ) = None
+    region: Name | list[Name] | None = None
+    custom_variables: dict[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.url is None) == (self.swml is None):
+            self._refuse("url", "given, or swml, and not both")
+        if self.to is None and self.to_script is None:
+            self._refuse("to", "given, unless to_script is")
+        if self.custom_variables is not None:
+            self._check_variables(self.custom_variables)
+
+    def _check_variables(self, variables: dict[str, str]) -> None:
+        if len(variables) > 20:
+            self._refuse("custom_variables", "at most 20 pairs")
+        for name, value in variables.items():
+            if not _VARIABLE.match(name) or name.lower().startswith(_RESERVED):
+                self._refuse(
+                    "custom_variables",
+                    f"named with letters, digits and _ only, no digit first and no prefix {', '.join(_RESERVED)};"
+                    f" {name!r} is not",
+                )
+            if not 1 <= len(value.encode()) <= 1024:
+                self._refuse("custom_variables", f"1 to 1024 bytes in each value; {name!r} has {len(value.encode())}")
+
+
+class Update(Command, kw_only=True):
+    """The call's id is in here, not beside ``params``."""
+
+    command: ClassVar[str] = "update"
+    owner: ClassVar[str] = "update"
+    secret: ClassVar[frozenset[str]] = frozenset({"status_url"})
+
+    id: Name
+    status: Literal["canceled", "completed"] | None = None
+    url: HttpUrl | None = None
+    swml: Document | None = None
+    fallback_url: HttpUrl | None = None
+    status_url: HttpUrl | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.url is not None and self.swml is not None:
+            self._refuse("url", "left out when swml is given")
+        if self.status is None and self.url is None and self.swml is None and self.status_url is None:
+            self._refuse("status", "given, or url, swml or status_url: there is nothing to update")
+
+
+class End(Command, kw_only=True):
+    command: ClassVar[str] = "calling.end"
+    owner: ClassVar[str] = "calling.end"
+
+    reason: EndReason | None = None
+
+

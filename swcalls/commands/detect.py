@@ -1,0 +1,73 @@
+"""``calling.detect``: a machine, a fax, or digits."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from ._base import INT32_MAX, Dtmf, StartCommand, Value, always_sent
+
+Seconds = Annotated[float, Meta(ge=0, description="seconds")]
+
+
+class DetectMachine(Value, frozen=True, kw_only=True):
+    """Tell a person from an answering machine.
+
+    Timeouts are in seconds. With *detect_message_end* (always sent: the platform's methods disagree on its default)
+    a machine's greeting is followed to its end, so that a message can be left after it.
+    """
+
+    initial_timeout: Seconds | None = None
+    end_silence_timeout: Seconds | None = None
+    machine_ready_timeout: Seconds | None = None
+    machine_voice_threshold: Seconds | None = None
+    machine_words_threshold: Annotated[int, Meta(ge=0, le=INT32_MAX, description="words")] | None = None
+    detect_interruptions: bool | None = None
+    detect_message_end: bool = always_sent(True)
+
+
+class DetectFax(Value, frozen=True, kw_only=True):
+    """Listen for a fax *tone*; either one when none is given."""
+
+    tone: Literal["CNG", "CED", "cng", "ced"] | None = None
+
+
+class DetectDigit(Value, frozen=True, kw_only=True):
+    """Listen for any of *digits* (``0-9 A-D * #``); any digit at all when none are given."""
+
+    digits: Dtmf | None = None
+
+
+class MachineItem(Value, frozen=True, tag_field="type", tag="machine"):
+    params: DetectMachine = DetectMachine()
+
+
+class FaxItem(Value, frozen=True, tag_field="type", tag="fax"):
+    params: DetectFax = DetectFax()
+
+
+class DigitItem(Value, frozen=True, tag_field="type", tag="digit"):
+    params: DetectDigit = DetectDigit()
+
+
+Detector = DetectMachine | DetectFax | DetectDigit
+DetectorItem = MachineItem | FaxItem | DigitItem
+
+_ITEMS: dict[type, type[DetectorItem]] = {DetectMachine: MachineItem, DetectFax: FaxItem, DetectDigit: DigitItem}
+
+
+def detector_item(detector: Detector) -> DetectorItem:
+    """Put *detector* into the form that ``detect`` has on the wire."""
+    item = _ITEMS.get(type(detector))
+    if item is None:
+        raise TypeError(f"calling.detect: detector={detector!r} must be DetectMachine, DetectFax or DetectDigit")
+    return item(params=detector)  # type: ignore[arg-type]
+
+
+class Detect(StartCommand, kw_only=True):
+    command: ClassVar[str] = "calling.detect"
+    owner: ClassVar[str] = "calling.detect"
+
+    detect: DetectorItem
+    timeout: Seconds | None = None

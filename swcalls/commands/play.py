@@ -1,0 +1,107 @@
+"""``calling.play`` and what can be played."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from ._base import INT32_MAX, Command, HttpUrl, Name, StartCommand, Value
+
+Gender = Literal["male", "female"]
+Direction = Literal["listen", "speak", "both"]
+Decibels = Annotated[float, Meta(ge=-40, le=40, description="dB")]
+RingtoneName = Literal[
+    "au", "be", "ca", "cn", "cy", "cz", "de", "dk", "dz", "eg", "es", "fi", "fr", "hu", "il", "in", "jp",
+    "ko", "pk", "pl", "ro", "rs", "ru", "sa", "tr", "uk", "us", "at", "bg", "br", "ch", "cl", "ee", "gr",
+    "it", "lt", "mx", "my", "nl", "no", "nz", "ph", "pt", "se", "sg", "th", "za", "tw", "ve", "bong",
+]  # fmt: skip
+
+
+Voice = Annotated[
+    str, Meta(pattern=r"^[\w.-]+\Z", description="a voice name, with no special characters other than . and -")
+]
+
+
+class Audio(Value, frozen=True):
+    """Play an audio file from an http(s) *url*."""
+
+    url: HttpUrl
+
+
+class TTS(Value, frozen=True):
+    """Speak *text*. What is not given here comes from the command, then from the platform (en-US, female)."""
+
+    text: Name
+    language: Name | None = None
+    gender: Gender | None = None
+    voice: Voice | None = None
+
+
+class Silence(Value, frozen=True):
+    """Keep silent for *duration* seconds (> 0)."""
+
+    duration: Annotated[float, Meta(gt=0, description="seconds")]
+
+
+class Ringtone(Value, frozen=True):
+    """Play the ringtone of a country (*name*, or ``bong``) for *duration* seconds (> 0), else until stopped."""
+
+    name: RingtoneName
+    duration: Annotated[float, Meta(gt=0, description="seconds")] | None = None
+
+
+class AudioItem(Value, frozen=True, tag_field="type", tag="audio"):
+    params: Audio
+
+
+class TTSItem(Value, frozen=True, tag_field="type", tag="tts"):
+    params: TTS
+
+
+class SilenceItem(Value, frozen=True, tag_field="type", tag="silence"):
+    params: Silence
+
+
+class RingtoneItem(Value, frozen=True, tag_field="type", tag="ringtone"):
+    params: Ringtone
+
+
+Media = Audio | TTS | Silence | Ringtone
+MediaItem = AudioItem | TTSItem | SilenceItem | RingtoneItem
+
+_ITEMS: dict[type, type[MediaItem]] = {
+    Audio: AudioItem,
+    TTS: TTSItem,
+    Silence: SilenceItem,
+    Ringtone: RingtoneItem,
+}
+
+
+def media_item(media: Media) -> MediaItem:
+    """Put *media* into the form that ``play[]`` has on the wire."""
+    item = _ITEMS.get(type(media))
+    if item is None:
+        raise TypeError(f"calling.play: media={media!r} must be Audio, TTS, Silence or Ringtone")
+    return item(params=media)  # type: ignore[arg-type]
+
+
+class Play(StartCommand, kw_only=True):
+    command: ClassVar[str] = "calling.play"
+    owner: ClassVar[str] = "calling.play"
+
+    play: Annotated[list[MediaItem], Meta(min_length=1, description="at least one of Audio, TTS, Silence, Ringtone")]
+    volume: Decibels | None = None
+    direction: Direction | None = None
+    loop: Annotated[int, Meta(ge=0, le=INT32_MAX, description="passes (0 is endless)")] | None = None
+    language: Name | None = None
+    voice: Voice | None = None
+    gender: Gender | None = None
+
+
+class PlayVolume(Command, kw_only=True):
+    command: ClassVar[str] = "calling.play.volume"
+    owner: ClassVar[str] = "calling.play.volume"
+
+    control_id: Name
+    volume: Decibels

@@ -1,0 +1,46 @@
+"""``calling.record``."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from ._base import INT32_MAX, Command, Dtmf, Name, Params, StartCommand
+from .play import Direction
+
+Format = Literal["mp3", "wav", "mp4"]
+PauseBehavior = Literal["skip", "silence"]
+
+
+class RecordAudio(Params, kw_only=True):
+    owner: ClassVar[str] = "calling.record"
+
+    format: Format | None = None
+    stereo: bool | None = None
+    direction: Direction | None = None
+    beep: bool | None = None
+    initial_timeout: Annotated[float, Meta(ge=0, description="seconds")] | None = None
+    end_silence_timeout: Annotated[float, Meta(ge=0, description="seconds")] | None = None
+    max_length: Annotated[int, Meta(ge=0, le=INT32_MAX, description="seconds")] | None = None
+    terminators: Dtmf | None = None
+    input_sensitivity: Annotated[float, Meta(ge=0, le=100)] | None = None
+
+
+class RecordParams(Params, kw_only=True):
+    audio: RecordAudio
+
+
+class Record(StartCommand, kw_only=True):
+    command: ClassVar[str] = "calling.record"
+    owner: ClassVar[str] = "calling.record"
+
+    record: RecordParams
+
+
+class RecordPause(Command, kw_only=True):
+    command: ClassVar[str] = "calling.record.pause"
+    owner: ClassVar[str] = "calling.record.pause"
+
+    control_id: Name
+    behavior: PauseBehavior | None = None

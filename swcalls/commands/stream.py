@@ -1,0 +1,34 @@
+"""``calling.stream``: the call's audio over a WebSocket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+from ._base import Name, StartCommand, WssUrl
+
+Track = Literal["inbound_track", "outbound_track", "both_tracks"]
+Method = Literal["GET", "POST"]
+
+
+class Stream(StartCommand, kw_only=True):
+    command: ClassVar[str] = "calling.stream"
+    owner: ClassVar[str] = "calling.stream"
+    secret: ClassVar[frozenset[str]] = frozenset({"status_url", "authorization_bearer_token"})
+
+    url: WssUrl
+    name: Name | None = None
+    codec: Name | None = None
+    track: Track | None = None
+    authorization_bearer_token: Name | None = None
+    custom_parameters: dict[str, Any] | None = None
+    status_url_method: Method | None = None
+
+
+def as_strings(parameters: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """Turn each value into a string: the platform's own methods disagree on whether it takes anything else."""
+    if parameters is None:
+        return None
+    return {key: v if isinstance(v, str) else msgspec.json.encode(v).decode() for key, v in parameters.items()}

@@ -1,0 +1,136 @@
+"""What can go wrong, sorted by what the caller can do next.
+
+SwcallsError
+├─ ConfigurationError (ValueError)   a setting is missing or wrong
+├─ CommandError            .command .call_id .request_id
+│   ├─ CommandNotSent       nothing left the process: safe to send again
+│   ├─ CommandUnconfirmed   it may have arrived: not safe; a callback may still settle its action (.action)
+│   └─ CommandRejected      .status .errors
+│       ├─ InvalidParams (400, 422)   ├─ Unauthorized (401, 403)   ├─ CallNotFound (404, 410)
+│       ├─ Conflict (409)             ├─ RateLimited (429, .retry_after)
+│       └─ ServerFault (5xx)
+└─ ActionError             .action .outcome
+    ├─ ActionFailed   ├─ CallEnded (.reason)   ├─ ActionExpired   └─ ClientClosed
+
+A bad argument is none of these: it is a ``ValueError`` or a ``TypeError``. A wait that takes too long is the builtin
+``TimeoutError``. No message here ever holds a credential.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .outcome import Identified, Outcome
+
+
+class SwcallsError(Exception):
+    """Base of all errors of this library."""
+
+
+class ConfigurationError(SwcallsError, ValueError):
+    """A setting is missing or wrong; the message names it."""
+
+
+class CommandError(SwcallsError):
+    """A command did not succeed. Base of what sending one can raise."""
+
+    def __init__(
+        self, message: str, *, command: str, call_id: str | None = None, request_id: str | None = None
+    ) -> None:
+        super().__init__(f"{command}: {message}")
+        self.command = command
+        self.call_id = call_id
+        self.request_id = request_id
+
+
+class CommandNotSent(CommandError):
+    """Nothing left the process, so it is safe to send the command again."""
+
+
+class CommandUnconfirmed(CommandError):
+    """The command may have arrived: sending it again may do it twice.
+
+    Without an answer, ``action`` is the action that it was to start (``call`` the call that it was to dial): it stays
+    alive, and a callback may still settle it. With an answer that makes no sense, ``status`` is its HTTP status, and
+    nothing is kept.
+    """
+
+    action: Identified | None = None
+    call: Any = None
+    status: int | None = None
+
+
+class CommandRejected(CommandError):
+    """The platform refused the command. ``errors`` holds its reasons, as far as it gave any.
+
+    ``retry_after`` is the wait that it asked for, in seconds, if it did.
+    """
+
+    retry_after: float | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        errors: tuple[dict[str, Any], ...] = (),
+        command: str,
+        call_id: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, command=command, call_id=call_id, request_id=request_id)
+        self.status = status
+        self.errors = errors
+
+
+class InvalidParams(CommandRejected):
+    """400 or 422: a parameter was refused; ``errors`` says which and why."""
+
+
+class Unauthorized(CommandRejected):
+    """401 or 403: wrong credentials, or the token lacks the Voice scope."""
+
+
+class CallNotFound(CommandRejected):
+    """404 or 410: the project has no such call, or it is over."""
+
+
+class Conflict(CommandRejected):
+    """409: the call's state forbids it, for example a second transcription."""
+
+
+class RateLimited(CommandRejected):
+    """429: too much at once; nothing was processed."""
+
+
+class ServerFault(CommandRejected):
+    """5xx: the platform failed. Unless it was a 503 with ``Retry-After``, the command may have been processed."""
+
+
+class ActionError(SwcallsError):
+    """An action has ended without a result."""
+
+    def __init__(self, message: str, *, action: Identified | None = None) -> None:
+        super().__init__(message)
+        self.action = action
+        self.outcome: Outcome[Any] | None = None
+
+
+class ActionFailed(ActionError):
+    """The platform reported an error, or the action ended without the state that was waited for."""
+
+
+class CallEnded(ActionError):
+    """The call ended first. ``reason`` is its end reason, ``None`` when the platform gave none."""
+
+    def __init__(self, message: str, *, reason: str | None = None, action: Identified | None = None) -> None:
+        super().__init__(message, action=action)
+        self.reason = reason
+
+
+class ActionExpired(ActionError):
+    """The action's ``deadline`` passed without its end being reported."""
+
+
+class ClientClosed(ActionError):
+    """The client was closed first."""

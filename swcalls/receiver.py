@@ -1,0 +1,136 @@
+"""The webhook receiver as aiohttp sees it: a handler, its routes, and a server of its own. It decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from ._core.callbacks import CallbackUrls
+from ._core.inbox import Inbox, Reply
+from ._core.limits import Limits
+from ._core.registry import Registry
+from ._core.signature import Verifier
+from .config import base_url, identity
+from .switchboard import log_receipt
+
+BODY_TIMEOUT = 10.0
+"""Seconds in which a body must have come; the platform itself gives up after 5."""
+
+
+class WebhookReceiver:
+    """Receives the webhooks of a project in a process that sends no commands; a client has one of its own.
+
+    The parameters are those of ``Client``.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        token: str,
+        *,
+        public_url: str | None = None,
+        path: str = "/swcalls",
+        signing_key: str | Sequence[str] | None = None,
+        require_signature: bool = False,
+        limits: Limits = Limits(),
+    ) -> None:
+        who = identity(project, token, path, signing_key, require_signature=require_signature)
+        reached_at = None if public_url is None else str(base_url("public_url", public_url)).rstrip("/")
+        urls = CallbackUrls(project, token, path, reached_at)
+        registry = Registry(limits)
+        self._inbox = Inbox(
+            urls,
+            Verifier(who.signing_keys, require=require_signature),
+            lambda kind, key, event, size: registry.deliver(kind, key, event, size, time.monotonic()),
+            limit=limits.body,
+        )
+        self._inbox.observers.append(log_receipt)
+
+    @classmethod
+    def of(cls, inbox: Inbox) -> Self:
+        """Make a receiver that hands everything to *inbox*."""
+        receiver = cls.__new__(cls)
+        receiver._inbox = inbox
+        return receiver
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes to add to an application: ``app.add_routes(client.receiver.routes())``."""
+        return [web.post(f"{self._inbox.urls.prefix}{{callback:.+}}", self._handle)]
+
+    def serve(self, host: str = "127.0.0.1", port: int = 0) -> ReceiverServer:
+        """Return a server of its own, to be used in ``async with``; port 0 takes a free one."""
+        return ReceiverServer(self._handle_any, self._inbox.urls, host, port)
+
+    async def _handle(self, request: web.BaseRequest) -> web.Response:
+        reply = await self._take(request)
+        return web.Response(status=reply.status, body=reply.body)
+
+    async def _handle_any(self, request: web.BaseRequest) -> web.Response:
+        """Do what the router does for an application: there is one route only."""
+        if not request.rel_url.raw_path.startswith(self._inbox.urls.prefix):
+            return web.Response(status=404)
+        if request.method != "POST":
+            return web.Response(status=405, headers={"Allow": "POST"})
+        return await self._handle(request)
+
+    async def _take(self, request: web.BaseRequest) -> Reply:
+        limit = self._inbox.limit
+        length = request.content_length
+        if length is not None and length > limit:
+            return self._inbox.refuse("oversized")
+        content = request.content
+        body = b""
+        try:
+            # A body that came with its headers, as nearly all do, needs no timer.
+            async with asyncio.timeout(None if content.is_eof() else BODY_TIMEOUT):
+                while not content.at_eof() and len(body) <= limit:
+                    body += await content.readany()
+        except (TimeoutError, web.RequestPayloadError, ConnectionError):
+            return self._inbox.refuse("malformed")
+        return self._inbox.accept(request.rel_url.raw_path, request.headers, body)
+
+
+class ReceiverServer:
+    """A receiver's own server; ``url`` is where it is while the block runs."""
+
+    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], urls: CallbackUrls, host: str, port: int) -> None:
+        self._handler = handler
+        self._urls = urls
+        self._host = host
+        self._port = port
+        self._runner: web.ServerRunner | None = None
+        self._filled_in = False
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        runner = web.ServerRunner(web.Server(self._handler, access_log=None), shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        host, port = runner.addresses[0][:2]
+        # An address that stands for all of them is none that anybody could post to.
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        if self._urls.public_url is None:
+            self._urls.public_url = self.url
+            self._filled_in = True
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._filled_in:
+            self._urls.public_url = None
+            self._filled_in = False
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None

@@ -1,0 +1,243 @@
+"""Connects commands with what comes of them: registers, sends, delivers, and wakes up when something is due.
+
+command → registry → transport → registry;  webhook → registry → action. One timer serves every deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ._core.callbacks import CallbackUrls
+from ._core.decoding import read
+from ._core.inbox import Inbox, Receipt
+from ._core.limits import Limits
+from ._core.operation import CallOperation, Operation
+from ._core.registry import Delivered, Registry
+from ._core.responses import read_leg
+from ._core.signature import Verifier
+from .commands import Request, StartCommand
+from .commands.calls import Dial
+from .config import Identity
+from .errors import CallNotFound, CommandError, CommandNotSent, CommandUnconfirmed
+from .events import CallEvent, Event
+from .legs import CallLeg, Leg
+from .timeline import Mark, What
+from .transport import Transport
+
+Op = TypeVar("Op", bound=Operation)
+
+_log = logging.getLogger("swcalls.switchboard")
+
+
+class Switchboard:
+    """The engine of one client."""
+
+    def __init__(self, who: Identity, public_url: str | None, transport: Transport, limits: Limits) -> None:
+        self.registry = Registry(limits)
+        self.urls = CallbackUrls(who.project, who.token, who.path, public_url)
+        verifier = Verifier(who.signing_keys, require=who.require_signature)
+        self.inbox = Inbox(self.urls, verifier, self.deliver, limit=limits.body)
+        self.inbox.observers.append(log_receipt)
+        self.transport = transport
+        self.observers: list[Callable[[Mark], object]] = []
+        """Told of every command and every delivered event. They must not raise."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def open(self) -> None:
+        """Start to send and to keep time. A second call does nothing."""
+        if self._closed:
+            raise RuntimeError("the client is closed, and cannot be opened again")
+        self._loop = asyncio.get_running_loop()
+        await self.transport.open()
+        self._arm()
+
+    async def close(self) -> None:
+        """Settle whatever is running, and let go of timer and sockets. A second call does nothing."""
+        self._closed = True
+        self._loop = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.registry.close()
+        await self.transport.close()
+
+    async def start(self, action: Op, command: StartCommand, deadline: float | None) -> Op:
+        """Expect *action*, send its *command*, and return it once that was accepted."""
+        call = _call_of(action)
+        self._check_open(command.command, call.id)
+        if command.status_url is None:
+            command.status_url = self.urls.mint(action.kind, action.key)
+        self.registry.expect(action, time.monotonic(), deadline)
+        action.stage = "unconfirmed"
+        self._arm()
+        try:
+            await self.send(call, command.command, command)
+        except CommandUnconfirmed as error:
+            if error.status is not None:
+                self.registry.withdraw(action, error)
+            else:
+                error.action = action  # type: ignore[assignment]
+            raise
+        except Exception as error:
+            self.registry.withdraw(action, error)
+            raise
+        except BaseException:
+            # Cancelled on the way: nobody has the handle, and what comes is kept for whoever attaches to it.
+            gone = CommandUnconfirmed("cancelled while it was being sent", command=command.command, call_id=call.id)
+            self.registry.withdraw(action, gone)
+            raise
+        self.registry.confirm(action, time.monotonic())
+        self._arm()
+        return action
+
+    def attach(self, action: Op) -> Op:
+        """Expect *action*, which was started elsewhere; events that came for it are applied at once."""
+        action.stage = "unconfirmed"
+        self.registry.expect(action, time.monotonic())
+        self._arm()
+        return action
+
+    async def dial(self, call: CallOperation, command: Dial) -> Leg:
+        """Expect *call*, and start it."""
+        self._check_open("dial", None)
+        if command.status_url is None:
+            command.status_url = self.urls.mint("call", call.key)
+        self.registry.expect_call(call)
+        call.stage = "unconfirmed"
+        try:
+            leg = read_leg(await self._post(Request("dial", params=command), None))
+            if leg is None:
+                unclear = CommandUnconfirmed("the answer names no call", command="dial")
+                unclear.status = 200
+                raise unclear
+        except CommandUnconfirmed as error:
+            if error.status is None:
+                error.call = call
+            else:
+                self.registry.withdraw_call(call)
+            raise
+        except BaseException:
+            self.registry.withdraw_call(call)
+            raise
+        call.stage = "accepted"
+        self.registry.identify(call, leg.id)
+        self._report(call, leg)
+        return leg
+
+    async def send(self, call: CallOperation, command: str, params: object) -> Leg:
+        """Send *command* to *call*, and note what the answer tells about the call."""
+        self._check_open(command, call.id)
+        # `update` is the one command that takes the call's id among its parameters.
+        request = Request(command, None if command == "update" else call.id, params)
+        try:
+            raw = await self._post(request, call.id)
+        except CallNotFound as error:
+            # For a command that names an operation, "not found" may mean that one; "gone" is always the call.
+            if error.status == 410 or isinstance(params, StartCommand) or not hasattr(params, "control_id"):
+                self.registry.lose(call, time.monotonic())
+                self._arm()
+            raise
+        leg = read_leg(raw)
+        if leg is None:
+            return CallLeg(id=call.id or "", raw=raw)
+        self._report(call, leg)
+        return leg
+
+    async def execute(self, command: str, call_id: str | None, params: dict[str, Any]) -> dict[str, Any]:
+        """Send any command as it is, and return the answer as it came."""
+        self._check_open(command, call_id)
+        return await self._post(Request(command, call_id, params), call_id or params.get("id"))
+
+    def deliver(self, kind: str, key: str, event: Event, size: int) -> Delivered:
+        """Deliver a verified event, whose body had *size* bytes."""
+        delivered = self.registry.deliver(kind, key, event, size, time.monotonic())
+        if kind == "call":
+            self._arm()
+        if self.observers:
+            self._mark("event", kind, key, event.state if delivered == "applied" else f"{event.state} ({delivered})")
+        return delivered
+
+    async def _post(self, request: Request, call_id: str | None) -> dict[str, Any]:
+        key = getattr(request.params, "control_id", None)
+        self._mark("command", request.command, key)
+        try:
+            answer = await self.transport.post(request, call_id=call_id, secrets=secrets_of(request.params))
+        except CommandError as error:
+            self._mark("failed", request.command, key, type(error).__name__)
+            raise
+        self._mark("accepted", request.command, key)
+        return answer
+
+    def _mark(self, what: What, name: str, key: str | None, word: str = "") -> None:
+        if self.observers:
+            mark = Mark(at=time.monotonic(), what=what, name=name, key=key, word=word)
+            for observer in self.observers:
+                observer(mark)
+
+    def _report(self, call: CallOperation, leg: Leg) -> None:
+        event = read("call", leg.raw)
+        if leg.id == call.id and isinstance(event, CallEvent):
+            self.registry.report(call, event, time.monotonic())
+            self._arm()
+
+    def _check_open(self, command: str, call_id: str | None) -> None:
+        if self._closed:
+            raise CommandNotSent("the client is closed", command=command, call_id=call_id)
+        if self._loop is None:
+            message = "the client is not open: use it in `async with`, or `await client.open()`"
+            raise CommandNotSent(message, command=command, call_id=call_id)
+
+    def _arm(self) -> None:
+        """Set the timer to the next deadline, if it is not set to that or earlier."""
+        due = self.registry.deadlines.next
+        if due is None or self._loop is None:
+            return
+        delay = due - time.monotonic()
+        when = self._loop.time() + delay
+        if self._timer is not None:
+            if self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.registry.expire(time.monotonic())
+        self._arm()
+
+
+def new_id() -> str:
+    """Make an id that nobody else has."""
+    return str(uuid.uuid4())
+
+
+def secrets_of(params: object) -> tuple[str, ...]:
+    """List the values in *params* that no error may show."""
+    if isinstance(params, dict):
+        found = [params.get("password"), params.get("authorization_bearer_token")]
+    else:
+        found = [getattr(params, name) for name in getattr(params, "secret", ()) if name != "status_url"]
+    return tuple(value for value in found if isinstance(value, str))
+
+
+def log_receipt(receipt: Receipt) -> None:
+    """Log what an operator should know of a webhook; nothing in it can forge a line."""
+    match receipt.verdict:
+        case "forged" | "foreign" | "malformed" | "oversized":
+            _log.warning("webhook refused: %s (%s)", receipt.verdict, receipt.kind or "unknown address")
+        case _ if receipt.new_shape and receipt.event is not None:
+            _log.warning("webhook of a shape never seen: %s %.200r", receipt.kind, receipt.event)
+        case _:
+            _log.debug("webhook %s: %s %r", receipt.verdict, receipt.kind, receipt.event)
+
+
+def _call_of(action: Operation) -> CallOperation:
+    assert action.call is not None
+    return action.call
