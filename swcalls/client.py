@@ -11,8 +11,8 @@ from msgspec import Struct
 from ._core.inbox import Reply
 from ._core.limits import Limits
 from ._core.retries import Retry
-from .actions import Action
-from .call import Call, CallStart, check_seconds, listed
+from .actions import Action, check_seconds
+from .call import Call, CallStart
 from .commands import PARKED, STATUS_EVENTS, Codec, Dial, StatusEvent
 from .config import base_url, from_environment, identity, space_url
 from .errors import ConfigurationError
@@ -210,11 +210,11 @@ class Client:
             url_method=url_method,
             username=username,
             password=password,
-            codecs=cast("str | list[Codec] | None", listed(codecs)),
+            codecs=cast("str | list[Codec] | None", _listed(codecs)),
             timeout=timeout,
             max_price_per_minute=max_price_per_minute,
             send_digits=send_digits,
-            region=listed(region),
+            region=_listed(region),
             custom_variables=None if custom_variables is None else dict(custom_variables),
         )
         return CallStart(self._dial(Call(self._switchboard), command))
@@ -256,3 +256,8 @@ class Client:
     async def _dial(self, call: Call, command: Dial) -> Call:
         call.leg = await self._switchboard.dial(call, command)
         return call
+
+
+def _listed(value: str | Sequence[str] | None) -> str | list[str] | None:
+    """Make a list of any sequence, but of a string."""
+    return value if value is None or isinstance(value, str) else list(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import ip_address
 from types import TracebackType
 from typing import Self
 
@@ -98,7 +99,13 @@ class WebhookReceiver:
 class ReceiverServer:
     """A receiver's own server; ``url`` is where it is while the block runs."""
 
-    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], urls: CallbackUrls, host: str, port: int) -> None:
+    def __init__(
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        urls: CallbackUrls,
+        host: str,
+        port: int,
+    ) -> None:
         self._handler = handler
         self._urls = urls
         self._host = host
@@ -116,10 +123,12 @@ class ReceiverServer:
             await runner.cleanup()
             raise
         self._runner = runner
-        host, port = runner.addresses[0][:2]
-        # An address that stands for all of them is none that anybody could post to.
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        address = ip_address(runner.addresses[0][0])
+        if address.is_unspecified:
+            # It stands for all of them, and is none that anybody could post to.
+            address = ip_address("127.0.0.1" if address.version == 4 else "::1")
+        host = str(address) if address.version == 4 else f"[{address}]"
+        self.url = f"http://{host}:{runner.addresses[0][1]}"
         if self._urls.public_url is None:
             self._urls.public_url = self.url
             self._filled_in = True

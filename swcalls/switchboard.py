@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -211,11 +210,6 @@ class Switchboard:
         self._timer = None
         self.registry.expire(time.monotonic())
         self._arm()
-
-
-def new_id() -> str:
-    """Make an id that nobody else has."""
-    return str(uuid.uuid4())
 
 
 def secrets_of(params: object) -> tuple[str, ...]:

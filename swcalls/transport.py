@@ -22,6 +22,8 @@ _log = logging.getLogger("swcalls.transport")
 
 CONNECT_TIMEOUT = 10.0
 
+_chance = random.SystemRandom()
+
 
 class Transport:
     """The way to one space. At most *max_connections* requests are on it at once; the others wait in turn."""
@@ -88,7 +90,7 @@ class Transport:
             try:
                 return await self._post_once(request.command, body, call_id, secrets)
             except CommandError as error:
-                wait = self._retry.wait(attempt, error, random.random())
+                wait = self._retry.wait(attempt, error, _chance.random())
                 if wait is None:
                     raise
                 _log.warning("%s; attempt %d of %d in %.2f s", error, attempt + 1, self._retry.attempts, wait)

@@ -45,7 +45,9 @@ class CallbackUrls:
             ConfigurationError: There is no public URL to hand out.
         """
         if self.public_url is None:
-            raise ConfigurationError("public_url is not set, and no receiver is being served: callbacks have nowhere to go")
+            raise ConfigurationError(
+                "public_url is not set, and no receiver is being served: callbacks have nowhere to go"
+            )
         tail = f"{kind}/{_segment(key)}"
         return f"{self.public_url}{self.prefix}{tail}/{self._sign(tail)}"
 

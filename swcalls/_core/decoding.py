@@ -49,7 +49,11 @@ def whole(source: Object, key: str) -> int | None:
 def truth(source: Object, key: str) -> bool | None:
     """Read a boolean; ``"true"`` and ``"false"`` are taken as ones."""
     value = source.get(key)
-    return value if isinstance(value, bool) else {"true": True, "false": False}.get(value if isinstance(value, str) else "")
+    return (
+        value
+        if isinstance(value, bool)
+        else {"true": True, "false": False}.get(value if isinstance(value, str) else "")
+    )
 
 
 def part(source: Object, key: str) -> Object:

@@ -34,8 +34,8 @@ class Operation:
 
     __slots__ = (
         "call",
-        "due",
         "dropped",
+        "due",
         "history",
         "key",
         "kind",

@@ -277,4 +277,6 @@ def _is_older(operation: Operation, event: Event, rank: int) -> bool:
     """Say whether *event*, of the rank that was reached already, happened before what was seen last."""
     if rank != operation.rank or event.timestamp is None:
         return False
-    return any(earlier.timestamp is not None and earlier.timestamp > event.timestamp for earlier in operation.history or ())
+    return any(
+        earlier.timestamp is not None and earlier.timestamp > event.timestamp for earlier in operation.history or ()
+    )

@@ -159,5 +159,3 @@ def _message(status: int, errors: tuple[dict[str, Any], ...]) -> str:
     said = "; ".join(reason for reason in reasons if reason)
     # An answer may hold anything: `!r` leaves nothing in it that could forge a line of a log.
     return f"refused with {status}" + (f" ({repr(said[:500])[1:-1]})" if said else "")
-
-

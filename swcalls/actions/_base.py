@@ -1,12 +1,10 @@
-"""The handle of a running action, and the awaitable that starts one."""
+"""The handle of a running action: what every kind of them can do, and what most can."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
-from types import TracebackType
+from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
 
 from .._core.operation import PLAIN, CallOperation, Operation, Options
@@ -19,16 +17,10 @@ from ..results import Result
 from ._waiting import events_of, until
 
 R = TypeVar("R", bound=Result)
-A = TypeVar("A", bound="Action[Any]")
-
-_log = logging.getLogger("swcalls.actions")
 
 
-class Line(Protocol):
+class Controllable(Protocol):
     """What an action needs of its call."""
-
-    @property
-    def id(self) -> str | None: ...
 
     async def send(self, command: str, params: object) -> Leg:
         """Send one more command to the call."""
@@ -142,15 +134,17 @@ class Action(Operation, Generic[R]):
     def _ended_without(self, state: str) -> SwcallsError:
         outcome = self._outcome()
         if outcome.error is not None:
-            error = ActionFailed(f"{self.kind} {self.key}: ended without reaching {state!r}: {outcome.error}", action=self)
+            error = ActionFailed(
+                f"{self.kind} {self.key}: ended without reaching {state!r}: {outcome.error}", action=self
+            )
         else:
             error = ActionFailed(f"{self.kind} {self.key}: ended without reaching {state!r}", action=self)
         error.outcome = outcome
         return error
 
     async def _control(self, verb: str, params: object = None) -> Leg:
-        line = cast(Line, self.call)
-        return await line.send(f"{self.family}.{verb}", params or Control(control_id=self.key))
+        call = cast(Controllable, self.call)
+        return await call.send(f"{self.family}.{verb}", params or Control(control_id=self.key))
 
 
 class Stoppable(Action[R], Generic[R]):
@@ -206,50 +200,3 @@ class _DoneCallback:
         if self.action.done():
             self.action.unwatch(self)
             self.loop.call_soon(self.fn, self.action, context=self.context)
-
-
-class ActionStart(Generic[A, R]):
-    """An action that is about to be started: nothing is sent before one of these is used, once.
-
-    - ``await start`` sends the command and returns the handle;
-    - ``await start.finished()`` sends it and waits for the result;
-    - ``async with start as action`` stops the action when the block ends, unless it has ended already.
-    """
-
-    __slots__ = ("_action", "_start")
-
-    def __init__(self, start: Coroutine[Any, Any, A]) -> None:
-        self._start = start
-        self._action: A | None = None
-
-    def __await__(self) -> Generator[Any, None, A]:
-        return self._begin().__await__()
-
-    async def finished(self, timeout: float | None = None) -> R:
-        """Start the action, wait for its end and return the result; see ``Action.finished``."""
-        action = await self._begin()
-        result: R = await action.finished(timeout)
-        return result
-
-    async def __aenter__(self) -> A:
-        self._action = await self._begin()
-        return self._action
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        action = self._action
-        if not isinstance(action, Stoppable) or action.done():
-            return
-        try:
-            await action.stop()
-        except CommandRejected as refusal:
-            # It ended, or its call did, while its last event was still on the way: there was nothing to stop.
-            _log.info("%s %s: not stopped: %s", action.kind, action.key, refusal)
-        except SwcallsError as error:
-            if exc is None:
-                raise
-            _log.warning("%s %s: not stopped: %s", action.kind, action.key, error)
-
-    async def _begin(self) -> A:
-        return await self._start

@@ -1,12 +1,16 @@
-"""The handle of ``calling.collect``."""
+"""Collecting digits and speech: ``calling.collect`` and what controls it."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from .._core.operation import Options
+from ..commands import Collect, Digits, Speech
 from ..legs import Leg
 from ..results import CollectResult
 from ._base import Stoppable
+from ._line import Line, given
+from ._start import ActionStart
 
 
 class CollectAction(Stoppable[CollectResult]):
@@ -21,3 +25,47 @@ class CollectAction(Stoppable[CollectResult]):
     async def start_input_timers(self) -> Leg:
         """Start the clock of ``initial_timeout``, for a collect that was begun with ``start_input_timers=False``."""
         return await self._control("start_input_timers")
+
+
+class CollectVerbs(Line):
+    """Collects input from a call."""
+
+    __slots__ = ()
+
+    def collect(
+        self,
+        *,
+        digits: Digits | None = None,
+        speech: Speech | None = None,
+        initial_timeout: float | None = None,
+        continuous: bool | None = None,
+        partial_results: bool | None = None,
+        send_start_of_input: bool | None = None,
+        start_input_timers: bool = True,
+        control_id: str | None = None,
+        status_url: str | None = None,
+        deadline: float | None = None,
+    ) -> ActionStart[CollectAction, CollectResult]:
+        """Collect *digits*, *speech*, or whichever comes first. Wire: ``calling.collect``.
+
+        ``no_input`` and ``no_match`` are results. The clock of *initial_timeout* starts at once; with the platform's own
+        default it would wait for a command, and ``no_input`` might never come.
+
+        Args:
+            initial_timeout: Seconds to the first input (> 0).
+            continuous: Yield each result as an event, until stopped or the call ends.
+            partial_results: Yield what was recognised so far as events.
+            send_start_of_input: Yield the first sign of input as an event.
+        """
+        command = Collect(
+            control_id=given(control_id),
+            status_url=status_url,
+            digits=digits,
+            speech=speech,
+            initial_timeout=initial_timeout,
+            continuous=continuous,
+            partial_results=partial_results,
+            send_start_of_input=send_start_of_input,
+            start_input_timers=start_input_timers,
+        )
+        return self._start(CollectAction, command, deadline, Options(continuous=continuous is True))

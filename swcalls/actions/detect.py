@@ -1,11 +1,15 @@
-"""The handle of ``calling.detect``."""
+"""Detecting who or what answered: ``calling.detect`` and what controls it."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from .._core.operation import Options
+from ..commands import Detect, DetectMachine, Detector, detector_item
 from ..results import Detection
 from ._base import Stoppable
+from ._line import Line, given
+from ._start import ActionStart
 
 
 class DetectAction(Stoppable[Detection]):
@@ -19,3 +23,32 @@ class DetectAction(Stoppable[Detection]):
 
     __slots__ = ()
     family: ClassVar[str] = "calling.detect"
+
+
+class DetectVerbs(Line):
+    """Runs detectors on a call."""
+
+    __slots__ = ()
+
+    def detect(
+        self,
+        detector: Detector | None = None,
+        *,
+        timeout: float | None = None,
+        control_id: str | None = None,
+        status_url: str | None = None,
+        deadline: float | None = None,
+    ) -> ActionStart[DetectAction, Detection]:
+        """Find out who or what answered: a ``DetectMachine`` (the default), ``DetectFax`` or ``DetectDigit``.
+
+        See ``DetectAction`` for what ``finished()`` waits for. Wire: ``calling.detect``.
+
+        Args:
+            timeout: Seconds that the detector runs at most (>= 0; the platform's default is 30).
+        """
+        detector = DetectMachine() if detector is None else detector
+        command = Detect(
+            control_id=given(control_id), status_url=status_url, detect=detector_item(detector), timeout=timeout
+        )
+        follows = isinstance(detector, DetectMachine) and detector.detect_message_end
+        return self._start(DetectAction, command, deadline, Options(message_end=follows))

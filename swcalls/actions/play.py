@@ -1,13 +1,15 @@
-"""The handle of ``calling.play``."""
+"""Playing: ``calling.play`` and what controls it."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from ..commands import PlayVolume
+from ..commands import TTS, Direction, Gender, Media, Play, PlayVolume, media_item
 from ..legs import Leg
 from ..results import Playback
 from ._base import Pausable
+from ._line import Line, given
+from ._start import ActionStart
 
 
 class PlayAction(Pausable[Playback]):
@@ -23,3 +25,71 @@ class PlayAction(Pausable[Playback]):
     async def volume(self, db: float) -> Leg:
         """Set the volume to *db* decibels (-40 to 40)."""
         return await self._control("volume", PlayVolume(control_id=self.key, volume=db))
+
+
+class PlayVerbs(Line):
+    """Plays media on a call."""
+
+    __slots__ = ()
+
+    def play(
+        self,
+        *media: Media,
+        volume: float | None = None,
+        direction: Direction | None = None,
+        loop: int | None = None,
+        language: str | None = None,
+        voice: str | None = None,
+        gender: Gender | None = None,
+        control_id: str | None = None,
+        status_url: str | None = None,
+        deadline: float | None = None,
+    ) -> ActionStart[PlayAction, Playback]:
+        """Play *media* (``Audio``, ``TTS``, ``Silence``, ``Ringtone``), in turn. Wire: ``calling.play``.
+
+        Args:
+            volume: dB, -40 to 40.
+            direction: Who hears it: ``listen``, ``speak`` or ``both``.
+            loop: How often in all; 0 is endless.
+            language: For each TTS that names none; *voice* and *gender* likewise.
+        """
+        command = Play(
+            control_id=given(control_id),
+            status_url=status_url,
+            play=[media_item(item) for item in media],
+            volume=volume,
+            direction=direction,
+            loop=loop,
+            language=language,
+            voice=voice,
+            gender=gender,
+        )
+        return self._start(PlayAction, command, deadline)
+
+    def say(
+        self,
+        text: str,
+        *,
+        volume: float | None = None,
+        direction: Direction | None = None,
+        loop: int | None = None,
+        language: str | None = None,
+        voice: str | None = None,
+        gender: Gender | None = None,
+        control_id: str | None = None,
+        status_url: str | None = None,
+        deadline: float | None = None,
+    ) -> ActionStart[PlayAction, Playback]:
+        """Speak *text*: ``play(TTS(text), ...)``."""
+        return self.play(
+            TTS(text),
+            volume=volume,
+            direction=direction,
+            loop=loop,
+            language=language,
+            voice=voice,
+            gender=gender,
+            control_id=control_id,
+            status_url=status_url,
+            deadline=deadline,
+        )

@@ -1,13 +1,15 @@
-"""The handle of ``calling.record``."""
+"""Recording: ``calling.record`` and what controls it."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from ..commands import PauseBehavior, RecordPause
+from ..commands import Direction, Format, PauseBehavior, Record, RecordAudio, RecordParams, RecordPause
 from ..legs import Leg
 from ..results import Recording
 from ._base import Pausable
+from ._line import Line, given
+from ._start import ActionStart
 
 
 class RecordAction(Pausable[Recording]):
@@ -22,3 +24,52 @@ class RecordAction(Pausable[Recording]):
     async def pause(self, behavior: PauseBehavior | None = None) -> Leg:
         """Pause the recording: ``skip`` (the platform's default) cuts the pause out, ``silence`` keeps its length."""
         return await self._control("pause", RecordPause(control_id=self.key, behavior=behavior))
+
+
+class RecordVerbs(Line):
+    """Records a call."""
+
+    __slots__ = ()
+
+    def record(
+        self,
+        *,
+        format: Format | None = None,
+        stereo: bool | None = None,
+        direction: Direction = "both",
+        beep: bool | None = None,
+        initial_timeout: float = 0,
+        end_silence_timeout: float = 0,
+        max_length: int | None = None,
+        terminators: str = "",
+        input_sensitivity: float | None = None,
+        control_id: str | None = None,
+        status_url: str | None = None,
+        deadline: float | None = None,
+    ) -> ActionStart[RecordAction, Recording]:
+        """Record both sides until it is stopped or the call ends. Wire: ``calling.record``.
+
+        The platform's own defaults would record one side, and stop at the first half second of silence or at ``#``.
+
+        Args:
+            format: ``mp3``, ``wav`` or ``mp4``.
+            direction: Whose voice: ``listen``, ``speak`` or ``both``.
+            initial_timeout: Seconds to wait for a voice (>= 0, 0: no limit); then the result is ``no_input``.
+            end_silence_timeout: Seconds of silence that end it (>= 0, 0: none do).
+            max_length: Seconds (>= 0, 0: no limit).
+            terminators: Digits that end it, of ``0-9 A-D * #``.
+            input_sensitivity: 0 to 100.
+        """
+        audio = RecordAudio(
+            format=format,
+            stereo=stereo,
+            direction=direction,
+            beep=beep,
+            initial_timeout=initial_timeout,
+            end_silence_timeout=end_silence_timeout,
+            max_length=max_length,
+            terminators=terminators,
+            input_sensitivity=input_sensitivity,
+        )
+        command = Record(control_id=given(control_id), status_url=status_url, record=RecordParams(audio=audio))
+        return self._start(RecordAction, command, deadline)

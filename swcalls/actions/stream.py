@@ -1,11 +1,15 @@
-"""The handle of ``calling.stream``."""
+"""Streaming audio: ``calling.stream`` and what controls it."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+from ..commands import Method, Stream, Track, as_strings
 from ..results import StreamResult
 from ._base import Stoppable
+from ._line import Line, given
+from ._start import ActionStart
 
 
 class StreamAction(Stoppable[StreamResult]):
@@ -13,3 +17,48 @@ class StreamAction(Stoppable[StreamResult]):
 
     __slots__ = ()
     family: ClassVar[str] = "calling.stream"
+
+
+class StreamVerbs(Line):
+    """Streams a call's audio."""
+
+    __slots__ = ()
+
+    def stream(
+        self,
+        url: str,
+        *,
+        name: str | None = None,
+        codec: str | None = None,
+        track: Track | None = None,
+        authorization_bearer_token: str | None = None,
+        custom_parameters: Mapping[str, Any] | None = None,
+        status_url_method: Method = "POST",
+        control_id: str | None = None,
+        status_url: str | None = None,
+        deadline: float | None = None,
+    ) -> ActionStart[StreamAction, StreamResult]:
+        """Stream the call's audio to a WebSocket. Wire: ``calling.stream``.
+
+        Args:
+            url: A ``wss://`` URL.
+            track: ``inbound_track``, ``outbound_track`` or ``both_tracks``.
+            custom_parameters: Sent with the stream; each value as a string.
+            status_url_method: ``GET`` only with a *status_url* of your own: the receiver takes POST.
+        """
+        command = Stream(
+            control_id=given(control_id),
+            status_url=status_url,
+            url=url,
+            name=name,
+            codec=codec,
+            track=track,
+            authorization_bearer_token=authorization_bearer_token,
+            custom_parameters=as_strings(custom_parameters),
+            status_url_method=status_url_method,
+        )
+        if status_url is None and status_url_method != "POST":
+            raise ValueError(
+                f"calling.stream: status_url_method={status_url_method!r} must be 'POST' for this receiver"
+            )
+        return self._start(StreamAction, command, deadline)

@@ -113,7 +113,7 @@ class _Fault(Struct, frozen=True):
     """The rule that a value breaks, in words that complete "must be …"."""
 
     rule: str
-    error: type[ValueError] | type[TypeError] = ValueError
+    error: type[ValueError | TypeError] = ValueError
 
 
 _Rule = Callable[[Any], _Fault | None]

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from ._base import Command, Document, HttpUrl, Name, Params
+from ._base import Command, Document, HttpUrl, Name
 
 StatusEvent = Literal["created", "ringing", "answered", "ended"]
 Codec = Literal[
@@ -102,5 +102,3 @@ class End(Command, kw_only=True):
     owner: ClassVar[str] = "calling.end"
 
     reason: EndReason | None = None
-
-

@@ -1,0 +1,77 @@
+"""The line to a call: what every family of commands needs to be sent on it.
+
+Each family's module has its handle and, beside it, a mixin with the methods that start it; a `Call` is all of them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Protocol, TypeVar
+
+from .._core.operation import PLAIN, CallOperation, Options
+from ..commands import StartCommand
+from ..legs import Leg
+from ._base import Action
+from ._start import ActionStart
+
+A = TypeVar("A", bound=Action[Any])
+
+
+class Sender(Protocol):
+    """Sends commands, and sees to it that what comes of them is delivered."""
+
+    async def start(self, action: A, command: StartCommand, deadline: float | None) -> A:
+        """Expect *action*, send its *command*, and return it once that was accepted."""
+        ...
+
+    async def send(self, call: CallOperation, command: str, params: object) -> Leg:
+        """Send one command to *call*."""
+        ...
+
+    def attach(self, action: A) -> A:
+        """Expect *action*, which was started elsewhere."""
+        ...
+
+
+class Line(CallOperation):
+    """A call that commands can be sent to."""
+
+    __slots__ = ("_sender", "leg")
+
+    def __init__(self, sender: Sender, call_id: str | None = None) -> None:
+        super().__init__(new_id(), call_id)
+        self._sender = sender
+        self.leg: Leg | None = None
+        """The last response to a command; ``None`` before the first."""
+
+    async def send(self, command: str, params: object) -> Leg:
+        """Send a command whose *params* are one of the Structs of ``swcalls.commands``; return the call's leg."""
+        self.leg = await self._sender.send(self, command, params)
+        return self.leg
+
+    def _start(
+        self, handle: type[A], command: StartCommand, deadline: float | None, options: Options = PLAIN
+    ) -> ActionStart[A, Any]:
+        """Prepare *command*; it is sent when the ``ActionStart`` is awaited."""
+        check_seconds("deadline", deadline)
+        return ActionStart(self._sender.start(handle(self, command.control_id, options), command, deadline))
+
+
+def new_id() -> str:
+    """Make an id that nobody else has."""
+    return str(uuid.uuid4())
+
+
+def given(control_id: str | None) -> str:
+    """Return the id that a user gave, or else a new one."""
+    return new_id() if control_id is None else control_id
+
+
+def check_seconds(name: str, value: float | None) -> None:
+    """Refuse what is neither ``None`` nor a number of seconds greater than 0."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name}={value!r} must be a number of seconds")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name}={value!r} must be greater than 0 seconds")

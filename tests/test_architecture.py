@@ -1,0 +1,111 @@
+"""The shape of the package: who may import whom. Read from the source, so that nothing hides behind TYPE_CHECKING."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import swcalls
+
+ROOT = Path(swcalls.__file__).parent
+MODULES = {
+    ".".join(("swcalls", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in sorted(ROOT.rglob("*.py"))
+}
+
+# Lower layers know nothing of higher ones; within a row anything goes, but for cycles.
+LAYERS = [
+    ("events", "results", "legs", "outcome", "errors", "timeline", "commands"),
+    ("_core",),
+    ("actions",),
+    ("config", "transport"),
+    ("switchboard",),
+    ("call", "receiver"),
+    ("client",),
+    ("embedding",),
+    ("testing",),
+    ("cli",),
+    ("__main__",),
+]
+FORBIDDEN_IN_CORE = {"asyncio", "aiohttp", "time", "random", "secrets", "os", "logging", "uuid", "socket", "threading"}
+
+
+def layer(module: str) -> int:
+    parts = module.split(".")
+    if len(parts) == 1:
+        return len(LAYERS)  # the package itself re-exports everything but testing and cli
+    return next(number for number, row in enumerate(LAYERS) if parts[1] in row)
+
+
+def imports(module: str) -> Iterator[str]:
+    """Every import of *module*, wherever in the file it is, as absolute names."""
+    path = MODULES[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package.rsplit(".", node.level - 1)[0] if node.level else ""
+            name = ".".join(filter(None, (base, node.module)))
+            for alias in node.names:
+                full = f"{name}.{alias.name}"
+                yield full if full in MODULES else name
+
+
+def internal(module: str) -> set[str]:
+    return {name for name in imports(module) if name in MODULES and name != module}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_downwards(module: str) -> None:
+    mine = layer(module)
+    wrong = {other for other in internal(module) if layer(other) > mine and other != "swcalls"}
+    # The program and the kit stand above the package, and may use its public face.
+    if mine < LAYERS.index(("testing",)) and module != "swcalls":
+        wrong |= {other for other in internal(module) if other == "swcalls"}
+    assert not wrong
+
+
+def test_there_is_no_import_cycle() -> None:
+    # A package's own __init__ gathers its modules; that is no dependency of theirs on it.
+    graph = {module: internal(module) for module in MODULES}
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " → ".join((*path, module))
+        if module in done:
+            return
+        for other in graph[module]:
+            visit(other, (*path, module))
+        done.add(module)
+
+    for module in MODULES:
+        visit(module, ())
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("swcalls._core")])
+def test_the_core_does_no_io(module: str) -> None:
+    assert not {name.partition(".")[0] for name in imports(module)} & FORBIDDEN_IN_CORE
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_is_one_idea_and_not_too_long(module: str) -> None:
+    assert len(MODULES[module].read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_says_what_it_is(module: str) -> None:
+    docstring = ast.get_docstring(ast.parse(MODULES[module].read_text()))
+    assert docstring
+    assert len(docstring.splitlines()[0]) <= 120
+
+
+def test_importing_the_package_loads_no_server_no_kit_and_no_program() -> None:
+    import subprocess
+    import sys
+
+    check = "import sys, swcalls; print([m for m in sys.modules if m in ('aiohttp.web', 'swcalls.testing', 'swcalls.cli')])"
+    assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout == "[]\n"
