@@ -42,7 +42,7 @@ class Call(Verbs):
             CallEnded: It ended without being answered; ``reason`` says why.
             ClientClosed: The client was closed.
         """
-        await until(self, lambda: self.over or not LIVE_WORDS.isdisjoint(self.seen), timeout)
+        await until(self, lambda: self.settled is not None or not LIVE_WORDS.isdisjoint(self.seen), timeout)
         if LIVE_WORDS.isdisjoint(self.seen):
             self._raise_if_closed()
             reason = self.end_reason
@@ -58,7 +58,7 @@ class Call(Verbs):
             TimeoutError: *timeout* seconds passed first.
             ClientClosed: The client was closed.
         """
-        await until(self, lambda: self.over, timeout)
+        await until(self, lambda: self.settled is not None, timeout)
         self._raise_if_closed()
         return self.end_reason
 
@@ -148,7 +148,7 @@ class CallStart:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._call is None or self._call.over:
+        if self._call is None or self._call.settled is not None:
             return
         try:
             await self._call.end()

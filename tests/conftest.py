@@ -1,1 +1,130 @@
-"""What every test may use. Nothing here sleeps: a test awaits the thing itself."""
+"""A space that does as it is told, and a client that talks to it. Nothing here sleeps: a test awaits the thing itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from aiohttp import web
+
+from swcalls import Call, Client, Limits, Retry
+
+CALL_ID = "2e1e66e5-5d07-413d-9668-55542992eec0"
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Space:
+    """Answers each command with the next of ``answers``, or else with a leg; posts what it is asked to post."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.commands: list[dict[str, Any]] = []
+        self.headers: list[Any] = []
+        self.answers: deque[web.Response | Answer] = deque()
+        self.leg_status = "answered"
+        self.arrived: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._session: aiohttp.ClientSession
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        body = msgspec.json.decode(await request.read())
+        self.commands.append(body)
+        self.headers.append(request.headers)
+        self.arrived.put_nowait(body)
+        answer = self.answers.popleft() if self.answers else self.leg(body)
+        return await answer(request) if callable(answer) else answer
+
+    def leg(self, body: dict[str, Any] | None = None, status: str | None = None) -> web.Response:
+        call_id = (body or {}).get("id") or (body or {}).get("params", {}).get("id") or CALL_ID
+        leg = {"id": call_id, "type": "relay_pstn_call", "status": status or self.leg_status, "from": "+1", "to": "+2"}
+        return web.json_response(leg)
+
+    def held(self, release: asyncio.Event, answer: web.Response | None = None) -> Answer:
+        """An answer that is given only after *release*."""
+
+        async def respond(request: web.Request) -> web.StreamResponse:
+            await release.wait()
+            return answer or self.leg(msgspec.json.decode(await request.read()))
+
+        return respond
+
+    async def post(self, url: str, payload: object, **headers: str) -> int:
+        """Post a webhook and return the status of the answer."""
+        body = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
+        async with self._session.post(url, data=body, headers=headers) as response:
+            await response.read()
+            return response.status
+
+    def last(self, command: str) -> dict[str, Any]:
+        """The params of the last *command* that came."""
+        return next(c["params"] for c in reversed(self.commands) if c["command"] == command)
+
+    async def tell(self, command: str, **params: Any) -> int:
+        """Post a bare webhook to the ``status_url`` of the last *command*."""
+        sent = self.last(command)
+        ids = {"control_id": sent["control_id"]} if "control_id" in sent else {}
+        return await self.post(sent["status_url"], {"call_id": CALL_ID, "node_id": "n", **ids, **params})
+
+    async def tell_call(self, state: str, **params: Any) -> int:
+        """Post a call state to the ``status_url`` of the last ``dial``."""
+        return await self.tell("dial", call_state=state, **params)
+
+
+@pytest.fixture
+async def nothing_is_left_running() -> AsyncIterator[None]:
+    """Fail a test that leaves a task behind, or an exception that nobody retrieved."""
+    faults: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: faults.append(context))
+    before = asyncio.all_tasks()
+    yield
+    left = asyncio.all_tasks() - before - {asyncio.current_task()}
+    assert not left
+    assert not faults
+
+
+@pytest.fixture
+async def space(nothing_is_left_running: None) -> AsyncIterator[Space]:
+    space = Space()
+    runner = web.ServerRunner(web.Server(space.handle, access_log=None), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    space.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with aiohttp.ClientSession() as space._session:
+        yield space
+    await runner.cleanup()
+
+
+Connect = Callable[..., Awaitable[Client]]
+
+
+@pytest.fixture
+async def connect(space: Space) -> AsyncIterator[Connect]:
+    """Make open clients of the space, each with a served receiver."""
+    from contextlib import AsyncExitStack
+
+    async with AsyncExitStack() as stack:
+
+        async def make(**settings: Any) -> Client:
+            settings = {"limits": Limits(grace=0, long_grace=0), "retry": Retry(attempts=1), **settings}
+            client = await stack.enter_async_context(Client("project", "token", space.url, **settings))
+            await stack.enter_async_context(client.receiver.serve())
+            return client
+
+        yield make
+
+
+@pytest.fixture
+async def client(connect: Connect) -> Client:
+    return await connect()
+
+
+@pytest.fixture
+async def call(client: Client) -> Call:
+    """A call that is up, as far as the response to its dial says."""
+    return await client.dial(to="+15550198765", from_="+12069708643")

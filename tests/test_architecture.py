@@ -107,5 +107,7 @@ def test_importing_the_package_loads_no_server_no_kit_and_no_program() -> None:
     import subprocess
     import sys
 
-    check = "import sys, swcalls; print([m for m in sys.modules if m in ('aiohttp.web', 'swcalls.testing', 'swcalls.cli')])"
+    check = (
+        "import sys, swcalls; print([m for m in sys.modules if m in ('aiohttp.web', 'swcalls.testing', 'swcalls.cli')])"
+    )
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout == "[]\n"

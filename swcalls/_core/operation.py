@@ -69,7 +69,7 @@ class Operation:
         """When it must be over, by the clock of whoever passes ``now``."""
         self.settled: Outcome[Any] | None = None
         self.over = False
-        """No event can follow. A detector has settled before this; everything else settles with it."""
+        """No event can follow. A detector that has answered, and a call whose end was inferred, settle before this."""
         self.watchers: list[Callable[[], object]] | None = None
         """Called when an event was applied, and when it settles or is over. They must not raise."""
 
@@ -121,3 +121,8 @@ class CallOperation(Operation):
         """The reason that we gave when we ended it; it counts when the platform says only that it is over."""
         self.pending: set[Operation] = set()
         """The operations of this call that can still get events."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the call has ended, as far as is known; its last event may still be on its way."""
+        return self.settled is not None

@@ -59,7 +59,7 @@ class Registry:
     def confirm(self, action: Operation, now: float) -> None:
         """Note that the command of *action* was accepted."""
         action.stage = "accepted"
-        if _call_of(action).over and not action.over:
+        if _call_of(action).has_ended and not action.over:
             self._give_grace(action, now)
 
     def withdraw(self, action: Operation, error: Exception) -> None:
@@ -89,7 +89,7 @@ class Registry:
     def report(self, call: CallOperation, event: CallEvent, now: float) -> None:
         """Apply the state of *call* that the response to a command told; it is no event of the call's history."""
         step = step_of(call, event)
-        if step is None or call.over or step.rank < call.rank:
+        if step is None or call.has_ended or step.rank < call.rank:
             return
         call.stage = "accepted"
         call.state, call.rank = event.state, step.rank
@@ -97,13 +97,13 @@ class Registry:
         if step.ends is Ends.NOTHING:
             call.changed()
         else:
-            self._end_call(call, event.end_reason or call.asked_reason, now)
+            self._infer_end(call, event.end_reason, now)
 
     def lose(self, call: CallOperation, now: float) -> None:
-        """Note that the platform does not know *call* any more, so that it is over."""
-        if not call.over:
+        """Note that the platform does not know *call* any more, so that it has ended."""
+        if not call.has_ended:
             call.state = "ended"
-            self._end_call(call, call.asked_reason, now)
+            self._infer_end(call, None, now)
 
     def deliver(self, kind: str, key: str, event: Event, size: int, now: float) -> Delivered:
         """Apply a verified event, whose body had *size* bytes, to the operation that its URL names."""
@@ -119,13 +119,16 @@ class Registry:
         return "early"
 
     def expire(self, now: float) -> None:
-        """Settle every action whose time has come."""
+        """Settle every operation whose time has come."""
         for action in self.deadlines.expired(now):
+            if isinstance(action, CallOperation):
+                self._finish_call(action)
+                continue
             call = _call_of(action)
             what = f"{action.kind} {action.key}"
             if action.settled is not None:
                 self._finish(action)
-            elif call.over:
+            elif call.has_ended:
                 reason = call.end_reason
                 message = f"{what}: the call ended ({reason or 'no reason given'}) before its end was reported"
                 self._settle(action, "call_ended", error=CallEnded(message, reason=reason, action=_handle(action)))
@@ -141,12 +144,10 @@ class Registry:
         for action in list(self._running.values()):
             self._finish(action)
         for call in {*self._dialled.values(), *self.calls.values()}:
-            if not call.over:
-                call.over = True
+            if not call.has_ended:
                 error = ClientClosed(f"call {call.id}: the client was closed")
                 call.settled = error.outcome = _outcome(call, "closed", error=error)
-                call.changed()
-        self._dialled.clear()
+            self._finish_call(call)
 
     def _advance(self, operation: Operation, event: Event, now: float) -> Delivered:
         """Move *operation* by one event that is its own."""
@@ -166,6 +167,7 @@ class Registry:
         elif isinstance(operation, CallOperation):
             reason = event.end_reason if isinstance(event, CallEvent) else None
             self._end_call(operation, reason or operation.asked_reason, now)
+            self._finish_call(operation)
         else:
             self._conclude(operation, event, step.ends)
         return "unknown" if step is None else "applied"
@@ -184,14 +186,30 @@ class Registry:
             self._settle(action, "callback", result=LIFECYCLES[action.kind].result(action, event))
 
     def _end_call(self, call: CallOperation, reason: str | None, now: float) -> None:
-        call.over = True
-        call.end_reason = reason
+        """Settle *call*, once; a reason that came later than the end is still good to know."""
+        call.end_reason = call.end_reason or reason
+        if call.has_ended:
+            return
         call.settled = _outcome(call, "callback", result=reason)
-        self._dialled.pop(call.key, None)
-        self._remember_settled(call.key)
-        call.changed()
         for action in list(call.pending):
             self._give_grace(action, now)
+
+    def _infer_end(self, call: CallOperation, reason: str | None, now: float) -> None:
+        """End *call* without its own event, which may be on its way and gets a moment to be seen by iterators."""
+        self._end_call(call, reason or call.asked_reason, now)
+        if call.key in self._dialled:
+            self.deadlines.set(call, now + self.limits.grace)
+            call.changed()
+        else:
+            self._finish_call(call)
+
+    def _finish_call(self, call: CallOperation) -> None:
+        """No event of *call* can follow."""
+        call.over = True
+        self.deadlines.clear(call)
+        if self._dialled.pop(call.key, None) is not None:
+            self._remember_settled(call.key)
+        call.changed()
 
     def _give_grace(self, action: Operation, now: float) -> None:
         if action.settled is not None:

@@ -107,7 +107,7 @@ class Action(Operation, Generic[R]):
         return self._outcome().error
 
     def add_done_callback(self, fn: Callable[[Self], object], *, context: contextvars.Context | None = None) -> None:
-        """Call *fn* with this action soon after it has settled; at once if it has. Its errors go to the loop's handler."""
+        """Call *fn* with this action soon after it has settled. Its errors go to the loop's exception handler."""
         loop = asyncio.get_running_loop()
         callback = _DoneCallback(self, fn, loop, context or contextvars.copy_context())
         if self.done():
@@ -158,7 +158,7 @@ class Stoppable(Action[R], Generic[R]):
         Raises:
             CommandError: The command did not succeed.
         """
-        if self.over or (self.call is not None and self.call.over):
+        if self.over or (self.call is not None and self.call.has_ended):
             return None
         # Set first: the event that the command causes may come before its response.
         self.stopping = True

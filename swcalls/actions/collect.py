@@ -48,8 +48,8 @@ class CollectVerbs(Line):
     ) -> ActionStart[CollectAction, CollectResult]:
         """Collect *digits*, *speech*, or whichever comes first. Wire: ``calling.collect``.
 
-        ``no_input`` and ``no_match`` are results. The clock of *initial_timeout* starts at once; with the platform's own
-        default it would wait for a command, and ``no_input`` might never come.
+        ``no_input`` and ``no_match`` are results. The clock of *initial_timeout* starts at once; with the platform's
+        own default it would wait for a command, and ``no_input`` might never come.
 
         Args:
             initial_timeout: Seconds to the first input (> 0).

@@ -18,8 +18,9 @@ T = TypeVar("T")
 
 INT32_MAX = 2**31 - 1
 
-HttpUrl = Annotated[str, Meta(pattern=r"(?i)^https?://[^\s/?#]\S*\Z", description="an http:// or https:// URL")]
-WssUrl = Annotated[str, Meta(pattern=r"(?i)^wss://[^\s/?#]\S*\Z", description="a wss:// URL")]
+_AUTHORITY = r"(?:[^\s/?#@]*@)?(?:[^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:[/?#]\S*)?\Z"
+HttpUrl = Annotated[str, Meta(pattern=rf"^(?i:https?)://{_AUTHORITY}", description="an http:// or https:// URL")]
+WssUrl = Annotated[str, Meta(pattern=rf"^(?i:wss)://{_AUTHORITY}", description="a wss:// URL")]
 Dtmf = Annotated[str, Meta(pattern=r"^[0-9A-D*#]*\Z", description="made of the characters 0-9 A-D * #")]
 Name = Annotated[str, Meta(min_length=1)]
 Document = dict[str, Any]

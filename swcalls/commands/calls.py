@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -22,6 +22,7 @@ STATUS_EVENTS: tuple[StatusEvent, ...] = ("created", "ringing", "answered", "end
 PARKED: Document = {"version": "1.0.0", "sections": {"main": [{"answer": {}}, {"sleep": -1}]}}
 """A dialplan that answers and then sleeps for ever, so that commands can drive the call."""
 
+_CODECS: tuple[str, ...] = get_args(Codec)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _RESERVED = ("signalwire_", "sw_", "rtc_", "internal_")
 
@@ -58,6 +59,8 @@ class Dial(Command, kw_only=True):
             self._refuse("url", "given, or swml, and not both")
         if self.to is None and self.to_script is None:
             self._refuse("to", "given, unless to_script is")
+        if isinstance(self.codecs, str) and not all(name.strip() in _CODECS for name in self.codecs.split(",")):
+            self._refuse("codecs", f"a list, or a comma-separated string, of {', '.join(_CODECS)}")
         if self.custom_variables is not None:
             self._check_variables(self.custom_variables)
 

@@ -1,0 +1,6 @@
+"""A SignalWire space to test against, or to try things out on, without an account."""
+
+from .callee import Callee
+from .simulator import Simulator
+
+__all__ = ["Callee", "Simulator"]

@@ -1,0 +1,102 @@
+"""The script of the far end: what the person, machine or fax that is called does. Knows nothing of calls."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Literal, NoReturn
+
+from msgspec import Struct
+
+_DIGITS = re.compile(r"[0-9A-D*#]*\Z")
+
+
+class Callee(Struct, frozen=True, kw_only=True):
+    """How the far end of a simulated call behaves. Durations are simulated seconds."""
+
+    answers: bool | str = True
+    """True; False to ring until the dial's ``timeout``; or the end reason of a refusal (``"busy"``, ``"decline"``)."""
+    presses: str | Sequence[str] = ""
+    """Digits (``0-9 A-D * #``) pressed each time a collect, or a digit detector, starts to listen for digits.
+
+    A lone string is pressed every time; the strings of a sequence are pressed in turn.
+    """
+    says: str | Sequence[str] = ""
+    """Text said each time a collect starts to listen for speech; a sequence as for ``presses``.
+
+    A recording hears what is to be said next, and leaves it to be said.
+    """
+    is_machine: bool | None = False
+    """What a machine detector finds: MACHINE, HUMAN or, for None, UNKNOWN."""
+    hangs_up_after: float | None = None
+    """Seconds from the answer to the far end's hang-up; None to stay."""
+    rings_for: float = 1.0
+    """Seconds of ringing before the answer, or the refusal."""
+    reacts_after: float = 0.5
+    """Seconds before the first digit is pressed, or the first word said."""
+    fax_tone: Literal["CED", "CNG"] | None = None
+    """The tone that a fax detector hears."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.answers, bool) and not (isinstance(self.answers, str) and self.answers):
+            self._refuse("answers", "True, False or an end reason")
+        if not all(is_dtmf(item) for item in _items(self.presses)):
+            self._refuse("presses", "a string, or strings, made of the characters 0-9 A-D * #")
+        if not all(is_text(item) for item in _items(self.says)):
+            self._refuse("says", "a string, or strings, that UTF-8 can encode")
+        if self.is_machine is not None and not isinstance(self.is_machine, bool):
+            self._refuse("is_machine", "True, False or None")
+        if self.hangs_up_after is not None and not _is_duration(self.hangs_up_after):
+            self._refuse("hangs_up_after", "None, or seconds from 0")
+        for name in ("rings_for", "reacts_after"):
+            if not _is_duration(getattr(self, name)):
+                self._refuse(name, "seconds from 0")
+        if self.fax_tone not in (None, "CED", "CNG"):
+            self._refuse("fax_tone", "None, 'CED' or 'CNG'")
+
+    def _refuse(self, name: str, rule: str) -> NoReturn:
+        raise ValueError(f"Callee: {name}={getattr(self, name)!r} must be {rule}")
+
+
+class Script:
+    """What a far end presses, or says, on one call: the next line whenever it is asked."""
+
+    def __init__(self, lines: str | Sequence[str]) -> None:
+        self.repeats = isinstance(lines, str)
+        self._lines = [lines] if isinstance(lines, str) else list(lines)
+
+    @property
+    def first(self) -> str:
+        """The line that comes next."""
+        return self._lines[0] if self._lines else ""
+
+    def next(self) -> str:
+        """Take the next line: a lone string for ever, those of a sequence in turn, then nothing."""
+        if self.repeats:
+            return self.first
+        return self._lines.pop(0) if self._lines else ""
+
+
+def is_dtmf(value: object) -> bool:
+    """Tell whether *value* is a string of digits that a telephone has."""
+    return isinstance(value, str) and _DIGITS.match(value) is not None
+
+
+def is_text(value: object) -> bool:
+    """Tell whether *value* is a string that can be sent."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _items(value: object) -> Sequence[object]:
+    return value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf

@@ -1,0 +1,254 @@
+"""A simulated call and what runs on it. Knows no HTTP, and no kind of operation in particular."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal, TypeVar
+
+from swcalls.commands import Dial, StartCommand
+
+from .callee import Callee, Script, is_dtmf, is_text
+from .clock import Timer, TimerGroup, cancel_all
+from .wire import Shape, Wire
+
+State = Literal["created", "ringing", "answered", "ended"]
+OperationT = TypeVar("OperationT", bound="Operation")
+
+RING_TIMEOUT = 30.0
+"""Simulated seconds that a call rings when its dial gives no ``timeout``."""
+
+
+class SimulatedCall:
+    """One call: a state, a far end that follows its script, and the operations that run on it.
+
+    The far end can also be driven by hand: ``press``, ``say``, ``hang_up``.
+    """
+
+    def __init__(self, wire: Wire, dial: Dial, callee: Callee) -> None:
+        self.id = str(uuid.uuid4())
+        self.from_ = dial.from_
+        self.to = dial.to or ""
+        self.state: State = "created"
+        self.end_reason: str | None = None
+        """Why the call ended; None as long as it has not."""
+        self.operations: dict[tuple[str, str], Operation] = {}
+        """What runs, by kind and ``control_id``."""
+        self.callee = callee
+        self.wire = wire
+        self.clock = wire.clock
+        self.presses = Script(callee.presses)
+        self.says = Script(callee.says)
+        self.status_url = dial.status_url
+        self._status_events: Sequence[str] = dial.status_events or ("ended",)
+        self._url = dial.url
+        self._ring_timeout = RING_TIMEOUT if dial.timeout is None else float(dial.timeout)
+        self._started = self.clock.now()
+        self._answered: float | None = None
+        self._ended: float | None = None
+        self._timers: TimerGroup = set()
+
+    def __repr__(self) -> str:
+        return f"<SimulatedCall {self.id} {self.state}, {len(self.operations)} running>"
+
+    def start(self) -> None:
+        """Let it ring."""
+        self._enter("created", created_by="dial")
+        self._enter("ringing")
+        rings_for = self.callee.rings_for if self.callee.answers is not False else math.inf
+        if rings_for >= self._ring_timeout:
+            self._after(self._ring_timeout, lambda: self.end("noAnswer"))
+        elif isinstance(self.callee.answers, str):
+            reason = self.callee.answers
+            self._after(rings_for, lambda: self.end(reason))
+        else:
+            self._after(rings_for, self._answer)
+
+    def press(self, digits: str) -> None:
+        """Press *digits* (``0-9 A-D * #``) at the far end, all at once.
+
+        Raises:
+            ValueError: for anything else than such digits.
+            RuntimeError: when the call is not answered, or is over.
+        """
+        if not is_dtmf(digits):
+            raise ValueError(f"press: digits={digits!r} must be made of the characters 0-9 A-D * #")
+        self._check_answered("press")
+        for digit in digits:
+            for operation in self._running():
+                operation.hear_digit(digit)
+
+    def say(self, text: str) -> None:
+        """Say *text* at the far end, in no time.
+
+        Raises:
+            ValueError: for text that is empty, or that UTF-8 cannot encode.
+            RuntimeError: when the call is not answered, or is over.
+        """
+        if not is_text(text) or not text:
+            raise ValueError(f"say: text={text!r} must be a string that is not empty and that UTF-8 can encode")
+        self._check_answered("say")
+        for operation in self._running():
+            operation.hear_speech_begin()
+            operation.hear_speech(text)
+
+    def hang_up(self, reason: str = "hangup") -> None:
+        """Hang up, or refuse the call, at the far end; nothing happens when it is over already."""
+        self.end(reason)
+
+    def begin(self, operation: Operation) -> None:
+        """Run *operation*: now, or once the call is answered, since before there is nothing to hear."""
+        self.operations[operation.kind, operation.control_id] = operation
+        if self.state == "answered":
+            operation.start()
+
+    def find(self, kind: type[OperationT], control_id: str) -> OperationT | None:
+        """Look for an operation that runs."""
+        operation = self.operations.get((kind.kind, control_id))
+        return operation if isinstance(operation, kind) else None
+
+    def redirect(self, *, url: str | None, status_url: str | None) -> None:
+        """Note a new dialplan's *url*, which is not run, and where states are posted from now on."""
+        self._url = url or self._url
+        self.status_url = status_url or self.status_url
+
+    def end(self, reason: str) -> None:
+        """End the call, then whatever runs on it; a call ends once."""
+        if self.state == "ended":
+            return
+        self._ended = self.clock.now()
+        self.end_reason = reason
+        cancel_all(self._timers)
+        self._enter("ended", end_reason=reason)
+        for operation in self._running():
+            operation.lose_call()
+
+    def leg(self) -> dict[str, Any]:
+        """Describe the call in the answer to a command. Source: wire contract, section a."""
+        duration_ms = None
+        if self._answered is not None:
+            duration_ms = round(((self._ended or self.clock.now()) - self._answered) * 1000)
+        return {
+            "id": self.id,
+            "from": self.from_,
+            "to": self.to,
+            "direction": "outbound-api",
+            "source": "realtime_api",
+            "url": self._url,
+            "charge": 0,
+            "created_at": datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds")[:19] + "Z",
+            "charge_details": [],
+            "status": self.state,
+            "duration": None if duration_ms is None else duration_ms // 1000,
+            "duration_ms": duration_ms,
+            "billing_ms": duration_ms,
+            "type": f"relay_{'pstn' if self._device_type == 'phone' else self._device_type}_call",
+            "parent_id": None,
+        }
+
+    def _answer(self) -> None:
+        self._answered = self.clock.now()
+        self._enter("answered", end_reason=None)
+        if self.callee.hangs_up_after is not None:
+            self._after(self.callee.hangs_up_after, self.hang_up)
+        for operation in self._running():
+            operation.start()
+
+    def _after(self, seconds: float, then: Callable[[], None]) -> None:
+        self.clock.later(seconds, then, self._timers)
+
+    def _running(self) -> list[Operation]:
+        # A copy: an operation that finishes leaves the dict while its fellows still have their turn.
+        return list(self.operations.values())
+
+    def _check_answered(self, act: str) -> None:
+        if self.state != "answered":
+            raise RuntimeError(f"{act}: the call is {self.state}, and must be answered")
+
+    @property
+    def _device_type(self) -> str:
+        if self.to.startswith(("sip:", "sips:")):
+            return "sip"
+        return "webrtc" if self.to.startswith(("verto:", "client:", "/")) else "phone"
+
+    def _enter(self, state: State, **more: Any) -> None:
+        self.state = state
+        if state not in self._status_events:
+            return
+        kind = self._device_type
+        sides = ("from_number", "to_number") if kind == "phone" else ("from", "to")
+        times = {"start_time": self._started, "end_time": self._ended, "answer_time": self._answered}
+        params = {
+            "call_id": self.id,
+            "node_id": self.wire.node_id,
+            "segment_id": self.id,
+            "call_state": state,
+            "direction": "outbound",
+            "device": {"type": kind, "params": dict(zip(sides, (self.from_, self.to), strict=True))},
+            **more,
+            **{name: int(moment * 1000) for name, moment in times.items() if moment is not None},
+        }
+        self.wire.post(self.status_url, "calling.call.state", params)
+
+
+class Listener:
+    """What the far end's acts reach: deaf, unless a method says otherwise."""
+
+    def hear_digit(self, digit: str) -> None:
+        """Take notice of a digit that the far end pressed."""
+
+    def hear_speech_begin(self) -> None:
+        """Take notice of the far end beginning to speak."""
+
+    def hear_speech(self, text: str) -> None:
+        """Take notice of what the far end has said."""
+
+
+class Operation(Listener, ABC):
+    """Something that runs on a call under a ``control_id``, and reports to its ``status_url`` until it finishes."""
+
+    kind: ClassVar[str]
+    """The command's family, which is the last word of ``event_type`` too."""
+    shape: ClassVar[Shape | None] = None
+    """The one shape in which it reports, whatever the simulator's."""
+
+    def __init__(self, call: SimulatedCall, command: StartCommand) -> None:
+        self.call = call
+        self.clock = call.clock
+        self.control_id = command.control_id
+        self.is_finished = False
+        self._status_url = command.status_url
+        self._timers: TimerGroup = set()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.control_id}>"
+
+    @abstractmethod
+    def start(self) -> None:
+        """Begin. The call is answered."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Finish on command."""
+
+    def lose_call(self) -> None:
+        """Finish because the call is over."""
+        self.stop()
+
+    def after(self, seconds: float, then: Callable[[], None]) -> Timer:
+        """Call *then* after a while, unless the operation has finished before."""
+        return self.clock.later(seconds, then, self._timers)
+
+    def post(self, method: str = "POST", **more: Any) -> None:
+        """Report."""
+        params = {"control_id": self.control_id, "call_id": self.call.id, "node_id": self.call.wire.node_id, **more}
+        self.call.wire.post(self._status_url, f"calling.call.{self.kind}", params, method=method, shape=self.shape)
+
+    def finish(self) -> None:
+        """Be over: nothing that was planned happens any more, and the ``control_id`` is free."""
+        self.is_finished = True
+        cancel_all(self._timers)
+        self.call.operations.pop((self.kind, self.control_id), None)

@@ -1,0 +1,241 @@
+"""What a request must be, and how one that is not is refused. Knows no call, and none of the client's own checks.
+
+Types, bounds, unknown and missing keys are left to msgspec and the Structs of ``swcalls.commands``. What these cannot
+say, the vendor's prose does: it is written here a second time, on the raw request, so that a mistake in the client's
+version shows. Source of codes and bodies: wire contract, section g.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, get_args
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from swcalls.commands import Codec, Stream
+
+T = TypeVar("T", bound=Struct)
+Raw = dict[str, Any]
+Check = Callable[[Raw], None]
+
+ERROR_CODES_PAGE = "https://signalwire.com/docs/apis/error-codes"
+
+_OPAQUE = frozenset({"swml", "to_script", "custom_parameters", "custom_variables"})
+"""Parameters whose content is the user's own: no name in there means what it means elsewhere."""
+_URLS = frozenset({"url", "fallback_url", "status_url"})
+_CODECS = frozenset(get_args(Codec))
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_RESERVED = re.compile(r"signalwire_|sw_|rtc_|internal_", re.IGNORECASE)
+_MAX_VARIABLES = 20
+_MAX_VARIABLE_BYTES = 1024
+_LONGEST_NAME = 80
+
+
+class Refusal(Exception):
+    """A request that is refused, with the HTTP *status* and *body* of the answer."""
+
+    def __init__(self, status: int, body: Raw) -> None:
+        super().__init__(status)
+        self.status = status
+        self.body = body
+
+
+def bad_request() -> Refusal:
+    """Refuse what is not a request at all."""
+    return Refusal(400, {"error": "Bad Request"})
+
+
+def unauthorized() -> Refusal:
+    """Refuse wrong credentials."""
+    return Refusal(401, {"error": "Unauthorized"})
+
+
+def not_found() -> Refusal:
+    """Refuse a command for a call, or an operation, that is not there or not any more."""
+    return Refusal(404, {"error": "Not Found"})
+
+
+def unprocessable(code: str, message: str, attribute: str | None = None) -> Refusal:
+    """Refuse what is wrong with one *attribute*; the *message* must not repeat its value."""
+    error = {
+        "type": "validation_error",
+        "code": code,
+        "message": message,
+        "attribute": attribute,
+        "url": ERROR_CODES_PAGE,
+    }
+    return Refusal(422, {"errors": [error]})
+
+
+def read(body: bytes) -> Raw:
+    """Decode the body of a request, which is a JSON object."""
+    try:
+        request = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        raise bad_request() from None
+    if not isinstance(request, dict):
+        raise bad_request()
+    return request
+
+
+def check_envelope(request: Raw, *, has_id: bool) -> Raw:
+    """Check the keys beside ``command``, and return ``params``."""
+    for name in request.keys() - {"command", "params", "id"}:
+        raise _unknown(name)
+    if not has_id and "id" in request:
+        raise _unknown("id")
+    if has_id:
+        check_filled(request, "id")
+        if not isinstance(request["id"], str):
+            raise unprocessable("not_a_string", "id must be a string", "id")
+    if request.get("params") is None:
+        raise _missing("params")
+    params = request["params"]
+    if not isinstance(params, dict):
+        raise unprocessable("must_be_object", "params must be an object", "params")
+    return params
+
+
+def check_filled(request: Raw, name: str) -> None:
+    """Check that a required key is there, and not blank."""
+    if request.get(name) in (None, ""):
+        raise _missing(name)
+
+
+def read_params(params: Raw, kind: type[T], check: Check | None = None) -> T:
+    """Check ``params`` against the vendor's prose (*check*) and its schema (*kind*)."""
+    try:
+        for path, name, value in _leaves(params):
+            if value is None:
+                raise unprocessable("invalid_parameter", f"{path} must not be null", path)
+            if name in _URLS and isinstance(value, str):
+                _check_url(value, path, ("wss",) if kind is Stream and path == "url" else ("http", "https"))
+        if check is not None:
+            check(params)
+        return msgspec.convert(params, kind, strict=True)
+    except msgspec.ValidationError as error:
+        raise _described(str(error)) from None
+    except RecursionError:
+        raise bad_request() from None
+
+
+def check_dial(params: Raw) -> None:
+    """Check where a dial goes, what it runs and the variables that it sets."""
+    if "url" in params and "swml" in params:
+        raise unprocessable("incompatible_parameters", "url and swml must not be given together", "url")
+    if "url" not in params and "swml" not in params:
+        raise unprocessable("inline_swml_or_swml_webhook_required", "either url or swml must be given", "url")
+    if "to" not in params and "to_script" not in params:
+        raise _missing("to")
+    if isinstance(codecs := params.get("codecs"), str) and not _CODECS.issuperset(codecs.split(",")):
+        raise unprocessable("invalid_codecs_format", "codecs must be a comma-separated list of codecs", "codecs")
+    if "custom_variables" in params:
+        _check_variables(params["custom_variables"])
+
+
+def check_update(params: Raw) -> None:
+    """Check that an update says something, and not two things at once."""
+    if "url" in params and "swml" in params:
+        raise unprocessable("incompatible_parameters", "url and swml must not be given together", "url")
+    if not params.keys() & {"status", "url", "swml", "status_url"}:
+        raise unprocessable("missing_required_parameter", "status, url, swml or status_url must be given", "status")
+
+
+def check_collect(params: Raw) -> None:
+    """Check that a collect says what to collect; documented as a 400."""
+    if "digits" not in params and "speech" not in params:
+        raise bad_request()
+
+
+def _leaves(params: Raw) -> Iterator[tuple[str, str, object]]:
+    """Walk what *params* declare: each value that holds no others, with its path and its own name."""
+    # Paths are kept short from the start: a long one, copied for each item of a long list, would fill the memory.
+    pending: list[tuple[str, str, object]] = [(_short(name), name, value) for name, value in params.items()]
+    while pending:
+        path, name, value = pending.pop()
+        if value is None or name not in _OPAQUE:
+            if isinstance(value, dict):
+                pending += [(_short(f"{path}.{_short(key)}"), key, item) for key, item in value.items()]
+            elif isinstance(value, list):
+                pending += [(_short(f"{path}[{index}]"), name, item) for index, item in enumerate(value)]
+            else:
+                yield path, name, value
+
+
+def _check_url(url: str, path: str, schemes: tuple[str, ...]) -> None:
+    try:
+        parts = urlsplit(url)
+        is_whole = bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", url)
+    except ValueError:
+        raise unprocessable("url_failed_to_parse", f"{path} must be a URL", path) from None
+    if parts.scheme not in schemes:
+        code = "not_an_http_url" if "http" in schemes else "invalid_parameter"
+        raise unprocessable(code, f"{path} must be a valid {' or '.join(schemes)} url", path)
+    if not is_whole:
+        raise unprocessable("url_failed_to_parse", f"{path} must be a URL", path)
+
+
+def _check_variables(variables: object) -> None:
+    name = "custom_variables"
+    if not isinstance(variables, dict):
+        raise unprocessable("must_be_object", f"{name} must be an object", name)
+    if len(variables) > _MAX_VARIABLES:
+        raise unprocessable("too_many_custom_variables", f"{name} must be at most {_MAX_VARIABLES}", name)
+    for key, value in variables.items():
+        if not _VARIABLE.match(key):
+            raise unprocessable("invalid_custom_variable_name", f"{name} has a name that cannot be one", name)
+        if _RESERVED.match(key):
+            raise unprocessable("reserved_custom_variable_name", f"{name} has a name with a reserved prefix", name)
+        if not isinstance(value, str) or not value:
+            raise unprocessable("invalid_custom_variable_value", f"{name} must be strings that are not empty", name)
+        if len(value.encode()) > _MAX_VARIABLE_BYTES:
+            raise unprocessable(
+                "custom_variable_value_too_long", f"{name} must be at most {_MAX_VARIABLE_BYTES} bytes each", name
+            )
+
+
+_REASONS: tuple[tuple[re.Pattern[str], str, str], ...] = (
+    (
+        re.compile(r"Object missing required field `(?P<field>.*)`", re.DOTALL),
+        "missing_required_parameter",
+        "must be given",
+    ),
+    (
+        re.compile(r"Object contains unknown field `(?P<field>.*)`", re.DOTALL),
+        "invalid_parameter",
+        "is not a parameter",
+    ),
+    (re.compile(r"Invalid (enum )?value"), "unsupported_option", "is not one of the supported options"),
+    (re.compile(r"Expected `str` of length >= 1\b"), "missing_required_parameter", "must not be blank"),
+    (re.compile(r"Expected `str( \| null)?`, got"), "not_a_string", "must be a string"),
+    (re.compile(r"Expected `bool( \| null)?`, got"), "not_a_boolean", "must be true or false"),
+    (re.compile(r"Expected `object( \| null)?`, got"), "must_be_object", "must be an object"),
+)
+
+
+def _described(problem: str) -> Refusal:
+    """Turn msgspec's words into an error item. They name the place and the rule; a value is never repeated."""
+    words, _, path = problem.partition(" - at `$")
+    path = path.rstrip("`").lstrip(".")
+    for pattern, code, rule in _REASONS:
+        found = pattern.match(words)
+        if found:
+            path = _short(".".join(part for part in (path, found.groupdict().get("field")) if part))
+            return unprocessable(code, f"{path or 'params'} {rule}", path or None)
+    return unprocessable("invalid_parameter", f"{path or 'params'} is not valid", path or None)
+
+
+def _missing(name: str) -> Refusal:
+    return unprocessable("missing_required_parameter", f"{name} must be given", name)
+
+
+def _unknown(name: str) -> Refusal:
+    name = _short(name)
+    return unprocessable("invalid_parameter", f"{name} is not a part of this request", name)
+
+
+def _short(name: str) -> str:
+    return name[:_LONGEST_NAME]

@@ -1,0 +1,210 @@
+"""How webhooks get out: in order for each call, signed, tried again. Knows nothing of what they say."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import logging
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from .clock import Clock
+
+RETRY_AFTER = (0.5, 1.0)
+"""Simulated seconds before the second and the third try."""
+_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=2, sock_read=5)
+_MAX_REDIRECTS = 3
+
+_log = logging.getLogger("swcalls.testing")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A webhook that was posted, or given up."""
+
+    url: str = field(repr=False)
+    payload: dict[str, Any]
+    status: int | None
+    """The HTTP status of the last try; None when there was no answer."""
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Outgoing:
+    url: str
+    payload: dict[str, Any]
+    method: str
+    gate: asyncio.Event | None
+
+
+class Deliveries:
+    """Everything on its way to the user's webhook receiver.
+
+    Each lane (a call) is a queue with a worker of its own, alive while there is something to post: a slow or dead
+    receiver delays what comes after it on the same call, and nothing else.
+    """
+
+    def __init__(self, clock: Clock, signing_key: str | None, log: deque[Delivery]) -> None:
+        self._clock = clock
+        self._key = None if signing_key is None else signing_key.encode()
+        self._log = log
+        self._lanes: dict[str, deque[_Outgoing]] = {}
+        self._workers: set[asyncio.Task[None]] = set()
+        self._session: aiohttp.ClientSession | None = None
+        self._gate: asyncio.Event | None = None
+        self._busy = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def open(self) -> None:
+        """Get ready to post; needs a running loop."""
+        self._session = aiohttp.ClientSession(
+            timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar(), headers={"User-Agent": "swcalls-simulator"}
+        )
+
+    async def close(self) -> None:
+        """Give up whatever is still on its way."""
+        session, self._session = self._session, None
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        # A worker that was cancelled before its first step has counted nothing off.
+        self._lanes.clear()
+        self._busy = 0
+        self._idle.set()
+        if session is not None:
+            await session.close()
+
+    def post(self, lane: str, url: str, payload: dict[str, Any], method: str = "POST") -> None:
+        """Post *payload* to *url*, after all that *lane* was given before."""
+        if self._session is None:
+            return
+        self._work_begins()
+        outgoing = _Outgoing(url, payload, method, self._gate)
+        queue = self._lanes.get(lane)
+        if queue is not None:
+            queue.append(outgoing)
+            return
+        queue = self._lanes[lane] = deque([outgoing])
+        worker = asyncio.get_running_loop().create_task(self._drain(self._session, lane, queue))
+        self._workers.add(worker)
+        worker.add_done_callback(self._workers.discard)
+
+    @contextmanager
+    def held_until(self, gate: asyncio.Event) -> Iterator[None]:
+        """Keep what is posted within the block (which must not await) back until *gate* is set."""
+        self._gate = gate
+        try:
+            yield
+        finally:
+            self._gate = None
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Count the block as work that ``settled`` waits for."""
+        self._work_begins()
+        try:
+            yield
+        finally:
+            self._work_ends()
+
+    async def settled(self) -> None:
+        """Return once nothing is on its way, nor due already."""
+        while self._busy or self._clock.has_due():
+            await self._idle.wait()
+            await asyncio.sleep(0)
+
+    def _work_begins(self) -> None:
+        self._busy += 1
+        self._idle.clear()
+
+    def _work_ends(self) -> None:
+        self._busy -= 1
+        if not self._busy:
+            self._idle.set()
+
+    async def _drain(self, session: aiohttp.ClientSession, lane: str, queue: deque[_Outgoing]) -> None:
+        try:
+            while queue:
+                outgoing = queue.popleft()
+                try:
+                    await self._deliver(session, outgoing)
+                finally:
+                    self._work_ends()
+        finally:
+            # Nothing is awaited between the last look at the queue and here, so nothing can be appended unseen.
+            del self._lanes[lane]
+            for _ in queue:
+                self._work_ends()
+
+    async def _deliver(self, session: aiohttp.ClientSession, outgoing: _Outgoing) -> None:
+        if outgoing.gate is not None:
+            await outgoing.gate.wait()
+        url, authorization = split_credentials(outgoing.url)
+        body = msgspec.json.encode(outgoing.payload)
+        headers = {"Content-Type": "application/json"}
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        if self._key is not None:
+            headers |= signatures(self._key, url, body)
+        status: int | None = None
+        attempts = 0
+        for delay in (0.0, *RETRY_AFTER):
+            if attempts:
+                await self._clock.sleep(delay)
+            attempts += 1
+            status = await _send(session, outgoing.method, url, body, headers)
+            if status is not None and 200 <= status < 300:
+                break
+        else:
+            # Not the URL: what is unguessable in it is what keeps others from posting there.
+            _log.warning("gave up a webhook after %d tries; last answer: %s", attempts, status or "none")
+        self._log.append(Delivery(outgoing.url, outgoing.payload, status, attempts))
+
+
+def signatures(key: bytes, url: str, body: bytes) -> dict[str, str]:
+    """Compute the signature headers of a webhook.
+
+    Source: wire contract, section h, scheme A: HMAC over the URL, without credentials, and the raw body.
+    """
+    signed = url.encode() + body
+    return {
+        "X-SignalWire-Signature": hmac.digest(key, signed, hashlib.sha1).hex(),
+        "X-SignalWire-SHA256-Signature": hmac.digest(key, signed, hashlib.sha256).hex(),
+    }
+
+
+def split_credentials(url: str) -> tuple[str, str | None]:
+    """Part *url* into what it is without ``user:password@``, to the letter, and the header that these make."""
+    scheme, separator, rest = url.partition("://")
+    end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
+    credentials, at, host = rest[:end].rpartition("@")
+    if not at:
+        return url, None
+    user, _, password = credentials.partition(":")
+    encoded = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    return scheme + separator + host + rest[end:], f"Basic {encoded}"
+
+
+async def _send(
+    session: aiohttp.ClientSession, method: str, url: str, body: bytes, headers: dict[str, str]
+) -> int | None:
+    try:
+        target = URL(url, encoded=True)
+        async with session.request(
+            method, target, data=body, headers=headers, max_redirects=_MAX_REDIRECTS
+        ) as response:
+            return response.status
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        _log.info("a webhook met %s", type(error).__name__)
+        return None

@@ -1,0 +1,153 @@
+"""Which command does what: a table. Knows no HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from msgspec import Struct
+
+from swcalls.commands import (
+    Collect,
+    Control,
+    Detect,
+    Dial,
+    End,
+    Play,
+    PlayVolume,
+    Record,
+    RecordPause,
+    StartCommand,
+    Stream,
+    Update,
+)
+
+from .calls import Operation, SimulatedCall
+from .contract import (
+    Check,
+    Raw,
+    check_collect,
+    check_dial,
+    check_envelope,
+    check_filled,
+    check_update,
+    not_found,
+    read_params,
+    unprocessable,
+)
+from .exchange import Exchange
+from .operations import Collecting, Detecting, Playing, Recording, Streaming
+
+OperationT = TypeVar("OperationT", bound=Operation)
+StartT = TypeVar("StartT", bound=StartCommand)
+
+Act = Callable[[SimulatedCall, Any], None]
+
+
+class Row(NamedTuple):
+    """One command: the Struct of its ``params``, what it does to the call, and what the Struct cannot say."""
+
+    params: type[Struct]
+    act: Act
+    check: Check | None = None
+
+
+def execute(exchange: Exchange, request: Raw) -> Raw:
+    """Carry out *request*, and return the call leg that answers it.
+
+    Raises:
+        Refusal: with nothing done.
+    """
+    check_filled(request, "command")
+    command = request["command"]
+    if command == "dial":
+        params = check_envelope(request, has_id=False)
+        call = exchange.dial(read_params(params, Dial, check_dial))
+        return {**call.leg(), "status": "queued"}
+    row = ROWS.get(command) if isinstance(command, str) else None
+    if row is None:
+        raise unprocessable("invalid_command_attempted", "command is not one of the supported commands", "command")
+    params = check_envelope(request, has_id=row.params is not Update)
+    decoded = read_params(params, row.params, row.check)
+    call = _find_call(exchange, decoded.id if isinstance(decoded, Update) else request["id"])
+    if call.state == "ended" and not isinstance(decoded, Update):
+        raise not_found()
+    row.act(call, decoded)
+    return call.leg()
+
+
+def _find_call(exchange: Exchange, call_id: str) -> SimulatedCall:
+    call = exchange.calls.get(call_id)
+    if call is None:
+        raise not_found()
+    return call
+
+
+def _update(call: SimulatedCall, update: Update) -> None:
+    """Follow the transition rules at the head of the wire contract's section b."""
+    is_waiting = call.state in ("created", "ringing")
+    if call.state == "ended":
+        raise unprocessable("cannot_update_completed", "a call that is over accepts no update", "id")
+    if update.status == "canceled" and not is_waiting:
+        raise unprocessable("cannot_cancel_in_progress", "only a queued or ringing call can be canceled", "status")
+    if update.status == "completed" and is_waiting:
+        raise unprocessable("call_update_failed", "only a call in progress can be completed", "status")
+    if (update.url is not None or update.swml is not None) and is_waiting:
+        attribute = "swml" if update.url is None else "url"
+        raise unprocessable("cannot_redirect_not_in_progress", "only a call in progress can be redirected", attribute)
+    call.redirect(url=update.url, status_url=update.status_url)
+    if update.status is not None:
+        call.end("cancel" if update.status == "canceled" else "hangup")
+
+
+def _end(call: SimulatedCall, end: End) -> None:
+    call.end(end.reason or "hangup")
+
+
+def _start(
+    command: type[StartT], kind: Callable[[SimulatedCall, StartT], Operation], check: Check | None = None
+) -> Row:
+    def act(call: SimulatedCall, params: StartT) -> None:
+        operation = kind(call, params)
+        if (operation.kind, operation.control_id) in call.operations:
+            raise unprocessable("invalid_parameter", "control_id is in use on this call", "control_id")
+        call.begin(operation)
+
+    return Row(command, act, check)
+
+
+def _control(kind: type[OperationT], verb: Callable[[OperationT], None]) -> Row:
+    return _tune(Control, kind, lambda operation, _: verb(operation))
+
+
+def _tune(command: type[Struct], kind: type[OperationT], verb: Callable[[OperationT, Any], None]) -> Row:
+    def act(call: SimulatedCall, params: Any) -> None:
+        operation = call.find(kind, params.control_id)
+        if operation is None:
+            raise not_found()
+        verb(operation, params)
+
+    return Row(command, act)
+
+
+ROWS: dict[str, Row] = {
+    "update": Row(Update, _update, check_update),
+    "calling.end": Row(End, _end),
+    "calling.play": _start(Play, Playing),
+    "calling.play.pause": _control(Playing, Playing.pause),
+    "calling.play.resume": _control(Playing, Playing.resume),
+    "calling.play.stop": _control(Playing, Playing.stop),
+    "calling.play.volume": _tune(PlayVolume, Playing, Playing.set_volume),
+    "calling.record": _start(Record, Recording),
+    "calling.record.pause": _tune(RecordPause, Recording, Recording.pause),
+    "calling.record.resume": _control(Recording, Recording.resume),
+    "calling.record.stop": _control(Recording, Recording.stop),
+    "calling.collect": _start(Collect, Collecting, check_collect),
+    "calling.collect.stop": _control(Collecting, Collecting.stop),
+    "calling.collect.start_input_timers": _control(Collecting, Collecting.start_input_timers),
+    "calling.detect": _start(Detect, Detecting),
+    "calling.detect.stop": _control(Detecting, Detecting.stop),
+    "calling.stream": _start(Stream, Streaming),
+    "calling.stream.stop": _control(Streaming, Streaming.stop),
+}
+"""Every command but ``dial``, which has no call yet."""

@@ -1,0 +1,87 @@
+"""Detecting a machine, a fax or digits: the sequence of findings."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import ClassVar
+
+from swcalls.commands import Detect, DetectDigit, DetectFax, DetectMachine
+
+from ..calls import Operation, SimulatedCall
+from .collect import BETWEEN_DIGITS
+
+TIMEOUT = 30.0
+VERDICT_AFTER = 1.0
+INITIAL_TIMEOUT = 4.5
+GREETING = 3.0
+"""Simulated seconds for which an answering machine still talks after the verdict."""
+READY_SILENCE = 1.0
+"""Seconds of silence after which a machine counts as ready, when the command names none."""
+WINDING_UP = 0.5
+"""Simulated seconds from the last finding to ``finished``."""
+
+
+class Detecting(Operation):
+    """Findings in ``detect.params.event``, then ``finished``; that alone when nothing was found in time."""
+
+    kind: ClassVar[str] = "detect"
+
+    def __init__(self, call: SimulatedCall, command: Detect) -> None:
+        super().__init__(call, command)
+        self._detector = command.detect.params
+        self._timeout = TIMEOUT if command.timeout is None else command.timeout
+        self._type = {DetectMachine: "machine", DetectFax: "fax", DetectDigit: "digit"}[type(self._detector)]
+        self._has_found = False
+
+    def start(self) -> None:
+        self.after(self._timeout, self.stop)
+        match self._detector:
+            case DetectMachine():
+                self._detect_machine(self._detector)
+            case DetectFax():
+                self._detect_fax(self._detector.tone)
+            case _:
+                for index, digit in enumerate(self.call.presses.next()):
+                    self.after(self.call.callee.reacts_after + index * BETWEEN_DIGITS, partial(self.hear_digit, digit))
+
+    def hear_digit(self, digit: str) -> None:
+        if not isinstance(self._detector, DetectDigit) or self._has_found:
+            return
+        if not self._detector.digits or digit in self._detector.digits:
+            self._find(digit)
+            self.after(WINDING_UP, self.stop)
+
+    def stop(self) -> None:
+        self.finish()
+        self._find("finished")
+
+    def _detect_machine(self, detector: DetectMachine) -> None:
+        match self.call.callee.is_machine:
+            case None:
+                patience = INITIAL_TIMEOUT if detector.initial_timeout is None else detector.initial_timeout
+                self._plan([(patience, "UNKNOWN")])
+            case False:
+                self._plan([(VERDICT_AFTER, "HUMAN")])
+            case True if detector.detect_message_end:
+                silence = detector.machine_ready_timeout
+                if silence is None:
+                    silence = READY_SILENCE if detector.end_silence_timeout is None else detector.end_silence_timeout
+                self._plan([(VERDICT_AFTER, "MACHINE"), (0.0, "NOT_READY"), (GREETING + silence, "READY")])
+            case True:
+                self._plan([(VERDICT_AFTER, "MACHINE")])
+
+    def _detect_fax(self, wanted: str | None) -> None:
+        tone = self.call.callee.fax_tone
+        if tone is not None and (wanted is None or wanted.upper() == tone):
+            self._plan([(VERDICT_AFTER, tone)])
+
+    def _plan(self, findings: list[tuple[float, str]]) -> None:
+        moment = 0.0
+        for delay, event in findings:
+            moment += delay
+            self.after(moment, partial(self._find, event))
+        self.after(moment + WINDING_UP, self.stop)
+
+    def _find(self, event: str) -> None:
+        self._has_found = True
+        self.post(detect={"type": self._type, "params": {"event": event}}, segment_id=self.call.id)

@@ -1,0 +1,68 @@
+"""Playing media: how long it takes, and that it can be held up."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+from swcalls.commands import TTS, Audio, Media, Play, PlayVolume, Silence
+
+from ..calls import Operation, SimulatedCall
+from ..clock import Timer
+from ..speech import speaking_time
+
+AUDIO_SECONDS = 3.0
+"""How long any audio file is; none is fetched."""
+
+
+class Playing(Operation):
+    """``playing``, ``paused`` and ``playing`` again at will, ``finished``."""
+
+    kind: ClassVar[str] = "play"
+
+    def __init__(self, call: SimulatedCall, command: Play) -> None:
+        super().__init__(call, command)
+        self.volume = command.volume or 0.0
+        """dB."""
+        self.is_paused = False
+        passes = 1 if command.loop is None else command.loop or math.inf
+        self._duration = passes * sum(_duration(item.params) for item in command.play)
+        self._end: Timer | None = None
+
+    def start(self) -> None:
+        self.post(state="playing")
+        self._end = self.after(self._duration, self.stop)
+
+    def pause(self) -> None:
+        """Hold it up; nothing happens when it does not play."""
+        if self._end is not None and not self.is_paused:
+            self.is_paused = True
+            self._end.pause()
+            self.post(state="paused")
+
+    def resume(self) -> None:
+        """Go on; nothing happens when it was not held up."""
+        if self._end is not None and self.is_paused:
+            self.is_paused = False
+            self._end.resume()
+            self.post(state="playing")
+
+    def set_volume(self, params: PlayVolume) -> None:
+        """Change the volume, of which no webhook tells."""
+        self.volume = params.volume
+
+    def stop(self) -> None:
+        self.finish()
+        self.post(state="finished")
+
+
+def _duration(media: Media) -> float:
+    match media:
+        case Audio():
+            return AUDIO_SECONDS
+        case TTS():
+            return speaking_time(media.text)
+        case Silence():
+            return media.duration
+        case _:
+            return math.inf if media.duration is None else media.duration

@@ -1,0 +1,246 @@
+"""The simulator as an HTTP server: its address, its credentials, its answers. Knows no command."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import math
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from aiohttp import web
+
+from .callee import Callee
+from .calls import SimulatedCall
+from .clock import Clock
+from .contract import Refusal, read, unauthorized
+from .deliveries import Deliveries, Delivery
+from .dispatch import execute
+from .exchange import Exchange
+from .wire import Shape, Wire
+
+PATH = "/api/calling/calls"
+MAX_REMEMBERED = 10_000
+"""How many commands, and how many webhooks, are remembered."""
+
+_LONGEST_GOODBYE = 0.1
+"""Seconds for which a request that is half sent may hold up the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedCommand:
+    """A request as it came, and how it was answered. What cannot be read is ``""``, ``None`` or ``{}``."""
+
+    command: str
+    call_id: str | None
+    params: dict[str, Any] = field(repr=False)
+    status: int
+    """The HTTP status of the answer."""
+
+
+class Simulator:
+    """A SignalWire space on this machine: a real HTTP server that plays the far end and posts webhooks.
+
+    ::
+
+        async with Simulator() as space:
+            client = Client("project", "token", space.url)
+
+    It checks every command as the platform documents it, and plays calls by a clock and a ``Callee``. It runs no SWML,
+    keeps no audio behind a recording's URL, and opens no WebSocket.
+
+    Args:
+        project: The user name of HTTP Basic authentication.
+        token: The password.
+        host: Where to listen.
+        port: 0 for any that is free.
+        signing_key: Signs webhooks, as the platform does; None to leave them unsigned.
+        callee: Who answers numbers that are not in ``callees``.
+        speed: Simulated seconds per second, above 0.
+        shape: The form of webhooks: the platform's documentation has both. Those of ``stream`` are always enveloped.
+
+    Raises:
+        ValueError: for an argument that breaks its rule.
+    """
+
+    def __init__(
+        self,
+        project: str = "project",
+        token: str = "token",  # noqa: S107 - opens nothing but this simulator
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        signing_key: str | None = None,
+        callee: Callee = Callee(),
+        speed: float = 1.0,
+        shape: Shape = "enveloped",
+    ) -> None:
+        _check(_is_text(project) and ":" not in project, "project", project, "a string that is not empty, without ':'")
+        _check(_is_text(token), "token", "***", "a string that is not empty")
+        _check(_is_text(host), "host", host, "a string that is not empty")
+        _check(type(port) is int and 0 <= port <= 65535, "port", port, "a whole number from 0 to 65535")
+        _check(signing_key is None or _is_text(signing_key), "signing_key", "***", "None or a string that is not empty")
+        _check(isinstance(callee, Callee), "callee", callee, "a Callee")
+        _check(type(speed) in (int, float) and 0 < speed < math.inf, "speed", speed, "a finite number greater than 0")
+        _check(shape in ("enveloped", "bare"), "shape", shape, "'enveloped' or 'bare'")
+        self.commands: deque[ReceivedCommand] = deque(maxlen=MAX_REMEMBERED)
+        """The latest requests, refused ones too."""
+        self.deliveries: deque[Delivery] = deque(maxlen=MAX_REMEMBERED)
+        """The latest webhooks that were posted, or given up."""
+        self._credentials = f"{project}:{token}".encode()
+        self._host = host
+        self._port = port
+        self._clock = Clock(speed)
+        self._deliveries = Deliveries(self._clock, signing_key, self.deliveries)
+        self._wire = Wire(self._clock, self._deliveries, project=project, shape=shape)
+        self._exchange = Exchange(self._wire, callee)
+        self._runner: web.AppRunner | None = None
+
+    def __repr__(self) -> str:
+        return f"<Simulator {self._wire.base_url or 'closed'}, {len(self.calls)} calls>"
+
+    @property
+    def url(self) -> str:
+        """The address of the running server, ``http://HOST:PORT``."""
+        if self._runner is None:
+            raise RuntimeError("the simulator is not running: use it within 'async with'")
+        return self._wire.base_url
+
+    @property
+    def calls(self) -> dict[str, SimulatedCall]:
+        """The calls by their id. Of very many, those that ended first are forgotten."""
+        return self._exchange.calls
+
+    @property
+    def callees(self) -> dict[str, Callee]:
+        """Who answers a number or an address, to be filled in before it is dialled."""
+        return self._exchange.callees
+
+    async def settled(self) -> None:
+        """Return once no webhook is on its way, or due without time passing.
+
+        Neither what a timer will bring counts, nor a request that the server has not begun to read.
+        """
+        await self._deliveries.settled()
+
+    async def __aenter__(self) -> Self:
+        if self._wire.base_url:
+            raise RuntimeError("a simulator runs once: make another")
+        app = web.Application(middlewares=[_json_errors])
+        app.router.add_post(PATH, self._on_command)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LONGEST_GOODBYE)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, self._host, self._port)
+            await site.start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        port = runner.addresses[0][1]
+        self._wire.base_url = f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{port}"
+        self._deliveries.open()
+        self._runner = runner
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        runner, self._runner = self._runner, None
+        try:
+            if runner is not None:
+                await runner.cleanup()
+        finally:
+            # Last, since a request that was still being handled may have set timers and posted webhooks.
+            self._clock.close()
+            await self._deliveries.close()
+
+    async def _on_command(self, request: web.Request) -> web.StreamResponse:
+        body = await _read_body(request) if self._is_authorized(request) else None
+        # A webhook never overtakes the answer to the command that caused it.
+        answered = asyncio.Event()
+        with self._deliveries.busy():
+            try:
+                with self._deliveries.held_until(answered):
+                    status, answer = self._answer(body)
+                response = web.json_response(answer, status=status, dumps=_dumps)
+                is_broken = request.content.exception() is not None
+                if is_broken:
+                    response.force_close()
+                # A client that has gone does not undo what it asked for.
+                with suppress(ConnectionError):
+                    await response.prepare(request)
+                    await response.write_eof()
+                if is_broken:
+                    # There is no telling where on this connection the next request would begin.
+                    request.protocol.force_close()
+            finally:
+                answered.set()
+        return response
+
+    def _answer(self, body: bytes | None) -> tuple[int, dict[str, Any]]:
+        request: dict[str, Any] = {}
+        try:
+            if body is None:
+                raise unauthorized()
+            request = read(body)
+            status, answer = 200, execute(self._exchange, request)
+        except Refusal as refusal:
+            status, answer = refusal.status, refusal.body
+        self.commands.append(_received(request, status))
+        return status, answer
+
+    def _is_authorized(self, request: web.Request) -> bool:
+        scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+        try:
+            given = base64.b64decode(encoded, validate=True)
+        except ValueError:
+            return False
+        return hmac.compare_digest(given, self._credentials) and scheme.lower() == "basic"
+
+
+def _received(request: dict[str, Any], status: int) -> ReceivedCommand:
+    command, call_id, params = request.get("command"), request.get("id"), request.get("params")
+    if not isinstance(params, dict):
+        params = {}
+    if command == "update":
+        call_id = params.get("id")
+    return ReceivedCommand(
+        command if isinstance(command, str) else "", call_id if isinstance(call_id, str) else None, params, status
+    )
+
+
+async def _read_body(request: web.Request) -> bytes:
+    """Read the body; one that cannot be read is as good as none."""
+    try:
+        return await request.read()
+    except web.RequestPayloadError:
+        return b""
+
+
+@web.middleware
+async def _json_errors(request: web.Request, handler: Any) -> web.StreamResponse:
+    try:
+        response: web.StreamResponse = await handler(request)
+    except web.HTTPException as error:
+        error.content_type = "application/json"
+        error.text = _dumps({"error": error.reason})
+        raise
+    return response
+
+
+def _dumps(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _check(holds: bool, name: str, value: object, rule: str) -> None:
+    if not holds:
+        raise ValueError(f"Simulator: {name}={value!r} must be {rule}")

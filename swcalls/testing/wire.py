@@ -1,0 +1,49 @@
+"""The form of a webhook: what surrounds its parameters. Knows neither when one is due nor how it gets out."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Literal
+
+from .clock import Clock
+from .deliveries import Deliveries
+
+Shape = Literal["enveloped", "bare"]
+
+
+class Wire:
+    """Puts events into the shape that webhooks have, and sends them off."""
+
+    def __init__(self, clock: Clock, deliveries: Deliveries, *, project: str, shape: Shape) -> None:
+        self.clock = clock
+        self.node_id = str(uuid.uuid4())
+        self.base_url = ""
+        self._deliveries = deliveries
+        self._project = project
+        self._space_id = str(uuid.uuid4())
+        self._shape = shape
+
+    def post(
+        self,
+        url: str | None,
+        event_type: str,
+        params: dict[str, Any],
+        *,
+        method: str = "POST",
+        shape: Shape | None = None,
+    ) -> None:
+        """Post *params*, which name their ``call_id``, to *url*; without one, nobody asked to be told."""
+        if url is None:
+            return
+        call_id = params["call_id"]
+        payload = params
+        if (shape or self._shape) == "enveloped":
+            payload = {
+                "event_type": event_type,
+                "event_channel": f"swml:{call_id}",
+                "timestamp": round(self.clock.now(), 6),
+                "project_id": self._project,
+                "space_id": self._space_id,
+                "params": params,
+            }
+        self._deliveries.post(call_id, url, payload, method)
