@@ -335,18 +335,15 @@ async def test_an_end_without_the_state_is_action_failed(space, call: Call) -> N
 async def test_iteration_sees_events_from_before_and_after_it_began(space, call: Call) -> None:
     play = await call.play(TTS("Hi"))
     await space.tell("calling.play", state="playing")
-    seen: list[str] = []
 
-    async def read() -> None:
-        async for event in play:
-            seen.append(event.state)
+    async def read() -> list[str]:
+        return [event.state async for event in play]
 
     reader = asyncio.create_task(read())
     await started(reader)
     await space.tell("calling.play", state="paused")
     await space.tell("calling.play", state="finished")
-    await reader
-    assert seen == ["playing", "paused", "finished"]
+    assert await reader == ["playing", "paused", "finished"]
 
 
 async def test_history_is_bounded_and_says_when_it_dropped_some(space, connect, caplog) -> None:

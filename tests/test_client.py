@@ -293,14 +293,14 @@ async def test_commands_about_the_call_send(space, call: Call, client: Client) -
 async def test_a_bad_argument_is_refused_before_anything_is_sent(space, call: Call, client: Client) -> None:
     sent = len(space.commands)
     for wrong in (
-        lambda: call.play(),
+        call.play,
         lambda: call.play("Hi"),
         lambda: call.play(TTS("Hi"), volume=41),
         lambda: call.play(TTS("Hi"), deadline=0),
         lambda: call.play(TTS("Hi"), deadline="soon"),
         lambda: call.play(TTS("Hi"), control_id=""),
         lambda: call.record(format="ogg"),
-        lambda: call.collect(),
+        call.collect,
         lambda: call.detect("machine"),
         lambda: call.stream("ws://example.com"),
         lambda: call.stream("wss://example.com", status_url_method="GET"),

@@ -129,5 +129,7 @@ def test_the_changelog_and_the_version_are_one() -> None:
     assert pyproject["tool"]["hatch"]["version"]["path"] == "swcalls/__init__.py"
     assert re.fullmatch(r"\d+\.\d+\.\d+", swcalls.__version__)
     assert re.search(
-        r"^## \[(Unreleased|" + re.escape(swcalls.__version__) + r")\]", (ROOT / "CHANGELOG.md").read_text(), re.M
+        r"^## \[(Unreleased|" + re.escape(swcalls.__version__) + r")\]",
+        (ROOT / "CHANGELOG.md").read_text(),
+        re.MULTILINE,
     )
