@@ -1,6 +1,7 @@
 """What can be said to a call: the wire contract's requests as Structs. No I/O, no state."""
 
 from ._base import Bare, Command, Control, Request, StartCommand
+from .ai import AIHold, AIMessage, AIStop, Reset, Role
 from .calls import PARKED, STATUS_EVENTS, Codec, Dial, End, EndReason, StatusEvent, Update
 from .collect import Collect, Digits, Engine, Speech
 from .detect import Detect, DetectDigit, DetectFax, DetectMachine, Detector, detector_item
@@ -18,12 +19,31 @@ from .play import (
     media_item,
 )
 from .record import Format, PauseBehavior, Record, RecordAudio, RecordParams, RecordPause
+from .sidecar import Sidecar, SidecarAsk, SidecarParams, SidecarPermissions, SidecarPoke, SidecarSummary
+from .speech import (
+    Inject,
+    LiveTranscribe,
+    LiveTranslate,
+    Party,
+    SpeechEngine,
+    Summarize,
+    Transcribe,
+    TranscribeStart,
+    TranscribeVerb,
+    TranslateStart,
+    TranslateVerb,
+)
 from .stream import Method, Stream, Track, as_strings
+from .tap import RtpDevice, Tap, TapAudio, TapCodec, TapDirection, WsDevice, device_item
+from .transfer import Refer, ReferTo, SipItem, Transfer, UserEvent
 
 __all__ = [
     "PARKED",
     "STATUS_EVENTS",
     "TTS",
+    "AIHold",
+    "AIMessage",
+    "AIStop",
     "Audio",
     "Bare",
     "Codec",
@@ -43,8 +63,12 @@ __all__ = [
     "Engine",
     "Format",
     "Gender",
+    "Inject",
+    "LiveTranscribe",
+    "LiveTranslate",
     "Media",
     "Method",
+    "Party",
     "PauseBehavior",
     "Play",
     "PlayVolume",
@@ -52,17 +76,44 @@ __all__ = [
     "RecordAudio",
     "RecordParams",
     "RecordPause",
+    "Refer",
+    "ReferTo",
     "Request",
+    "Reset",
     "Ringtone",
     "RingtoneName",
+    "Role",
+    "RtpDevice",
+    "Sidecar",
+    "SidecarAsk",
+    "SidecarParams",
+    "SidecarPermissions",
+    "SidecarPoke",
+    "SidecarSummary",
     "Silence",
+    "SipItem",
     "Speech",
+    "SpeechEngine",
     "StartCommand",
     "StatusEvent",
     "Stream",
+    "Summarize",
+    "Tap",
+    "TapAudio",
+    "TapCodec",
+    "TapDirection",
     "Track",
+    "Transcribe",
+    "TranscribeStart",
+    "TranscribeVerb",
+    "Transfer",
+    "TranslateStart",
+    "TranslateVerb",
     "Update",
+    "UserEvent",
+    "WsDevice",
     "as_strings",
     "detector_item",
+    "device_item",
     "media_item",
 ]

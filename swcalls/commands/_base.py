@@ -21,6 +21,8 @@ INT32_MAX = 2**31 - 1
 _AUTHORITY = r"(?:[^\s/?#@]*@)?(?:[^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:[/?#]\S*)?\Z"
 HttpUrl = Annotated[str, Meta(pattern=rf"^(?i:https?)://{_AUTHORITY}", description="an http:// or https:// URL")]
 WssUrl = Annotated[str, Meta(pattern=rf"^(?i:wss)://{_AUTHORITY}", description="a wss:// URL")]
+WsUrl = Annotated[str, Meta(pattern=rf"^(?i:wss?)://{_AUTHORITY}", description="a ws:// or wss:// URL")]
+SipUri = Annotated[str, Meta(pattern=r"^sip:\S+\Z", description="a sip: address")]
 Dtmf = Annotated[str, Meta(pattern=r"^[0-9A-D*#]*\Z", description="made of the characters 0-9 A-D * #")]
 Name = Annotated[str, Meta(min_length=1)]
 Document = dict[str, Any]
@@ -40,8 +42,8 @@ class Checked:
 
     __slots__ = ()
 
-    owner: ClassVar[str] = ""
-    """Who is named in an error: the wire command, or the class that the user wrote."""
+    command: ClassVar[str] = ""
+    """The wire command that this is the params of, or a part of; ``""`` for a class that a user writes by name."""
     secret: ClassVar[frozenset[str]] = frozenset()
     """Fields whose value is never shown."""
 
@@ -54,7 +56,7 @@ class Checked:
     def _error(self, name: str, fault: _Fault) -> ValueError | TypeError:
         value = getattr(self, name)
         shown = "***" if name in self.secret and value is not None else _short.repr(value)
-        return fault.error(f"{self.owner or type(self).__name__}: {name}={shown} must be {fault.rule}")
+        return fault.error(f"{self.command or type(self).__name__}: {name}={shown} must be {fault.rule}")
 
     def _refuse(self, name: str, rule: str) -> NoReturn:
         """Raise the ``ValueError`` that says why *name* is wrong."""
@@ -78,9 +80,7 @@ class Params(Checked, Struct, kw_only=True, omit_defaults=True, forbid_unknown_f
 
 
 class Command(Params, kw_only=True):
-    """The ``params`` of one wire command."""
-
-    command: ClassVar[str]
+    """The ``params`` of one wire command, whose name is ``command``."""
 
 
 class StartCommand(Command, kw_only=True):
@@ -176,9 +176,10 @@ def _union_rule(options: list[_Rule], *, optional: bool) -> _Rule:
             if fault is None:
                 return None
             faults.append(fault)
-        # The alternative whose type fits but whose rule is broken says more than "not of that type".
+        # Alternatives whose type fits but whose rule is broken say more than "not of that type".
         fitting = [fault for fault in faults if fault.error is ValueError]
-        return fitting[0] if fitting else _Fault(" or ".join(fault.rule for fault in faults), TypeError)
+        rules = dict.fromkeys(fault.rule for fault in fitting or faults)
+        return _Fault(" or ".join(rules), ValueError if fitting else TypeError)
 
     return rule
 

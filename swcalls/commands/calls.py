@@ -29,7 +29,6 @@ _RESERVED = ("signalwire_", "sw_", "rtc_", "internal_")
 
 class Dial(Command, kw_only=True):
     command: ClassVar[str] = "dial"
-    owner: ClassVar[str] = "dial"
     secret: ClassVar[frozenset[str]] = frozenset({"password", "status_url"})
 
     from_: Name = msgspec.field(name="from")
@@ -82,7 +81,6 @@ class Update(Command, kw_only=True):
     """The call's id is in here, not beside ``params``."""
 
     command: ClassVar[str] = "update"
-    owner: ClassVar[str] = "update"
     secret: ClassVar[frozenset[str]] = frozenset({"status_url"})
 
     id: Name
@@ -102,6 +100,5 @@ class Update(Command, kw_only=True):
 
 class End(Command, kw_only=True):
     command: ClassVar[str] = "calling.end"
-    owner: ClassVar[str] = "calling.end"
 
     reason: EndReason | None = None

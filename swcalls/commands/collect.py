@@ -37,7 +37,6 @@ class Speech(Value, frozen=True):
 
 class Collect(StartCommand, kw_only=True):
     command: ClassVar[str] = "calling.collect"
-    owner: ClassVar[str] = "calling.collect"
 
     digits: Digits | None = None
     speech: Speech | None = None

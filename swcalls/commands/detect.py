@@ -67,7 +67,6 @@ def detector_item(detector: Detector) -> DetectorItem:
 
 class Detect(StartCommand, kw_only=True):
     command: ClassVar[str] = "calling.detect"
-    owner: ClassVar[str] = "calling.detect"
 
     detect: DetectorItem
     timeout: Seconds | None = None

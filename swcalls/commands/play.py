@@ -88,7 +88,6 @@ def media_item(media: Media) -> MediaItem:
 
 class Play(StartCommand, kw_only=True):
     command: ClassVar[str] = "calling.play"
-    owner: ClassVar[str] = "calling.play"
 
     play: Annotated[list[MediaItem], Meta(min_length=1, description="at least one of Audio, TTS, Silence, Ringtone")]
     volume: Decibels | None = None
@@ -101,7 +100,6 @@ class Play(StartCommand, kw_only=True):
 
 class PlayVolume(Command, kw_only=True):
     command: ClassVar[str] = "calling.play.volume"
-    owner: ClassVar[str] = "calling.play.volume"
 
     control_id: Name
     volume: Decibels

@@ -14,7 +14,7 @@ PauseBehavior = Literal["skip", "silence"]
 
 
 class RecordAudio(Params, kw_only=True):
-    owner: ClassVar[str] = "calling.record"
+    command: ClassVar[str] = "calling.record"
 
     format: Format | None = None
     stereo: bool | None = None
@@ -33,14 +33,12 @@ class RecordParams(Params, kw_only=True):
 
 class Record(StartCommand, kw_only=True):
     command: ClassVar[str] = "calling.record"
-    owner: ClassVar[str] = "calling.record"
 
     record: RecordParams
 
 
 class RecordPause(Command, kw_only=True):
     command: ClassVar[str] = "calling.record.pause"
-    owner: ClassVar[str] = "calling.record.pause"
 
     control_id: Name
     behavior: PauseBehavior | None = None

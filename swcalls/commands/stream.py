@@ -15,7 +15,6 @@ Method = Literal["GET", "POST"]
 
 class Stream(StartCommand, kw_only=True):
     command: ClassVar[str] = "calling.stream"
-    owner: ClassVar[str] = "calling.stream"
     secret: ClassVar[frozenset[str]] = frozenset({"status_url", "authorization_bearer_token"})
 
     url: WssUrl

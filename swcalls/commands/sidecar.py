@@ -1,0 +1,79 @@
+"""``calling.ai_sidecar``: an AI that listens to a call and tells what it thinks of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from msgspec import Meta
+
+from ._base import Command, Document, HttpUrl, Name, Params, Value
+from .speech import Party, SpeechEngine, Summarize
+
+_MS = "milliseconds"
+
+
+class SidecarPermissions(Value, frozen=True, kw_only=True):
+    """What the sidecar's functions may do; each is allowed unless it is ``False``."""
+
+    swaig_allow_swml: bool | None = None
+    swaig_allow_settings: bool | None = None
+    swaig_set_global_data: bool | None = None
+
+
+class SidecarParams(Value, frozen=True, kw_only=True):
+    """How a sidecar works. ``*_ms`` and *speech_timeout* are milliseconds."""
+
+    idle_timeout_ms: Annotated[int, Meta(ge=50, le=5000, description=_MS)] | None = None
+    min_interval_ms: Annotated[int, Meta(ge=0, le=60000, description=_MS)] | None = None
+    max_iters_per_tick: Annotated[int, Meta(ge=1, le=20)] | None = None
+    max_history_tokens: Annotated[int, Meta(ge=1000, le=200000, description="tokens")] | None = None
+    act_on_channel: bool | None = None
+    final_summary: bool | None = None
+    ai_summary: bool | None = None
+    ai_summary_prompt: str | None = None
+    summary_model: Name | None = None
+    live_events: bool | None = None
+    verbose_utterances: bool | None = None
+    speech_engine: SpeechEngine | None = None
+    speech_timeout: Annotated[int, Meta(ge=0, le=600000, description=_MS)] | None = None
+    vad_silence_ms: Annotated[int, Meta(ge=0, le=60000, description=_MS)] | None = None
+    vad_thresh: Annotated[int, Meta(ge=0, le=10000)] | None = None
+    debug_level: Annotated[int, Meta(ge=0, le=100)] | None = None
+    debug: bool | None = None
+    transcribe_prompt: str | None = None
+
+
+class SidecarSummary(Params, kw_only=True):
+    """The verb that makes the command a one-off summary."""
+
+    summarize: Summarize
+
+
+class Sidecar(Command, kw_only=True):
+    command: ClassVar[str] = "calling.ai_sidecar"
+    secret: ClassVar[frozenset[str]] = frozenset({"url", "SWAIG"})
+
+    lang: Name
+    prompt: Name | Document | None = None
+    model: Name | None = None
+    direction: Annotated[list[Party], Meta(min_length=2, max_length=2, description="both legs")] | None = None
+    customer_role: Party | None = None
+    url: HttpUrl | None = None
+    SWAIG: dict[str, Any] | None = None
+    permissions: SidecarPermissions | None = None
+    global_data: Document | None = None
+    hints: list[str] | None = None
+    params: SidecarParams | None = None
+    action: SidecarSummary | None = None
+
+
+class SidecarPoke(Command, kw_only=True):
+    command: ClassVar[str] = "calling.ai_sidecar.poke"
+
+    text: Name
+
+
+class SidecarAsk(Command, kw_only=True):
+    command: ClassVar[str] = "calling.ai_sidecar.ask"
+
+    text: Name

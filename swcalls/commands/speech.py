@@ -1,0 +1,110 @@
+"""Commands about what is said on a call: transcripts, live transcription, live translation."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from ._base import Command, HttpUrl, Name, Params, StartCommand
+
+Party = Literal["remote-caller", "local-caller"]
+SpeechEngine = Literal["deepgram", "google"]
+Filter = (
+    Literal["polite", "rude", "professional", "shakespeare", "gen-z"]
+    | Annotated[str, Meta(pattern=r"(?s)^prompt:.+\Z", description="a preset or 'prompt:' and a text")]
+)
+Legs = Annotated[list[Party], Meta(min_length=1)]
+
+
+class Transcribe(StartCommand, kw_only=True):
+    command: ClassVar[str] = "calling.transcribe"
+
+
+class _Listening(Params, kw_only=True):
+    """What live transcription and live translation have in common."""
+
+    secret: ClassVar[frozenset[str]] = frozenset({"webhook"})
+
+    direction: Legs
+    webhook: HttpUrl | None = None
+    live_events: bool | None = None
+    ai_summary: bool | None = None
+    ai_summary_prompt: Name | None = None
+    speech_engine: SpeechEngine | None = None
+    speech_timeout: Annotated[int, Meta(ge=1500, le=2**31 - 1, description="milliseconds")] | None = None
+    vad_silence_ms: Annotated[int, Meta(ge=1, le=2**31 - 1, description="milliseconds")] | None = None
+    vad_thresh: Annotated[int, Meta(ge=0, le=1800)] | None = None
+    debug_level: Annotated[int, Meta(ge=0, le=2)] | None = None
+
+
+class TranscribeStart(_Listening, kw_only=True):
+    command: ClassVar[str] = "calling.live_transcribe"
+
+    lang: Name
+
+
+class TranslateStart(_Listening, kw_only=True):
+    command: ClassVar[str] = "calling.live_translate"
+
+    from_lang: Name
+    to_lang: Name
+    from_voice: Name | None = None
+    to_voice: Name | None = None
+    filter_from: Filter | None = None
+    filter_to: Filter | None = None
+
+
+class Summarize(Params, kw_only=True):
+    """Ask for a summary of what was said so far; *prompt* says how."""
+
+    secret: ClassVar[frozenset[str]] = frozenset({"webhook"})
+
+    webhook: HttpUrl | None = None
+    prompt: Name | None = None
+
+
+class Inject(Params, kw_only=True):
+    command: ClassVar[str] = "calling.live_translate"
+
+    message: Name
+    direction: Party
+
+
+class _OneOf(Params, kw_only=True):
+    """An object that has exactly one of its keys."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = self.__struct_fields__
+        if sum(getattr(self, name) is not None for name in names) != 1:
+            self._refuse(names[0], f"given, or {' or '.join(names[1:])}, and no two of them")
+
+
+class TranscribeVerb(_OneOf, kw_only=True):
+    command: ClassVar[str] = "calling.live_transcribe"
+
+    start: TranscribeStart | None = None
+    summarize: Summarize | None = None
+
+
+class TranslateVerb(_OneOf, kw_only=True):
+    command: ClassVar[str] = "calling.live_translate"
+
+    start: TranslateStart | None = None
+    summarize: Summarize | None = None
+    inject: Inject | None = None
+
+
+class LiveTranscribe(Command, kw_only=True):
+    command: ClassVar[str] = "calling.live_transcribe"
+
+    action: TranscribeVerb | Literal["stop"]
+
+
+class LiveTranslate(Command, kw_only=True):
+    command: ClassVar[str] = "calling.live_translate"
+    secret: ClassVar[frozenset[str]] = frozenset({"status_url"})
+
+    action: TranslateVerb | Literal["stop"]
+    status_url: HttpUrl | None = None

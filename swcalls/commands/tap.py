@@ -1,0 +1,77 @@
+"""``calling.tap``: the call's audio, copied to an RTP or a WebSocket endpoint."""
+
+from __future__ import annotations
+
+from ipaddress import AddressValueError, IPv4Address
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from ._base import StartCommand, Value, WsUrl
+from .play import Direction
+
+TapCodec = Literal["PCMA", "PCMU", "pcma", "pcmu", "OPUS", "opus"]
+Ptime = Literal[10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120]
+
+
+class RtpDevice(Value, frozen=True):
+    """An RTP endpoint: a public IPv4 *addr* and its *port*. *ptime* is in milliseconds (10, 20, … 120)."""
+
+    addr: str
+    port: Annotated[int, Meta(ge=1, le=65535)]
+    codec: TapCodec | None = None
+    ptime: Ptime | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            public = IPv4Address(self.addr).is_global
+        except AddressValueError:
+            public = False
+        if not public:
+            self._refuse("addr", "a public IPv4 address")
+
+
+class WsDevice(Value, frozen=True):
+    """A WebSocket endpoint: a ``ws://`` or ``wss://`` *uri*."""
+
+    uri: WsUrl
+    codec: TapCodec | None = None
+
+
+class RtpItem(Value, frozen=True, tag_field="type", tag="rtp"):
+    params: RtpDevice
+
+
+class WsItem(Value, frozen=True, tag_field="type", tag="ws"):
+    params: WsDevice
+
+
+Device = RtpDevice | WsDevice
+DeviceItem = RtpItem | WsItem
+
+
+def device_item(device: Device) -> DeviceItem:
+    """Put *device* into the form that it has on the wire."""
+    if isinstance(device, RtpDevice):
+        return RtpItem(params=device)
+    if isinstance(device, WsDevice):
+        return WsItem(params=device)
+    raise TypeError(f"calling.tap: device={device!r} must be RtpDevice or WsDevice")
+
+
+class TapDirection(Value, frozen=True):
+    command: ClassVar[str] = "calling.tap"
+
+    direction: Direction
+
+
+class TapAudio(Value, frozen=True, tag_field="type", tag="audio"):
+    params: TapDirection
+
+
+class Tap(StartCommand, kw_only=True):
+    command: ClassVar[str] = "calling.tap"
+
+    tap: TapAudio
+    device: DeviceItem

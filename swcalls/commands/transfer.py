@@ -1,0 +1,47 @@
+"""Commands that send a call, or word of it, elsewhere: ``transfer``, ``refer``, ``user_event``."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from ._base import Command, Document, HttpUrl, Name, Params, SipUri, Value
+
+
+class Transfer(Command, kw_only=True):
+    """*dest*: a SIP URI, a phone number, the URL of a SWML document, or the document."""
+
+    command: ClassVar[str] = "calling.transfer"
+
+    dest: Name | Document
+
+
+class ReferTo(Params, kw_only=True):
+    command: ClassVar[str] = "calling.refer"
+    secret: ClassVar[frozenset[str]] = frozenset({"password"})
+
+    to: SipUri
+    from_: SipUri | None = msgspec.field(name="from", default=None)
+    username: Name | None = None
+    password: str | None = None
+
+
+class SipItem(Value, frozen=True, tag_field="type", tag="sip"):
+    params: ReferTo
+
+
+class Refer(Command, kw_only=True):
+    command: ClassVar[str] = "calling.refer"
+    secret: ClassVar[frozenset[str]] = frozenset({"status_url"})
+
+    device: SipItem
+    status_url: HttpUrl | None = None
+
+
+class UserEvent(Command, kw_only=True):
+    """*event*: any JSON object."""
+
+    command: ClassVar[str] = "calling.user_event"
+
+    event: Document
