@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine, Generator
+from collections.abc import AsyncIterator, Coroutine, Generator, Mapping
 from types import TracebackType
 from typing import Any, Literal
 
@@ -34,6 +34,28 @@ class Call(Verbs):
     def __repr__(self) -> str:
         return f"<Call {self.id} {self.state or 'unknown'}>"
 
+    @property
+    def from_(self) -> str | None:
+        """Who calls."""
+        source = self.inbound or self.leg
+        return None if source is None else source.from_
+
+    @property
+    def to(self) -> str | None:
+        """Who is called."""
+        source = self.inbound or self.leg
+        return None if source is None else source.to
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The SIP headers of a call that came in."""
+        return {} if self.inbound is None else self.inbound.headers
+
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """The variables that came with a call that came in."""
+        return {} if self.inbound is None else self.inbound.variables
+
     async def answered(self, timeout: float | None = None) -> None:
         """Wait until the call is up; at once if it was.
 
@@ -42,7 +64,7 @@ class Call(Verbs):
             CallEnded: It ended without being answered; ``reason`` says why.
             ClientClosed: The client was closed.
         """
-        await until(self, lambda: self.settled is not None or not LIVE_WORDS.isdisjoint(self.seen), timeout)
+        await until(lambda: self.settled is not None or not LIVE_WORDS.isdisjoint(self.seen), timeout, self)
         if LIVE_WORDS.isdisjoint(self.seen):
             self._raise_if_closed()
             reason = self.end_reason
@@ -58,7 +80,7 @@ class Call(Verbs):
             TimeoutError: *timeout* seconds passed first.
             ClientClosed: The client was closed.
         """
-        await until(self, lambda: self.settled is not None, timeout)
+        await until(lambda: self.settled is not None, timeout, self)
         self._raise_if_closed()
         return self.end_reason
 

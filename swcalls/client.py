@@ -16,6 +16,7 @@ from .call import Call, CallStart
 from .commands import PARKED, STATUS_EVENTS, Codec, Dial, StatusEvent
 from .config import base_url, from_environment, identity, space_url
 from .errors import ConfigurationError
+from .inbound import Doorbell
 from .switchboard import Switchboard
 from .transport import Transport
 
@@ -142,7 +143,9 @@ class Client:
             # A client whose webhooks come through `accept` never pays for aiohttp's server.
             from .receiver import WebhookReceiver
 
-            self._receiver = WebhookReceiver.of(self._switchboard.inbox)
+            self._receiver = WebhookReceiver.of(
+                self._switchboard.inbox, lambda handler: Doorbell(self._switchboard, handler).ring
+            )
         return self._receiver
 
     @property

@@ -102,3 +102,87 @@ class StreamEvent(Event, frozen=True, kw_only=True):
 
     url: str | None = None
     name: str | None = None
+
+
+class TapEvent(Event, frozen=True, kw_only=True):
+    """``calling.call.tap``: tapping, finished."""
+
+    device: dict[str, Any] | None = None
+    """Where the audio goes, as received."""
+
+
+class TranscribeEvent(Event, frozen=True, kw_only=True):
+    """``calling.transcript.completed`` or ``.failed`` (states completed and failed), or news of the capture before."""
+
+    id: str | None = None
+    """The transcript's."""
+    text: str | None = None
+    """``None`` when nothing was said."""
+
+
+class ReferEvent(Event, frozen=True, kw_only=True):
+    """``calling.call.refer``: inProgress, then success, cancel, busy, noAnswer or error."""
+
+    to: str | None = None
+    refer_response_code: str | None = None
+    """SIP status that answered the REFER."""
+    notify_response_code: str | None = None
+    """SIP status that the new INVITE came to."""
+
+
+class FaxEvent(Event, frozen=True, kw_only=True):
+    """``calling.call.fax``: page, finished, error. Whether a finished fax succeeded is in *success*."""
+
+    direction: str | None = None
+    pages: int | None = None
+    success: bool | None = None
+    document: str | None = None
+    result_text: str | None = None
+
+
+class DenoiseEvent(Event, frozen=True, kw_only=True):
+    """``calling.call.denoise``: the filter was switched (states on and off). Over REST none can be asked for."""
+
+
+class SpeechEvent(Event, frozen=True, kw_only=True):
+    """An event of a live transcription or translation. Their shapes are not documented: ``raw`` has all of it."""
+
+    text: str | None = None
+    language: str | None = None
+    direction: str | None = None
+    """Who spoke: ``remote-caller`` or ``local-caller``."""
+    confidence: float | None = None
+    is_summary: bool = False
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return (self.state, "summary") if self.is_summary and self.state != "summary" else (self.state,)
+
+
+class SidecarEvent(Event, frozen=True, kw_only=True):
+    """A callback of an AI sidecar; ``state`` is its type: start, turn, insight, ask_answer, final and others."""
+
+    text: str | None = None
+    """What it says: an insight, a thought, a question or an answer."""
+    ask_id: str | None = None
+    stop_reason: str | None = None
+    summary: str | None = None
+
+
+class InboundCall(Struct, frozen=True, kw_only=True):
+    """A call that comes in, as the platform announces it when it asks what to do with it."""
+
+    call_id: str
+    from_: str | None = None
+    to: str | None = None
+    type: str | None = None
+    """phone, sip or webrtc."""
+    headers: dict[str, str] = {}
+    """SIP headers."""
+    variables: dict[str, Any] = {}
+    """The project's and the script's."""
+    raw: dict[str, Any]
+    """The payload as received."""
+
+    def __repr__(self) -> str:
+        return f"InboundCall(call_id={self.call_id!r}, from_={self.from_!r}, to={self.to!r}, type={self.type!r})"

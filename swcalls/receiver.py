@@ -7,17 +7,22 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
 from ._core.callbacks import CallbackUrls
-from ._core.inbox import Inbox, Reply
+from ._core.inbox import INBOUND, Inbox, Reply
 from ._core.limits import Limits
 from ._core.registry import Registry
 from ._core.signature import Verifier
 from .config import base_url, identity
+from .errors import ConfigurationError
+from .events import InboundCall
 from .switchboard import log_receipt
+
+Handler = Callable[[Any], Awaitable[object]]
+"""Takes a ``Call``."""
 
 BODY_TIMEOUT = 10.0
 """Seconds in which a body must have come; the platform itself gives up after 5."""
@@ -52,12 +57,40 @@ class WebhookReceiver:
         )
         self._inbox.observers.append(log_receipt)
 
+        self._answer: Callable[[Handler], Callable[[InboundCall], bool]] | None = None
+
     @classmethod
-    def of(cls, inbox: Inbox) -> Self:
-        """Make a receiver that hands everything to *inbox*."""
+    def of(cls, inbox: Inbox, answer: Callable[[Handler], Callable[[InboundCall], bool]]) -> Self:
+        """Make a receiver that hands everything to *inbox*; *answer* makes what takes inbound calls for a handler."""
         receiver = cls.__new__(cls)
         receiver._inbox = inbox
+        receiver._answer = answer
         return receiver
+
+    @property
+    def inbound_url(self) -> str:
+        """The URL to give to a phone number, or any other resource, as its SWML webhook. It cannot be guessed.
+
+        Its status callback may be pointed here too: then the end of the call is known as soon as it is told.
+
+        Raises:
+            ConfigurationError: There is no public URL, and the receiver is not being served.
+        """
+        return self._inbox.urls.mint(INBOUND, "calls")
+
+    def on_call(self, handler: Handler) -> Handler:
+        """Run ``await handler(call)`` for each call that comes in at ``inbound_url``; usable as a decorator.
+
+        The call is answered and parked. A handler that raises is logged, and its call ended; one that returns leaves
+        the call as it is. Closing the client waits for handlers, ``Limits.drain`` seconds, and then cancels them.
+
+        Raises:
+            ConfigurationError: There is no client to drive the call with.
+        """
+        if self._answer is None:
+            raise ConfigurationError("on_call needs the receiver of a client: this one can send no commands")
+        self._inbox.ring = self._answer(handler)
+        return handler
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes to add to an application: ``app.add_routes(client.receiver.routes())``."""
@@ -69,7 +102,7 @@ class WebhookReceiver:
 
     async def _handle(self, request: web.BaseRequest) -> web.Response:
         reply = await self._take(request)
-        return web.Response(status=reply.status, body=reply.body)
+        return web.Response(status=reply.status, body=reply.body, content_type=reply.content_type)
 
     async def _handle_any(self, request: web.BaseRequest) -> web.Response:
         """Do what the router does for an application: there is one route only."""

@@ -65,3 +65,83 @@ class StreamResult(Result, frozen=True, kw_only=True):
 
     url: str | None = None
     name: str | None = None
+
+
+class TapResult(Result, frozen=True, kw_only=True):
+    """A tap that ended."""
+
+    device: dict[str, Any] | None = None
+    """Where the audio went, as received."""
+
+
+class Transcript(Result, frozen=True, kw_only=True):
+    """What was said on the call."""
+
+    text: str | None = None
+    """``None`` when nothing was said."""
+    id: str | None = None
+
+
+class ReferResult(Result, frozen=True, kw_only=True):
+    """A transfer that succeeded."""
+
+    to: str | None = None
+    refer_response_code: str | None = None
+    """SIP status that answered the REFER."""
+    notify_response_code: str | None = None
+    """SIP status that the new INVITE came to."""
+
+
+class FaxResult(Result, frozen=True, kw_only=True):
+    """A fax that went through."""
+
+    direction: str | None = None
+    pages: int | None = None
+    document: str | None = None
+    """The URL of the file."""
+    result_text: str | None = None
+
+
+class SpeechResult(Result, frozen=True, kw_only=True):
+    """A live transcription or translation that ended."""
+
+    summary: str | None = None
+    """The last summary that came, if any was asked for."""
+
+
+class SidecarResult(Result, frozen=True, kw_only=True):
+    """A sidecar that ended."""
+
+    stop_reason: str | None = None
+    """transcribe_close (the call was over), transferred, hung_up, stop_action or api_stop."""
+    summary: str | None = None
+
+
+class SidecarAnswer(Result, frozen=True, kw_only=True):
+    """A sidecar's answer to a question."""
+
+    text: str | None = None
+    ask_id: str | None = None
+
+
+class Summary(Result, frozen=True, kw_only=True):
+    """A one-off summary of what was said."""
+
+    text: str | None = None
+
+
+class SidecarStatus(Struct, frozen=True, kw_only=True):
+    """A sidecar's counters, at one moment; what the platform did not tell is ``None``."""
+
+    running: bool | None = None
+    ticks: int | None = None
+    insights: int | None = None
+    skips: int | None = None
+    tools: int | None = None
+    errors: int | None = None
+    in_tokens: int | None = None
+    out_tokens: int | None = None
+    history_size: int | None = None
+    event_log_bytes: int | None = None
+    raw: dict[str, str]
+    """Every counter, as received."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from ._core.callbacks import CallbackUrls
@@ -22,7 +22,7 @@ from ._core.signature import Verifier
 from .commands import Request, StartCommand
 from .commands.calls import Dial
 from .config import Identity
-from .errors import CallNotFound, CommandError, CommandNotSent, CommandUnconfirmed
+from .errors import ActionError, CallNotFound, CommandError, CommandNotSent, CommandUnconfirmed
 from .events import CallEvent, Event
 from .legs import CallLeg, Leg
 from .timeline import Mark, What
@@ -48,6 +48,8 @@ class Switchboard:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._handlers: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Start to send and to keep time. A second call does nothing."""
@@ -58,26 +60,34 @@ class Switchboard:
         self._arm()
 
     async def close(self) -> None:
-        """Settle whatever is running, and let go of timer and sockets. A second call does nothing."""
+        """Let handlers finish, settle whatever is running, and let go of timer and sockets. A second call does nothing.
+
+        Handlers that take longer than the limit are cancelled; until then they may send what they need to finish.
+        """
+        self.inbox.ring = None
+        await self._drain()
         self._closed = True
         self._loop = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self.registry.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.transport.close()
 
     async def start(self, action: Op, command: StartCommand, deadline: float | None) -> Op:
         """Expect *action*, send its *command*, and return it once that was accepted."""
         call = _call_of(action)
         self._check_open(command.command, call.id)
-        if command.status_url is None:
-            command.status_url = self.urls.mint(action.kind, action.key)
+        if command.needs_url:
+            command.report_to(self.urls.mint(action.kind, action.key))
         self.registry.expect(action, time.monotonic(), deadline)
         action.stage = "unconfirmed"
         self._arm()
         try:
-            await self.send(call, command.command, command)
+            leg = await self.send(call, command.command, command)
         except CommandUnconfirmed as error:
             if error.status is not None:
                 self.registry.withdraw(action, error)
@@ -92,6 +102,7 @@ class Switchboard:
             gone = CommandUnconfirmed("cancelled while it was being sent", command=command.command, call_id=call.id)
             self.registry.withdraw(action, gone)
             raise
+        action.accepted(leg)
         self.registry.confirm(action, time.monotonic())
         self._arm()
         return action
@@ -102,6 +113,42 @@ class Switchboard:
         self.registry.expect(action, time.monotonic())
         self._arm()
         return action
+
+    def stopped(self, action: Operation) -> None:
+        """Note that a stop of *action* was accepted."""
+        self.registry.stopped(action, time.monotonic())
+        self._arm()
+
+    def tell(self, action: Operation, event: Event) -> None:
+        """Apply an event to *action* that came for another one, but is about both."""
+        self.registry.tell(action, event, time.monotonic())
+
+    def fail(self, action: Operation, error: ActionError) -> None:
+        """Settle *action*: something that it needs has failed."""
+        self.registry.settle(action, "callback", error=error)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run *work* in a task that is cancelled and awaited when the client is closed."""
+        self._own(work, self._tasks)
+
+    def handle(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run *work*, a user's, in a task that gets the time to finish when the client is closed."""
+        self._own(work, self._handlers)
+
+    def _own(self, work: Coroutine[Any, Any, None], owned: set[asyncio.Task[None]]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        owned.add(task)
+        task.add_done_callback(owned.discard)
+
+    async def _drain(self) -> None:
+        # A handler that closes the client itself cannot wait for its own end.
+        handlers = self._handlers - {asyncio.current_task()}
+        if not handlers:
+            return
+        _, late = await asyncio.wait(handlers, timeout=self.registry.limits.drain)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     async def dial(self, call: CallOperation, command: Dial) -> Leg:
         """Expect *call*, and start it."""
@@ -167,7 +214,7 @@ class Switchboard:
         key = getattr(request.params, "control_id", None)
         self._mark("command", request.command, key)
         try:
-            answer = await self.transport.post(request, call_id=call_id, secrets=secrets_of(request.params))
+            answer = await self.transport.post(request, call_id=call_id)
         except CommandError as error:
             self._mark("failed", request.command, key, type(error).__name__)
             raise
@@ -212,19 +259,10 @@ class Switchboard:
         self._arm()
 
 
-def secrets_of(params: object) -> tuple[str, ...]:
-    """List the values in *params* that no error may show."""
-    if isinstance(params, dict):
-        found = [params.get("password"), params.get("authorization_bearer_token")]
-    else:
-        found = [getattr(params, name) for name in getattr(params, "secret", ()) if name != "status_url"]
-    return tuple(value for value in found if isinstance(value, str))
-
-
 def log_receipt(receipt: Receipt) -> None:
     """Log what an operator should know of a webhook; nothing in it can forge a line."""
     match receipt.verdict:
-        case "forged" | "foreign" | "malformed" | "oversized":
+        case "forged" | "foreign" | "malformed" | "oversized" | "busy":
             _log.warning("webhook refused: %s (%s)", receipt.verdict, receipt.kind or "unknown address")
         case _ if receipt.new_shape and receipt.event is not None:
             _log.warning("webhook of a shape never seen: %s %.200r", receipt.kind, receipt.event)

@@ -15,7 +15,7 @@ from yarl import URL
 
 from ._core.responses import interpret
 from ._core.retries import Retry
-from .commands import Request
+from .commands import Request, secret_values
 from .errors import CommandError, CommandNotSent, CommandUnconfirmed
 
 _log = logging.getLogger("swcalls.transport")
@@ -71,12 +71,11 @@ class Transport:
         if session is not None and not self._borrowed:
             await session.close()
 
-    async def post(self, request: Request, *, call_id: str | None, secrets: tuple[str, ...] = ()) -> dict[str, Any]:
+    async def post(self, request: Request, *, call_id: str | None) -> dict[str, Any]:
         """Send one command, again if it was certainly not processed, and return the JSON object of the answer.
 
         Args:
             call_id: For errors.
-            secrets: Values in the request that no error may show.
 
         Raises:
             CommandNotSent: The client is not open, or no connection could be made.
@@ -88,7 +87,7 @@ class Transport:
         while True:
             attempt += 1
             try:
-                return await self._post_once(request.command, body, call_id, secrets)
+                return await self._post_once(request, body, call_id)
             except CommandError as error:
                 wait = self._retry.wait(attempt, error, _chance.random())
                 if wait is None:
@@ -97,9 +96,8 @@ class Transport:
             self.retried += 1
             await asyncio.sleep(wait)
 
-    async def _post_once(
-        self, command: str, body: bytes, call_id: str | None, secrets: tuple[str, ...]
-    ) -> dict[str, Any]:
+    async def _post_once(self, request: Request, body: bytes, call_id: str | None) -> dict[str, Any]:
+        command = request.command
         async with self._slots:
             session = self._session
             if session is None or session.closed:
@@ -124,5 +122,5 @@ class Transport:
             command=command,
             call_id=call_id,
             wall_clock=time.time(),
-            secrets=(self._token, *secrets),
+            secrets=() if response.ok else (self._token, *secret_values(request.params)),
         )

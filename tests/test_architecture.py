@@ -24,6 +24,7 @@ LAYERS = [
     ("config", "transport"),
     ("switchboard",),
     ("call", "receiver"),
+    ("inbound",),
     ("client",),
     ("embedding",),
     ("testing",),

@@ -11,7 +11,24 @@ from typing import Any
 
 import msgspec
 
-from ..events import CallEvent, CollectEvent, DetectEvent, Event, PlayEvent, RecordEvent, StreamEvent, UnknownEvent
+from ..events import (
+    CallEvent,
+    CollectEvent,
+    DenoiseEvent,
+    DetectEvent,
+    Event,
+    FaxEvent,
+    InboundCall,
+    PlayEvent,
+    RecordEvent,
+    ReferEvent,
+    SidecarEvent,
+    SpeechEvent,
+    StreamEvent,
+    TapEvent,
+    TranscribeEvent,
+    UnknownEvent,
+)
 
 Object = Mapping[str, Any]
 
@@ -97,7 +114,7 @@ def _milliseconds(source: Object, key: str) -> float | None:
 Fields = dict[str, Any]
 
 
-def _call(p: Object) -> Fields:
+def _call(p: Object, raw: Object) -> Fields:
     state = text(p, "call_state") or text(p, "status") or ""
     device = part(part(p, "device"), "params")
     return {
@@ -112,11 +129,11 @@ def _call(p: Object) -> Fields:
     }
 
 
-def _play(p: Object) -> Fields:
+def _play(p: Object, raw: Object) -> Fields:
     return {"state": text(p, "state") or ""}
 
 
-def _record(p: Object) -> Fields:
+def _record(p: Object, raw: Object) -> Fields:
     # The platform's pages disagree on whether the file is described beside `state` or inside `record`.
     inner = part(p, "record")
     return {
@@ -128,7 +145,7 @@ def _record(p: Object) -> Fields:
     }
 
 
-def _collect(p: Object) -> Fields:
+def _collect(p: Object, raw: Object) -> Fields:
     result = part(p, "result")
     params = part(result, "params")
     type_ = text(result, "type")
@@ -143,7 +160,7 @@ def _collect(p: Object) -> Fields:
     }
 
 
-def _detect(p: Object) -> Fields:
+def _detect(p: Object, raw: Object) -> Fields:
     detect = part(p, "detect")
     params = part(detect, "params")
     return {
@@ -153,25 +170,108 @@ def _detect(p: Object) -> Fields:
     }
 
 
-def _stream(p: Object) -> Fields:
+def _stream(p: Object, raw: Object) -> Fields:
     return {"state": text(p, "state") or "", "url": text(p, "url"), "name": text(p, "name")}
 
 
+def _tap(p: Object, raw: Object) -> Fields:
+    return {"state": text(p, "state") or "", "device": dict(part(p, "device")) or None}
+
+
+def _transcribe(p: Object, raw: Object) -> Fields:
+    # The transcript's own events have no state, and what has one is news of the capture that precedes it.
+    event_type = text(raw, "event_type") or ""
+    done = event_type.removeprefix("calling.transcript.")
+    state = done if done in ("completed", "failed") else text(p, "state") or ""
+    return {"state": state, "id": text(p, "id"), "text": text(p, "text")}
+
+
+def _refer(p: Object, raw: Object) -> Fields:
+    return {
+        "state": text(p, "state") or "",
+        "to": text(p, "sip_refer_to"),
+        "refer_response_code": text(p, "sip_refer_response_code"),
+        "notify_response_code": text(p, "sip_notify_response_code"),
+    }
+
+
+def _fax(p: Object, raw: Object) -> Fields:
+    fax = part(p, "fax")
+    params = part(fax, "params")
+    return {
+        "state": text(fax, "type") or text(p, "state") or "",
+        "direction": text(params, "direction"),
+        "pages": whole(params, "pages"),
+        "success": truth(params, "success"),
+        "document": text(params, "document"),
+        "result_text": text(params, "result_text"),
+    }
+
+
+def _denoise(p: Object, raw: Object) -> Fields:
+    return {"state": {True: "on", False: "off", None: ""}[truth(p, "denoised")]}
+
+
+def _speech(p: Object, raw: Object) -> Fields:
+    # One form has its type beside the text, another around an `utterance`; a summary is known by its name only.
+    word = (text(raw, "event_type") or "").rpartition(".")[2]
+    utterance = part(p, "utterance")
+    summary = next((key for key in p if "summary" in key), None)
+    return {
+        "state": word or text(p, "state") or ("summary" if summary else ""),
+        "text": text(p, "text") or text(utterance, "content") or (text(p, summary) if summary else None),
+        "language": text(p, "language"),
+        "direction": text(p, "direction") or text(utterance, "role"),
+        "confidence": number(p, "confidence"),
+        "is_summary": "summary" in word or summary is not None,
+    }
+
+
+def _sidecar(p: Object, raw: Object) -> Fields:
+    event = part(raw, "sidecar_event") or raw
+    ts = number(event, "ts")
+    return {
+        "state": text(event, "type") or "",
+        "call_id": text(part(raw, "call_info"), "call_id") or text(part(event, "channel_data"), "call_id"),
+        "timestamp": None if ts is None else ts / 1_000_000,
+        "text": next((said for key in ("raw", "text", "question") if (said := text(event, key)) is not None), None),
+        "ask_id": text(event, "ask_id"),
+        "stop_reason": text(event, "stop_reason"),
+        "summary": text(event, "summary"),
+    }
+
+
 class Reader(msgspec.Struct, frozen=True):
-    """How the payloads of one kind are read."""
+    """How the payloads of one kind are read: *fields* takes the inner object and the whole."""
 
     event: type[Event]
-    fields: Callable[[Object], Fields]
-    event_types: tuple[str, ...]
+    fields: Callable[[Object, Object], Fields]
+    event_types: tuple[str, ...] = ()
+    """What an envelope may say that it holds; empty: anything, since none is documented."""
+    keyed: bool = True
+    """Its URL's key is the ``control_id`` of its payloads, as far as they have one."""
 
+
+_FAX = Reader(FaxEvent, _fax, ("calling.call.fax",))
+_TRANSCRIPTS = ("calling.transcript.completed", "calling.transcript.failed", "calling.call.transcribe")
 
 READERS: Mapping[str, Reader] = {
-    "call": Reader(CallEvent, _call, ("calling.call.state",)),
+    "call": Reader(CallEvent, _call, ("calling.call.state",), keyed=False),
     "play": Reader(PlayEvent, _play, ("calling.call.play",)),
     "record": Reader(RecordEvent, _record, ("calling.call.record",)),
     "collect": Reader(CollectEvent, _collect, ("calling.call.collect",)),
     "detect": Reader(DetectEvent, _detect, ("calling.call.detect",)),
+    "tap": Reader(TapEvent, _tap, ("calling.call.tap",)),
     "stream": Reader(StreamEvent, _stream, ("calling.call.stream",)),
+    "transcribe": Reader(TranscribeEvent, _transcribe, _TRANSCRIPTS),
+    "refer": Reader(ReferEvent, _refer, ("calling.call.refer",), keyed=False),
+    "send_fax": _FAX,
+    "receive_fax": _FAX,
+    "denoise": Reader(DenoiseEvent, _denoise, ("calling.call.denoise",), keyed=False),
+    "live_transcribe": Reader(SpeechEvent, _speech, keyed=False),
+    "live_translate": Reader(SpeechEvent, _speech, keyed=False),
+    "ai_sidecar": Reader(SidecarEvent, _sidecar, keyed=False),
+    "ai_sidecar.summarize": Reader(SpeechEvent, _speech, keyed=False),
 }
 
 _decode = msgspec.json.Decoder().decode
@@ -200,9 +300,9 @@ def read(kind: str, raw: dict[str, Any]) -> Event:
         "timestamp": number(raw, "timestamp") if enveloped else None,
         "raw": raw,
     }
-    if enveloped and event_type not in reader.event_types:
+    if enveloped and reader.event_types and event_type not in reader.event_types:
         return UnknownEvent(state=text(inner, "state") or "", event_type=event_type, **common)
-    return reader.event(**reader.fields(inner), **common)
+    return reader.event(**common | reader.fields(inner, raw))
 
 
 def _inner(params: object) -> Object:
@@ -213,3 +313,22 @@ def _inner(params: object) -> Object:
         except MalformedBody:
             return {}
     return params if isinstance(params, dict) else {}
+
+
+def read_inbound(raw: dict[str, Any]) -> InboundCall | None:
+    """Make the announcement of an inbound call of *raw*; ``None`` if it is not one."""
+    call = part(raw, "call")
+    call_id = text(call, "call_id")
+    if not call_id:
+        return None
+    headers = call.get("headers")
+    pairs = [item for item in headers if isinstance(item, dict)] if isinstance(headers, list) else []
+    return InboundCall(
+        call_id=call_id,
+        from_=text(call, "from") or text(call, "from_number"),
+        to=text(call, "to") or text(call, "to_number"),
+        type=text(call, "type"),
+        headers={name: text(item, "value") or "" for item in pairs if (name := text(item, "name"))},
+        variables={**part(raw, "envs"), **part(raw, "vars")},
+        raw=raw,
+    )

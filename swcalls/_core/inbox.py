@@ -8,28 +8,38 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
-from ..events import Event, UnknownEvent
+from ..commands import PARKED
+from ..events import Event, InboundCall, UnknownEvent
 from .callbacks import CallbackUrls
-from .decoding import READERS, MalformedBody, parse, read
+from .decoding import READERS, MalformedBody, parse, read, read_inbound
 from .registry import Delivered
 from .signature import Verifier
 
-Verdict = Delivered | Literal["malformed", "forged", "foreign", "oversized"]
-"""What became of a request. ``foreign``: genuine URL, but the payload is about another action."""
+Verdict = Delivered | Literal["inbound", "busy", "malformed", "forged", "foreign", "oversized"]
+"""What became of a request. ``inbound``: a call that comes in, and is taken; ``busy``: nobody takes calls here.
+``foreign``: genuine URL, but the payload is about another action."""
+
+INBOUND = "inbound"
+"""The kind of the URL at which inbound calls are announced; it has but one key."""
 
 SHAPES_KEPT = 256
 
 
 class Reply(Struct, frozen=True):
-    """What to answer to a webhook request, and why. The body is always empty: no detail for whoever guesses."""
+    """What to answer to a webhook request, and why.
+
+    The body is empty, with no detail for whoever guesses, but for an inbound call: then it is a SWML document.
+    """
 
     status: int
     body: bytes
     verdict: Verdict
+    content_type: str = "text/plain"
 
 
 _REPLIES: Mapping[Verdict, Reply] = {
@@ -38,6 +48,8 @@ _REPLIES: Mapping[Verdict, Reply] = {
     "late": Reply(200, b"", "late"),
     "early": Reply(200, b"", "early"),
     "unknown": Reply(200, b"", "unknown"),
+    "inbound": Reply(200, msgspec.json.encode(PARKED), "inbound", "application/json"),
+    "busy": Reply(503, b"", "busy"),
     "malformed": Reply(400, b"", "malformed"),
     "forged": Reply(403, b"", "forged"),
     "foreign": Reply(403, b"", "foreign"),
@@ -68,6 +80,8 @@ class Inbox:
         self.verdicts: Counter[Verdict] = Counter()
         self.observers: list[Callable[[Receipt], object]] = []
         """Called after each request. They must not raise."""
+        self.ring: Callable[[InboundCall], bool] | None = None
+        """Takes a call that comes in, or says that it does not."""
         self._verifier = verifier
         self._deliver = deliver
         self._shapes: set[tuple[str, str | None, str]] = set()
@@ -93,20 +107,35 @@ class Inbox:
         if address is None:
             return Receipt("forged")
         kind, key = address
-        if not self._verifier.verify(self.urls.handed_out(path), body, headers):
+        # A person pasted the URL for inbound calls somewhere, and these are documented to be signed.
+        required = kind == INBOUND
+        if not self._verifier.verify(self.urls.handed_out(path), body, headers, required=required):
             return Receipt("forged", kind, key)
         try:
             raw = parse(body)
         except MalformedBody:
             return Receipt("malformed", kind, key)
+        if kind == INBOUND:
+            return self._announce(raw, len(body))
         if kind not in READERS:
             event: Event = UnknownEvent(state="", raw=raw)
             return Receipt("unknown", kind, key, event, self._is_new_shape(kind, event))
         event = read(kind, raw)
-        if event.control_id is not None and kind != "call" and event.control_id != key:
+        if READERS[kind].keyed and event.control_id is not None and event.control_id != key:
             return Receipt("foreign", kind, key, event)
         verdict = self._deliver(kind, key, event, len(body))
         return Receipt(verdict, kind, key, event, verdict == "unknown" and self._is_new_shape(kind, event))
+
+    def _announce(self, raw: dict[str, Any], size: int) -> Receipt:
+        """Take an inbound call; or the state of one, whose webhooks may have been pointed here as well."""
+        inbound = read_inbound(raw)
+        if inbound is not None:
+            taken = self.ring is not None and self.ring(inbound)
+            return Receipt("inbound" if taken else "busy", INBOUND, inbound.call_id)
+        event = read("call", raw)
+        if event.call_id is None:
+            return Receipt("malformed", INBOUND)
+        return Receipt(self._deliver("call", event.call_id, event, size), "call", event.call_id, event)
 
     def _is_new_shape(self, kind: str, event: Event) -> bool:
         event_type = event.event_type if isinstance(event, UnknownEvent) else None

@@ -16,8 +16,37 @@ from typing import Any
 
 from msgspec import Struct
 
-from ..events import CallEvent, CollectEvent, DetectEvent, Event, RecordEvent, StreamEvent, UnknownEvent
-from ..results import CollectResult, Detection, Playback, Recording, Result, StreamResult
+from ..events import (
+    CallEvent,
+    CollectEvent,
+    DetectEvent,
+    Event,
+    FaxEvent,
+    RecordEvent,
+    ReferEvent,
+    SidecarEvent,
+    SpeechEvent,
+    StreamEvent,
+    TapEvent,
+    TranscribeEvent,
+    UnknownEvent,
+)
+from ..results import (
+    CollectResult,
+    Detection,
+    FaxResult,
+    Playback,
+    Recording,
+    ReferResult,
+    Result,
+    SidecarAnswer,
+    SidecarResult,
+    SpeechResult,
+    StreamResult,
+    Summary,
+    TapResult,
+    Transcript,
+)
 from .operation import Operation
 
 
@@ -61,6 +90,7 @@ CALL = {
 }
 PLAY = {"playing": _GOING, "paused": _GOING, "finished": _DONE, "error": _FAILED}
 RECORD = {"recording": _GOING, "paused": _GOING, "finished": _DONE, "no_input": _DONE, "error": _FAILED}
+TAP = {"tapping": _GOING, "finished": _DONE, "error": _FAILED}
 STREAM = {"streaming": _GOING, "finished": _DONE, "error": _FAILED}
 COLLECT = {
     "start_of_input": _GOING,
@@ -82,6 +112,9 @@ DETECT = {
     "finished": _DONE,
     "error": _FAILED,
 }
+TRANSCRIBE = {"transcribing": _GOING, "finished": _GOING, "completed": _DONE, "failed": _FAILED}
+SIDECAR_ASK = {"ask_answer": _DONE}
+DENOISE = {"on": _GOING, "off": _DONE}
 _WITH_MESSAGE_END = DETECT | {"MACHINE": _GOING, "READY": _ANSWER}
 _DIGITS = re.compile(r"[0-9A-D*#]+\Z")
 
@@ -115,6 +148,29 @@ def _detect_step(operation: Operation, event: Event) -> Step | None:
     table = _WITH_MESSAGE_END if operation.options.message_end else DETECT
     step = table.get(event.state)
     return _ANSWER if step is None and _DIGITS.match(event.state) else step
+
+
+def _refer_step(operation: Operation, event: Event) -> Step | None:
+    """Take any word that is not known for a failure: what a REFER can come to is told in SIP's many words."""
+    return {"": None, "inProgress": _GOING, "success": _DONE}.get(event.state, _FAILED)
+
+
+def _fax_step(operation: Operation, event: Event) -> Step | None:
+    """Look at ``success``: the word is the same for a fax that went through and one that did not."""
+    if event.state == "finished" and isinstance(event, FaxEvent):
+        return _DONE if event.success else _FAILED
+    return {"page": _GOING, "error": _FAILED}.get(event.state)
+
+
+def _speech_step(operation: Operation, event: Event) -> Step | None:
+    """Take a summary that comes after we asked for the end for the end; nothing else is known to be one."""
+    summary = isinstance(event, SpeechEvent) and event.is_summary
+    return _DONE if summary and operation.stopping else _GOING
+
+
+def _sidecar_step(operation: Operation, event: Event) -> Step | None:
+    """Only ``final`` ends a sidecar; of the others there are many, and more may come."""
+    return _DONE if event.state == "final" else _GOING if event.state else None
 
 
 def _detection(operation: Operation, event: Event) -> Result:
@@ -159,24 +215,98 @@ def _streamed(operation: Operation, event: Event) -> Result:
     return StreamResult(url=event.url, name=event.name, raw=event.raw)
 
 
+def _transcript(operation: Operation, event: Event) -> Result:
+    assert isinstance(event, TranscribeEvent)
+    return Transcript(text=event.text, id=event.id, raw=event.raw)
+
+
+def _tapped(operation: Operation, event: Event) -> Result:
+    assert isinstance(event, TapEvent)
+    return TapResult(device=event.device, raw=event.raw)
+
+
+def _referred(operation: Operation, event: Event) -> Result:
+    assert isinstance(event, ReferEvent)
+    return ReferResult(
+        to=event.to,
+        refer_response_code=event.refer_response_code,
+        notify_response_code=event.notify_response_code,
+        raw=event.raw,
+    )
+
+
+def _faxed(operation: Operation, event: Event) -> Result:
+    assert isinstance(event, FaxEvent)
+    return FaxResult(
+        direction=event.direction,
+        pages=event.pages,
+        document=event.document,
+        result_text=event.result_text,
+        raw=event.raw,
+    )
+
+
+def _spoken(operation: Operation, event: Event | None) -> Result:
+    summaries = [e for e in operation.history or () if isinstance(e, SpeechEvent) and e.is_summary]
+    summary = summaries[-1].text if summaries else None
+    return SpeechResult(summary=summary, raw={} if event is None else event.raw)
+
+
+def _sidecar_result(operation: Operation, event: Event) -> Result:
+    assert isinstance(event, SidecarEvent)
+    return SidecarResult(stop_reason=event.stop_reason, summary=event.summary, raw=event.raw)
+
+
+def _answer(operation: Operation, event: Event) -> Result:
+    assert isinstance(event, SidecarEvent)
+    return SidecarAnswer(text=event.text, ask_id=event.ask_id, raw=event.raw)
+
+
+def _summary(operation: Operation, event: Event) -> Result:
+    return Summary(text=event.text if isinstance(event, SpeechEvent) else None, raw=event.raw)
+
+
+class Grace(Enum):
+    """How much later than its call an operation may end."""
+
+    SHORT = "soon after it"
+    LONG = "when its file is ready"
+    TRANSCRIPT = "when it has been transcribed"
+
+
 class Lifecycle(Struct, frozen=True):
     """One kind's row: how its events are read, what it comes to, and how long its end may take after the call's."""
 
     step: Callable[[Operation, Event], Step | None]
     result: Callable[[Operation, Event], Any]
-    ends_after_call: bool = False
-    """Its last event usually comes after the end of the call, so it is given the longer grace."""
+    grace: Grace = Grace.SHORT
+    silent_end: Callable[[Operation, Event | None], Any] | None = None
+    """What it comes to when it ends without an event of its own, as it may, with our stop or with the call."""
     repeats: bool = False
     """The same payload twice can be two events, when no timestamp tells."""
 
 
+_FAX = Lifecycle(_fax_step, _faxed)
+_SPEECH = Lifecycle(_speech_step, _spoken, silent_end=_spoken, repeats=True)
+
 LIFECYCLES: Mapping[str, Lifecycle] = {
     "call": Lifecycle(_by_word(CALL), lambda _, event: event.end_reason if isinstance(event, CallEvent) else None),
     "play": Lifecycle(_by_word(PLAY), lambda _, event: Playback(raw=event.raw)),
-    "record": Lifecycle(_by_word(RECORD), _recording, ends_after_call=True),
+    "record": Lifecycle(_by_word(RECORD), _recording, Grace.LONG),
     "collect": Lifecycle(_collect_step, _collected, repeats=True),
     "detect": Lifecycle(_detect_step, _detection, repeats=True),
+    "tap": Lifecycle(_by_word(TAP), _tapped),
     "stream": Lifecycle(_by_word(STREAM), _streamed),
+    "transcribe": Lifecycle(_by_word(TRANSCRIBE), _transcript, Grace.TRANSCRIPT),
+    "refer": Lifecycle(_refer_step, _referred),
+    "send_fax": _FAX,
+    "receive_fax": _FAX,
+    "denoise": Lifecycle(_by_word(DENOISE), lambda _, event: Result(raw=event.raw)),
+    "live_transcribe": _SPEECH,
+    "live_translate": _SPEECH,
+    "ai_sidecar": Lifecycle(_sidecar_step, _sidecar_result),
+    "ai_sidecar.ask": Lifecycle(_by_word(SIDECAR_ASK), _answer),
+    "ai_sidecar.summarize": Lifecycle(lambda _, event: _DONE, _summary),
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from ..events import Event
+from ..legs import Leg
 from ..outcome import Outcome, Stage
 
 WORDS_KEPT = 64
@@ -24,6 +25,8 @@ class Options(Struct, frozen=True):
 
     continuous: bool = False
     message_end: bool = False
+    summary: bool = False
+    """A summary was asked for, which may be the last thing to come."""
 
 
 PLAIN = Options()
@@ -76,6 +79,9 @@ class Operation:
     @property
     def last_event(self) -> Event | None:
         return self.history[-1] if self.history else None
+
+    def accepted(self, leg: Leg) -> None:
+        """Be told what the platform answered to the command that started it."""
 
     def remember(self, event: Event, limit: int) -> None:
         """Append *event* to the history, which keeps the latest *limit* events."""

@@ -14,7 +14,7 @@ from ..events import CallEvent, Event
 from ..outcome import Outcome, SettledBy
 from .deadlines import Deadlines
 from .early import EarlyEvents
-from .lifecycle import LIFECYCLES, Ends, step_of
+from .lifecycle import CALL, LIFECYCLES, Ends, Grace, step_of
 from .limits import Limits
 from .operation import CallOperation, Operation
 
@@ -82,6 +82,16 @@ class Registry:
             call.id = call_id
             self.calls[call_id] = call
 
+    def adopt(self, call: CallOperation) -> None:
+        """Take on a call that came in: it is up as soon as it has our answer, and its id is its key."""
+        assert call.id is not None
+        call.key = call.id
+        call.stage = "accepted"
+        call.state, call.rank = "answered", CALL["answered"].rank
+        call.seen = ("answered",)
+        self.calls[call.id] = call
+        self._dialled[call.key] = call
+
     def withdraw_call(self, call: CallOperation) -> None:
         """Forget a call that was never started."""
         self._dialled.pop(call.key, None)
@@ -105,6 +115,20 @@ class Registry:
             call.state = "ended"
             self._infer_end(call, None, now)
 
+    def stopped(self, action: Operation, now: float) -> None:
+        """Note that our stop of *action* was accepted; what may end without an event of its own does so."""
+        silent_end = LIFECYCLES[action.kind].silent_end
+        if action.settled is not None or silent_end is None:
+            return
+        if action.options.summary:
+            self.deadlines.set(action, now + self.limits.grace)
+        else:
+            self.settle(action, "callback", result=silent_end(action, action.last_event))
+
+    def tell(self, action: Operation, event: Event, now: float) -> None:
+        """Apply an event that came for another operation, but is about *action* too."""
+        self._advance(action, event, now)
+
     def deliver(self, kind: str, key: str, event: Event, size: int, now: float) -> Delivered:
         """Apply a verified event, whose body had *size* bytes, to the operation that its URL names."""
         if kind == "call":
@@ -126,21 +150,25 @@ class Registry:
                 continue
             call = _call_of(action)
             what = f"{action.kind} {action.key}"
+            silent_end = LIFECYCLES[action.kind].silent_end
             if action.settled is not None:
                 self._finish(action)
+            elif silent_end is not None and (action.stopping or call.has_ended):
+                by: SettledBy = "call_ended" if call.has_ended else "callback"
+                self.settle(action, by, result=silent_end(action, action.last_event))
             elif call.has_ended:
                 reason = call.end_reason
                 message = f"{what}: the call ended ({reason or 'no reason given'}) before its end was reported"
-                self._settle(action, "call_ended", error=CallEnded(message, reason=reason, action=_handle(action)))
+                self.settle(action, "call_ended", error=CallEnded(message, reason=reason, action=_handle(action)))
             else:
                 message = f"{what}: its deadline passed before its end was reported"
-                self._settle(action, "deadline", error=ActionExpired(message, action=_handle(action)))
+                self.settle(action, "deadline", error=ActionExpired(message, action=_handle(action)))
 
     def close(self) -> None:
         """Settle everything that is left: the client is closing."""
         for action in list(self.actions.values()):
             message = f"{action.kind} {action.key}: the client was closed"
-            self._settle(action, "closed", error=ClientClosed(message, action=_handle(action)))
+            self.settle(action, "closed", error=ClientClosed(message, action=_handle(action)))
         for action in list(self._running.values()):
             self._finish(action)
         for call in {*self._dialled.values(), *self.calls.values()}:
@@ -174,16 +202,17 @@ class Registry:
 
     def _conclude(self, action: Operation, event: Event, ends: Ends) -> None:
         """Settle *action* by an event that ends something, unless an answer has settled it before."""
-        action.over = ends is not Ends.WAIT
         if action.settled is not None:
-            if action.over:
-                self._forget(action)
-            action.changed()
+            if ends is Ends.WAIT:
+                action.changed()
+            else:
+                self._finish(action)
         elif ends is Ends.FAILED:
             message = f"{action.kind} {action.key}: the platform reported {event.state!r}"
-            self._settle(action, "callback", error=ActionFailed(message, action=_handle(action)))
+            self.settle(action, "callback", error=ActionFailed(message, action=_handle(action)))
         else:
-            self._settle(action, "callback", result=LIFECYCLES[action.kind].result(action, event))
+            result = LIFECYCLES[action.kind].result(action, event)
+            self.settle(action, "callback", result=result, running=ends is Ends.WAIT)
 
     def _end_call(self, call: CallOperation, reason: str | None, now: float) -> None:
         """Settle *call*, once; a reason that came later than the end is still good to know."""
@@ -216,22 +245,30 @@ class Registry:
             self._finish(action)
             return
         limits = self.limits
-        due = now + (limits.long_grace if LIFECYCLES[action.kind].ends_after_call else limits.grace)
+        graces = {Grace.SHORT: limits.grace, Grace.LONG: limits.long_grace, Grace.TRANSCRIPT: limits.transcript_grace}
+        due = now + graces[LIFECYCLES[action.kind].grace]
         self.deadlines.set(action, due if action.due is None else min(due, action.due))
 
-    def _settle(
-        self, action: Operation, by: SettledBy, *, result: Any = None, error: ActionError | None = None
+    def settle(
+        self,
+        action: Operation,
+        by: SettledBy,
+        *,
+        result: Any = None,
+        error: ActionError | None = None,
+        running: bool = False,
     ) -> None:
-        """Give *action* its one outcome."""
-        assert action.settled is None
+        """Give *action* its one outcome, unless it has it already."""
+        if action.settled is not None:
+            return
         action.settled = _outcome(action, by, result=result, error=error)
         if error is not None:
             error.outcome = action.settled
-        if action.over or by != "callback":
+        if running:
+            self._keep_running(action)
+        else:
             action.over = True
             self._forget(action)
-        else:
-            self._keep_running(action)
         action.changed()
 
     def _keep_running(self, action: Operation) -> None:

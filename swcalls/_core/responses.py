@@ -20,7 +20,7 @@ from ..errors import (
     Unauthorized,
 )
 from ..legs import CallLeg, ChargeDetail, FabricDeviceLeg, Leg
-from .decoding import MalformedBody, Object, number, parse, text, whole
+from .decoding import MalformedBody, Object, number, parse, part, text, whole
 
 _BY_STATUS: Mapping[int, type[CommandRejected]] = {
     400: InvalidParams,
@@ -61,6 +61,9 @@ def interpret(
         try:
             return parse(body)
         except MalformedBody as fault:
+            if body.startswith(b"+OK"):
+                # The one answer that is a line of text: a sidecar's counters.
+                return {"result": body.decode(errors="replace")}
             message = f"the answer, with status {status}, cannot be understood: {fault}"
             unclear = CommandUnconfirmed(message, command=command, call_id=call_id, request_id=request_id)
             unclear.status = status
@@ -120,6 +123,20 @@ def read_leg(raw: dict[str, Any]) -> Leg | None:
         billing_ms=whole(raw, "billing_ms"),
         parent_id=text(raw, "parent_id"),
     )
+
+
+def find_text(answer: Object, key: str) -> str | None:
+    """Find a string that no schema places: at the top, or one level down."""
+    places: tuple[Object, ...] = (answer, part(answer, "result"), part(answer, "params"), part(answer, "data"))
+    return next((found for place in places if (found := text(place, key)) is not None), None)
+
+
+def counters(answer: Object) -> dict[str, str]:
+    """Read the line ``+OK key=value ...`` of a sidecar's status, wherever in *answer* it stands."""
+    places: tuple[Object, ...] = (answer, part(answer, "result"), part(answer, "params"), part(answer, "data"))
+    lines = (value for place in places for value in place.values() if isinstance(value, str))
+    line = next((line for line in lines if line.startswith("+OK")), "")
+    return dict(pair.split("=", 1) for pair in line.split()[1:] if "=" in pair)
 
 
 def _charge(item: Object) -> ChargeDetail:

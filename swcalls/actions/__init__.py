@@ -8,22 +8,58 @@ from typing import Any
 from ._base import Action
 from ._line import Line, Sender, check_seconds
 from ._start import ActionStart
+from .ai import AIVerbs
 from .collect import CollectAction, CollectVerbs
 from .detect import DetectAction, DetectVerbs
+from .fax import FaxVerbs, ReceiveFaxAction, SendFaxAction
+from .live import LiveTranscribeAction, LiveTranslateAction, LiveVerbs
 from .play import PlayAction, PlayVerbs
+from .prompt import PromptAction, PromptStart, PromptVerbs
 from .record import RecordAction, RecordVerbs
+from .sidecar import AskAction, SidecarAction, SidecarVerbs, SummaryAction
 from .stream import StreamAction, StreamVerbs
+from .tap import TapAction, TapVerbs
+from .transcribe import TranscribeAction, TranscribeVerbs
+from .transfer import ReferAction, TransferVerbs
 
 
-class Verbs(PlayVerbs, RecordVerbs, CollectVerbs, DetectVerbs, StreamVerbs):
-    """Everything that can be started on a call."""
+class Verbs(
+    PlayVerbs,
+    RecordVerbs,
+    CollectVerbs,
+    PromptVerbs,
+    DetectVerbs,
+    TapVerbs,
+    StreamVerbs,
+    TranscribeVerbs,
+    TransferVerbs,
+    LiveVerbs,
+    SidecarVerbs,
+    AIVerbs,
+    FaxVerbs,
+):
+    """Everything that can be said to a call."""
 
     __slots__ = ()
 
 
 HANDLES: dict[str, type[Action[Any]]] = {
     handle.family.removeprefix("calling."): handle
-    for handle in (PlayAction, RecordAction, CollectAction, DetectAction, StreamAction)
+    for handle in (
+        PlayAction,
+        RecordAction,
+        CollectAction,
+        DetectAction,
+        TapAction,
+        StreamAction,
+        TranscribeAction,
+        ReferAction,
+        LiveTranscribeAction,
+        LiveTranslateAction,
+        SidecarAction,
+        SendFaxAction,
+        ReceiveFaxAction,
+    )
 }
 """Every handle, by the kind that ``call.action`` takes."""
 
@@ -31,13 +67,25 @@ __all__ = [
     "HANDLES",
     "Action",
     "ActionStart",
+    "AskAction",
     "CollectAction",
     "DetectAction",
     "Line",
+    "LiveTranscribeAction",
+    "LiveTranslateAction",
     "PlayAction",
+    "PromptAction",
+    "PromptStart",
+    "ReceiveFaxAction",
     "RecordAction",
+    "ReferAction",
+    "SendFaxAction",
     "Sender",
+    "SidecarAction",
     "StreamAction",
+    "SummaryAction",
+    "TapAction",
+    "TranscribeAction",
     "Verbs",
     "check_seconds",
 ]

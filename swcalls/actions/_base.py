@@ -26,6 +26,10 @@ class Controllable(Protocol):
         """Send one more command to the call."""
         ...
 
+    def stopped(self, action: Operation) -> None:
+        """Be told that a stop of *action* was accepted."""
+        ...
+
 
 class Action(Operation, Generic[R]):
     """A running action of a call: await it, iterate over its events, or ask how far it is.
@@ -71,12 +75,12 @@ class Action(Operation, Generic[R]):
             ActionExpired: The action's ``deadline`` passed.
             ClientClosed: The client was closed.
         """
-        await until(self, self.done, timeout)
+        await until(self.done, timeout, self)
         return self.result()
 
     async def outcome(self) -> Outcome[R]:
         """Wait for the end and say how it came about. Never raises what ``finished()`` would."""
-        await until(self, self.done, None)
+        await until(self.done, None, self)
         return cast(Outcome[R], self.settled)
 
     async def reached(self, state: str, timeout: float | None = None) -> None:
@@ -86,7 +90,7 @@ class Action(Operation, Generic[R]):
             TimeoutError: *timeout* seconds passed first; the action lives on.
             ActionFailed: The action ended without *state*.
         """
-        await until(self, lambda: state in self.seen or self.over, timeout)
+        await until(lambda: state in self.seen or self.over, timeout, self)
         if state not in self.seen:
             raise self._ended_without(state)
 
@@ -143,8 +147,11 @@ class Action(Operation, Generic[R]):
         return error
 
     async def _control(self, verb: str, params: object = None) -> Leg:
-        call = cast(Controllable, self.call)
-        return await call.send(f"{self.family}.{verb}", params or Control(control_id=self.key))
+        return await self._line.send(f"{self.family}.{verb}", params or Control(control_id=self.key))
+
+    @property
+    def _line(self) -> Controllable:
+        return cast(Controllable, self.call)
 
 
 class Stoppable(Action[R], Generic[R]):
@@ -163,10 +170,15 @@ class Stoppable(Action[R], Generic[R]):
         # Set first: the event that the command causes may come before its response.
         self.stopping = True
         try:
-            return await self._control("stop")
+            leg = await self._send_stop()
         except (CommandRejected, CommandNotSent):
             self.stopping = False
             raise
+        self._line.stopped(self)
+        return leg
+
+    async def _send_stop(self) -> Leg:
+        return await self._control("stop")
 
 
 class Pausable(Stoppable[R], Generic[R]):

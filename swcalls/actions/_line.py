@@ -6,10 +6,13 @@ Each family's module has its handle and, beside it, a mixin with the methods tha
 from __future__ import annotations
 
 import uuid
+from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
-from .._core.operation import PLAIN, CallOperation, Options
-from ..commands import StartCommand
+from .._core.operation import PLAIN, CallOperation, Operation, Options
+from ..commands import KeyedCommand, StartCommand
+from ..errors import ActionError
+from ..events import Event, InboundCall
 from ..legs import Leg
 from ._base import Action
 from ._start import ActionStart
@@ -32,29 +35,58 @@ class Sender(Protocol):
         """Expect *action*, which was started elsewhere."""
         ...
 
+    def stopped(self, action: Operation) -> None:
+        """Note that a stop of *action* was accepted."""
+        ...
+
+    def tell(self, action: Operation, event: Event) -> None:
+        """Apply an event to *action* that came for another one, but is about both."""
+        ...
+
+    def fail(self, action: Operation, error: ActionError) -> None:
+        """Settle *action*: something that it needs has failed."""
+        ...
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run *work* in a task that is cancelled and awaited when the client is closed."""
+        ...
+
 
 class Line(CallOperation):
     """A call that commands can be sent to."""
 
-    __slots__ = ("_sender", "leg")
+    __slots__ = ("_sender", "inbound", "leg")
 
     def __init__(self, sender: Sender, call_id: str | None = None) -> None:
         super().__init__(new_id(), call_id)
         self._sender = sender
         self.leg: Leg | None = None
         """The last response to a command; ``None`` before the first."""
+        self.inbound: InboundCall | None = None
+        """How the platform announced it, for a call that came in."""
 
     async def send(self, command: str, params: object) -> Leg:
         """Send a command whose *params* are one of the Structs of ``swcalls.commands``; return the call's leg."""
         self.leg = await self._sender.send(self, command, params)
         return self.leg
 
+    def stopped(self, action: Operation) -> None:
+        """Note that a stop of *action* was accepted."""
+        self._sender.stopped(action)
+
     def _start(
-        self, handle: type[A], command: StartCommand, deadline: float | None, options: Options = PLAIN
+        self,
+        handle: type[A],
+        command: StartCommand,
+        deadline: float | None,
+        options: Options = PLAIN,
+        *,
+        key: str | None = None,
     ) -> ActionStart[A, Any]:
-        """Prepare *command*; it is sent when the ``ActionStart`` is awaited."""
+        """Prepare *command*; it is sent when the ``ActionStart`` is awaited. *key* stands in for a ``control_id``."""
         check_seconds("deadline", deadline)
-        return ActionStart(self._sender.start(handle(self, command.control_id, options), command, deadline))
+        control_id = command.control_id if isinstance(command, KeyedCommand) else given(key)
+        return ActionStart(self._sender.start(handle(self, control_id, options), command, deadline))
 
 
 def new_id() -> str:
@@ -64,7 +96,13 @@ def new_id() -> str:
 
 def given(control_id: str | None) -> str:
     """Return the id that a user gave, or else a new one."""
-    return new_id() if control_id is None else control_id
+    if control_id is None:
+        return new_id()
+    if not isinstance(control_id, str):
+        raise TypeError(f"control_id={control_id!r} must be a string")
+    if not control_id:
+        raise ValueError(f"control_id={control_id!r} must be a string that is not empty")
+    return control_id
 
 
 def check_seconds(name: str, value: float | None) -> None:

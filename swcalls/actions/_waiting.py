@@ -19,11 +19,11 @@ E = TypeVar("E", bound=Event)
 _log = logging.getLogger("swcalls.actions")
 
 
-async def until(operation: Operation, ready: Callable[[], bool], timeout: float | None) -> None:
-    """Return once *ready* is true, which is asked now and at every change of *operation*.
+async def until(ready: Callable[[], bool], timeout: float | None, *operations: Operation) -> None:
+    """Return once *ready* is true, which is asked now and at every change of one of *operations*.
 
     Raises:
-        TimeoutError: *timeout* seconds have passed; the operation does not notice.
+        TimeoutError: *timeout* seconds have passed; the operations do not notice.
     """
     if ready():
         return
@@ -34,11 +34,13 @@ async def until(operation: Operation, ready: Callable[[], bool], timeout: float 
             if not waiter.done() and ready():
                 waiter.set_result(None)
 
-        operation.watch(look)
+        for operation in operations:
+            operation.watch(look)
         try:
             await waiter
         finally:
-            operation.unwatch(look)
+            for operation in operations:
+                operation.unwatch(look)
 
 
 async def events_of(operation: Operation, kind: type[E]) -> AsyncIterator[E]:
@@ -61,4 +63,4 @@ async def events_of(operation: Operation, kind: type[E]) -> AsyncIterator[E]:
         elif operation.over:
             return
         else:
-            await until(operation, more, None)
+            await until(more, None, operation)

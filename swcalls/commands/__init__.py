@@ -1,6 +1,6 @@
 """What can be said to a call: the wire contract's requests as Structs. No I/O, no state."""
 
-from ._base import Bare, Command, Control, Request, StartCommand
+from ._base import Bare, Command, Control, KeyedCommand, Request, StartCommand, StatusCommand, secret_values
 from .ai import AIHold, AIMessage, AIStop, Reset, Role
 from .calls import PARKED, STATUS_EVENTS, Codec, Dial, End, EndReason, StatusEvent, Update
 from .collect import Collect, Digits, Engine, Speech
@@ -64,6 +64,7 @@ __all__ = [
     "Format",
     "Gender",
     "Inject",
+    "KeyedCommand",
     "LiveTranscribe",
     "LiveTranslate",
     "Media",
@@ -95,6 +96,7 @@ __all__ = [
     "Speech",
     "SpeechEngine",
     "StartCommand",
+    "StatusCommand",
     "StatusEvent",
     "Stream",
     "Summarize",
@@ -116,4 +118,5 @@ __all__ = [
     "detector_item",
     "device_item",
     "media_item",
+    "secret_values",
 ]

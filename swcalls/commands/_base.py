@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
 
 import msgspec
@@ -84,12 +84,36 @@ class Command(Params, kw_only=True):
 
 
 class StartCommand(Command, kw_only=True):
-    """A command that starts something which reports to ``status_url`` under ``control_id``."""
+    """A command that starts something."""
+
+    @property
+    def needs_url(self) -> bool:
+        """Whether it reports to a URL, and was not told which."""
+        return False
+
+    def report_to(self, url: str) -> None:
+        """Have it report to *url*, where it was not told where to."""
+
+
+class StatusCommand(StartCommand, kw_only=True):
+    """A command whose URL is its ``status_url``."""
 
     secret: ClassVar[frozenset[str]] = frozenset({"status_url"})
 
-    control_id: Name
     status_url: HttpUrl | None = None
+
+    @property
+    def needs_url(self) -> bool:
+        return self.status_url is None
+
+    def report_to(self, url: str) -> None:
+        self.status_url = self.status_url or url
+
+
+class KeyedCommand(StatusCommand, kw_only=True):
+    """A command that starts something under a ``control_id``."""
+
+    control_id: Name
 
 
 class Control(Params, kw_only=True):
@@ -270,3 +294,23 @@ def _dict_rule(value_rule: _Rule) -> _Rule:
         return None
 
     return rule
+
+
+def secret_values(params: object) -> Iterator[str]:
+    """Yield every value in *params* that no error may show, however deep it is."""
+    if isinstance(params, Checked):
+        for name, _ in _rules(type(params)):
+            value = getattr(params, name)
+            if name in params.secret and isinstance(value, str):
+                yield value
+            else:
+                yield from secret_values(value)
+    elif isinstance(params, Mapping):
+        for name, value in params.items():
+            if isinstance(value, str) and ("password" in name or "token" in name):
+                yield value
+            else:
+                yield from secret_values(value)
+    elif isinstance(params, list):
+        for item in params:
+            yield from secret_values(item)

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from ._base import INT32_MAX, Dtmf, Name, StartCommand, Value
+from ._base import INT32_MAX, Dtmf, KeyedCommand, Name, Value
 
 Engine = Literal["Google", "Google.V2", "Deepgram"]
 Seconds = Annotated[float, Meta(gt=0, description="seconds")]
@@ -35,7 +35,7 @@ class Speech(Value, frozen=True):
     engine: Engine | None = None
 
 
-class Collect(StartCommand, kw_only=True):
+class Collect(KeyedCommand, kw_only=True):
     command: ClassVar[str] = "calling.collect"
 
     digits: Digits | None = None

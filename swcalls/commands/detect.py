@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from ._base import INT32_MAX, Dtmf, StartCommand, Value, always_sent
+from ._base import INT32_MAX, Dtmf, KeyedCommand, Value, always_sent
 
 Seconds = Annotated[float, Meta(ge=0, description="seconds")]
 
@@ -65,7 +65,7 @@ def detector_item(detector: Detector) -> DetectorItem:
     return item(params=detector)  # type: ignore[arg-type]
 
 
-class Detect(StartCommand, kw_only=True):
+class Detect(KeyedCommand, kw_only=True):
     command: ClassVar[str] = "calling.detect"
 
     detect: DetectorItem

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from ._base import INT32_MAX, Command, HttpUrl, Name, StartCommand, Value
+from ._base import INT32_MAX, Command, HttpUrl, KeyedCommand, Name, Value
 
 Gender = Literal["male", "female"]
 Direction = Literal["listen", "speak", "both"]
@@ -86,7 +86,7 @@ def media_item(media: Media) -> MediaItem:
     return item(params=media)  # type: ignore[arg-type]
 
 
-class Play(StartCommand, kw_only=True):
+class Play(KeyedCommand, kw_only=True):
     command: ClassVar[str] = "calling.play"
 
     play: Annotated[list[MediaItem], Meta(min_length=1, description="at least one of Audio, TTS, Silence, Ringtone")]

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from ._base import INT32_MAX, Command, Dtmf, Name, Params, StartCommand
+from ._base import INT32_MAX, Command, Dtmf, KeyedCommand, Name, Params
 from .play import Direction
 
 Format = Literal["mp3", "wav", "mp4"]
@@ -31,7 +31,7 @@ class RecordParams(Params, kw_only=True):
     audio: RecordAudio
 
 
-class Record(StartCommand, kw_only=True):
+class Record(KeyedCommand, kw_only=True):
     command: ClassVar[str] = "calling.record"
 
     record: RecordParams

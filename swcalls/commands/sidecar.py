@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
 
-from ._base import Command, Document, HttpUrl, Name, Params, Value
+from ._base import Command, Document, HttpUrl, Name, Params, StartCommand, Value
 from .speech import Party, SpeechEngine, Summarize
 
 _MS = "milliseconds"
@@ -49,7 +49,7 @@ class SidecarSummary(Params, kw_only=True):
     summarize: Summarize
 
 
-class Sidecar(Command, kw_only=True):
+class Sidecar(StartCommand, kw_only=True):
     command: ClassVar[str] = "calling.ai_sidecar"
     secret: ClassVar[frozenset[str]] = frozenset({"url", "SWAIG"})
 
@@ -66,6 +66,15 @@ class Sidecar(Command, kw_only=True):
     params: SidecarParams | None = None
     action: SidecarSummary | None = None
 
+    @property
+    def needs_url(self) -> bool:
+        return self.url is None
+
+    def report_to(self, url: str) -> None:
+        self.url = self.url or url
+        if self.action is not None:
+            self.action.summarize.webhook = self.action.summarize.webhook or url
+
 
 class SidecarPoke(Command, kw_only=True):
     command: ClassVar[str] = "calling.ai_sidecar.poke"
@@ -73,7 +82,9 @@ class SidecarPoke(Command, kw_only=True):
     text: Name
 
 
-class SidecarAsk(Command, kw_only=True):
+class SidecarAsk(StartCommand, kw_only=True):
+    """Its answer comes to the sidecar's own URL."""
+
     command: ClassVar[str] = "calling.ai_sidecar.ask"
 
     text: Name

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from ._base import Command, HttpUrl, Name, Params, StartCommand
+from ._base import HttpUrl, KeyedCommand, Name, Params, StartCommand, StatusCommand
 
 Party = Literal["remote-caller", "local-caller"]
 SpeechEngine = Literal["deepgram", "google"]
@@ -17,7 +17,7 @@ Filter = (
 Legs = Annotated[list[Party], Meta(min_length=1)]
 
 
-class Transcribe(StartCommand, kw_only=True):
+class Transcribe(KeyedCommand, kw_only=True):
     command: ClassVar[str] = "calling.transcribe"
 
 
@@ -81,30 +81,56 @@ class _OneOf(Params, kw_only=True):
             self._refuse(names[0], f"given, or {' or '.join(names[1:])}, and no two of them")
 
 
-class TranscribeVerb(_OneOf, kw_only=True):
+class _LiveVerb(_OneOf, kw_only=True):
+    start: _Listening | None = None
+    summarize: Summarize | None = None
+
+    @property
+    def needs_url(self) -> bool:
+        return self.start is not None and self.start.webhook is None
+
+    def report_to(self, url: str) -> None:
+        if self.start is not None:
+            self.start.webhook = self.start.webhook or url
+
+
+class TranscribeVerb(_LiveVerb, kw_only=True):
     command: ClassVar[str] = "calling.live_transcribe"
 
     start: TranscribeStart | None = None
-    summarize: Summarize | None = None
 
 
-class TranslateVerb(_OneOf, kw_only=True):
+class TranslateVerb(_LiveVerb, kw_only=True):
     command: ClassVar[str] = "calling.live_translate"
 
     start: TranslateStart | None = None
-    summarize: Summarize | None = None
     inject: Inject | None = None
 
 
-class LiveTranscribe(Command, kw_only=True):
+class LiveTranscribe(StartCommand, kw_only=True):
     command: ClassVar[str] = "calling.live_transcribe"
 
     action: TranscribeVerb | Literal["stop"]
 
+    @property
+    def needs_url(self) -> bool:
+        return isinstance(self.action, TranscribeVerb) and self.action.needs_url
 
-class LiveTranslate(Command, kw_only=True):
+    def report_to(self, url: str) -> None:
+        if isinstance(self.action, TranscribeVerb):
+            self.action.report_to(url)
+
+
+class LiveTranslate(StatusCommand, kw_only=True):
     command: ClassVar[str] = "calling.live_translate"
-    secret: ClassVar[frozenset[str]] = frozenset({"status_url"})
 
     action: TranslateVerb | Literal["stop"]
-    status_url: HttpUrl | None = None
+
+    @property
+    def needs_url(self) -> bool:
+        return isinstance(self.action, TranslateVerb) and (self.action.needs_url or self.status_url is None)
+
+    def report_to(self, url: str) -> None:
+        super().report_to(url)
+        if isinstance(self.action, TranslateVerb):
+            self.action.report_to(url)

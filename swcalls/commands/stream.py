@@ -7,13 +7,13 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from ._base import Name, StartCommand, WssUrl
+from ._base import KeyedCommand, Name, WssUrl
 
 Track = Literal["inbound_track", "outbound_track", "both_tracks"]
 Method = Literal["GET", "POST"]
 
 
-class Stream(StartCommand, kw_only=True):
+class Stream(KeyedCommand, kw_only=True):
     command: ClassVar[str] = "calling.stream"
     secret: ClassVar[frozenset[str]] = frozenset({"status_url", "authorization_bearer_token"})
 

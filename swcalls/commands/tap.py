@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from ._base import StartCommand, Value, WsUrl
+from ._base import KeyedCommand, Value, WsUrl
 from .play import Direction
 
 TapCodec = Literal["PCMA", "PCMU", "pcma", "pcmu", "OPUS", "opus"]
@@ -70,7 +70,7 @@ class TapAudio(Value, frozen=True, tag_field="type", tag="audio"):
     params: TapDirection
 
 
-class Tap(StartCommand, kw_only=True):
+class Tap(KeyedCommand, kw_only=True):
     command: ClassVar[str] = "calling.tap"
 
     tap: TapAudio

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
-from ._base import Command, Document, HttpUrl, Name, Params, SipUri, Value
+from ._base import Command, Document, Name, Params, SipUri, StatusCommand, Value
 
 
 class Transfer(Command, kw_only=True):
@@ -31,12 +31,10 @@ class SipItem(Value, frozen=True, tag_field="type", tag="sip"):
     params: ReferTo
 
 
-class Refer(Command, kw_only=True):
+class Refer(StatusCommand, kw_only=True):
     command: ClassVar[str] = "calling.refer"
-    secret: ClassVar[frozenset[str]] = frozenset({"status_url"})
 
     device: SipItem
-    status_url: HttpUrl | None = None
 
 
 class UserEvent(Command, kw_only=True):

@@ -1,0 +1,60 @@
+"""Talking to an AI agent on a call, and the noise filter: commands that are done when they are accepted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..commands import AIHold, AIMessage, AIStop, Bare, Reset, Role
+from ..legs import Leg
+from ._line import Line
+
+
+class AIVerbs(Line):
+    """Tells the AI agent of a call what to do."""
+
+    __slots__ = ()
+
+    async def ai_hold(self, *, timeout: int | None = None, prompt: str | None = None) -> Leg:
+        """Put the agent on hold. Wire: ``calling.ai_hold``.
+
+        Args:
+            timeout: Whole seconds (>= 0); the wire has them as a string.
+            prompt: Spoken before.
+        """
+        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int)):
+            raise TypeError(f"calling.ai_hold: timeout={timeout!r} must be a whole number of seconds")
+        return await self.send(AIHold.command, AIHold(timeout=None if timeout is None else str(timeout), prompt=prompt))
+
+    async def ai_unhold(self) -> Leg:
+        """Let the agent go on. Wire: ``calling.ai_unhold``."""
+        return await self.send("calling.ai_unhold", Bare())
+
+    async def ai_message(
+        self,
+        *,
+        role: Role | None = None,
+        message_text: str | None = None,
+        reset: Reset | None = None,
+        global_data: dict[str, Any] | None = None,
+    ) -> Leg:
+        """Put something into the agent's conversation. Wire: ``calling.ai_message``.
+
+        Args:
+            role: Whose words *message_text* are: ``system``, ``user`` or ``assistant``.
+            reset: What the agent is to forget.
+            global_data: Merged into the session's data.
+        """
+        command = AIMessage(role=role, message_text=message_text, reset=reset, global_data=global_data)
+        return await self.send(AIMessage.command, command)
+
+    async def ai_stop(self, *, control_id: str | None = None) -> Leg:
+        """Stop the agent. Wire: ``calling.ai.stop``, which accepts a *control_id* and ignores it."""
+        return await self.send(AIStop.command, AIStop(control_id=control_id))
+
+    async def denoise(self) -> Leg:
+        """Filter noise out of the call's audio. Wire: ``calling.denoise``."""
+        return await self.send("calling.denoise", Bare())
+
+    async def denoise_stop(self) -> Leg:
+        """Stop to filter. Wire: ``calling.denoise.stop``."""
+        return await self.send("calling.denoise.stop", Bare())

@@ -1,0 +1,180 @@
+"""Following what is said while it is said: ``calling.live_transcribe`` and ``calling.live_translate``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+from .._core.operation import Options
+from ..commands import (
+    Inject,
+    LiveTranscribe,
+    LiveTranslate,
+    Party,
+    SpeechEngine,
+    Summarize,
+    TranscribeStart,
+    TranscribeVerb,
+    TranslateStart,
+    TranslateVerb,
+)
+from ..legs import Leg
+from ..results import SpeechResult
+from ._base import Stoppable
+from ._line import Line
+from ._start import ActionStart
+
+
+class LiveAction(Stoppable[SpeechResult]):
+    """A session that tells what is said, as events, and ends when it is stopped or its call ends.
+
+    With ``ai_summary`` the summary that follows is waited for, a grace long; the result has it, or else ``None``.
+    """
+
+    __slots__ = ()
+    _command: ClassVar[type[LiveTranscribe | LiveTranslate]]
+    _verb: ClassVar[type[TranscribeVerb | TranslateVerb]]
+
+    async def summarize(self, prompt: str | None = None, *, webhook: str | None = None) -> Leg:
+        """Ask for a summary so far; it comes as an event (``reached("summary")``), or to *webhook*."""
+        return await self._send(self._verb(summarize=Summarize(prompt=prompt, webhook=webhook)))
+
+    async def _send_stop(self) -> Leg:
+        return await self._send("stop")
+
+    async def _send(self, action: TranscribeVerb | TranslateVerb | Literal["stop"]) -> Leg:
+        make: Any = self._command
+        return await self._line.send(self.family, make(action=action))
+
+
+class LiveTranscribeAction(LiveAction):
+    """A live transcription; its events are ``SpeechEvent``."""
+
+    __slots__ = ()
+    family: ClassVar[str] = "calling.live_transcribe"
+    _command = LiveTranscribe
+    _verb = TranscribeVerb
+
+
+class LiveTranslateAction(LiveAction):
+    """A live translation; its events are ``SpeechEvent``."""
+
+    __slots__ = ()
+    family: ClassVar[str] = "calling.live_translate"
+    _command = LiveTranslate
+    _verb = TranslateVerb
+
+    async def inject(self, message: str, direction: Party) -> Leg:
+        """Have *message* translated and spoken to *direction*: ``remote-caller`` or ``local-caller``."""
+        return await self._send(TranslateVerb(inject=Inject(message=message, direction=direction)))
+
+
+class LiveVerbs(Line):
+    """Follows what is said on a call."""
+
+    __slots__ = ()
+
+    def live_transcribe(
+        self,
+        lang: str,
+        direction: Party | Sequence[Party],
+        *,
+        live_events: bool | None = None,
+        ai_summary: bool | None = None,
+        ai_summary_prompt: str | None = None,
+        speech_engine: SpeechEngine | None = None,
+        speech_timeout: int | None = None,
+        vad_silence_ms: int | None = None,
+        vad_thresh: int | None = None,
+        debug_level: int | None = None,
+        control_id: str | None = None,
+        status_url: str | None = None,
+        deadline: float | None = None,
+    ) -> ActionStart[LiveTranscribeAction, SpeechResult]:
+        """Transcribe what is said. Wire: ``calling.live_transcribe``.
+
+        Args:
+            lang: BCP-47.
+            direction: Whose words: ``remote-caller``, ``local-caller``, or a list of both.
+            live_events: Tell utterances as they are recognised.
+            ai_summary: Make a summary at the end; *ai_summary_prompt* says how.
+            speech_engine: ``deepgram`` (the platform's default) or ``google``.
+            speech_timeout: Milliseconds (>= 1500).
+            vad_silence_ms: Milliseconds (>= 1).
+            vad_thresh: 0 to 1800.
+            debug_level: 0 to 2.
+        """
+        start = TranscribeStart(
+            lang=lang,
+            direction=parties(direction),
+            webhook=status_url,
+            live_events=live_events,
+            ai_summary=ai_summary,
+            ai_summary_prompt=ai_summary_prompt,
+            speech_engine=speech_engine,
+            speech_timeout=speech_timeout,
+            vad_silence_ms=vad_silence_ms,
+            vad_thresh=vad_thresh,
+            debug_level=debug_level,
+        )
+        command = LiveTranscribe(action=TranscribeVerb(start=start))
+        options = Options(summary=ai_summary is True)
+        return self._start(LiveTranscribeAction, command, deadline, options, key=control_id)
+
+    def live_translate(
+        self,
+        from_lang: str,
+        to_lang: str,
+        direction: Party | Sequence[Party],
+        *,
+        from_voice: str | None = None,
+        to_voice: str | None = None,
+        filter_from: str | None = None,
+        filter_to: str | None = None,
+        live_events: bool | None = None,
+        ai_summary: bool | None = None,
+        ai_summary_prompt: str | None = None,
+        speech_engine: SpeechEngine | None = None,
+        speech_timeout: int | None = None,
+        vad_silence_ms: int | None = None,
+        vad_thresh: int | None = None,
+        debug_level: int | None = None,
+        control_id: str | None = None,
+        status_url: str | None = None,
+        deadline: float | None = None,
+    ) -> ActionStart[LiveTranslateAction, SpeechResult]:
+        """Translate what is said. Wire: ``calling.live_translate``.
+
+        What is not named here is as in ``live_transcribe``.
+
+        Args:
+            from_lang: The language of the caller, BCP-47; *from_voice* speaks it.
+            to_lang: The language of the other side; *to_voice* speaks it.
+            filter_from: polite, rude, professional, shakespeare, gen-z, or ``prompt:`` and a text; so is *filter_to*.
+        """
+        start = TranslateStart(
+            from_lang=from_lang,
+            to_lang=to_lang,
+            direction=parties(direction),
+            from_voice=from_voice,
+            to_voice=to_voice,
+            filter_from=filter_from,
+            filter_to=filter_to,
+            webhook=status_url,
+            live_events=live_events,
+            ai_summary=ai_summary,
+            ai_summary_prompt=ai_summary_prompt,
+            speech_engine=speech_engine,
+            speech_timeout=speech_timeout,
+            vad_silence_ms=vad_silence_ms,
+            vad_thresh=vad_thresh,
+            debug_level=debug_level,
+        )
+        command = LiveTranslate(action=TranslateVerb(start=start), status_url=status_url)
+        options = Options(summary=ai_summary is True)
+        return self._start(LiveTranslateAction, command, deadline, options, key=control_id)
+
+
+def parties(direction: Party | Sequence[Party]) -> list[Party]:
+    """Make a list of one party or of several."""
+    return [direction] if isinstance(direction, str) else list(direction)

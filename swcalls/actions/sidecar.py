@@ -1,0 +1,194 @@
+"""An AI that listens in: ``calling.ai_sidecar``, what controls it, and the questions put to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from .._core.operation import PLAIN, CallOperation, Options
+from .._core.responses import counters, find_text
+from ..commands import (
+    Bare,
+    Party,
+    Sidecar,
+    SidecarAsk,
+    SidecarParams,
+    SidecarPermissions,
+    SidecarPoke,
+    SidecarSummary,
+    Summarize,
+)
+from ..errors import ActionFailed
+from ..events import SidecarEvent
+from ..legs import Leg
+from ..results import SidecarAnswer, SidecarResult, SidecarStatus, Summary
+from ._base import Action, Stoppable
+from ._line import Line, check_seconds, new_id
+from ._start import ActionStart
+
+UNCLAIMED_KEPT = 64
+"""How many answers are kept whose question has not been confirmed yet."""
+
+
+class AskAction(Action[SidecarAnswer]):
+    """A question that was put to a sidecar. The platform names it by an ``ask_id`` in its response."""
+
+    __slots__ = ("_sidecar", "ask_id")
+    family: ClassVar[str] = "calling.ai_sidecar.ask"
+
+    def __init__(self, call: CallOperation, sidecar: SidecarAction) -> None:
+        super().__init__(call, new_id())
+        self._sidecar = sidecar
+        self.ask_id: str | None = None
+
+    def accepted(self, leg: Leg) -> None:
+        self.ask_id = find_text(leg.raw, "ask_id")
+        if self.ask_id is not None:
+            self._sidecar.expect_answer(self.ask_id, self)
+
+
+class SidecarAction(Stoppable[SidecarResult]):
+    """A sidecar at work; its events are ``SidecarEvent``. It ends with ``final``, after a stop or its call's end."""
+
+    __slots__ = ("_asked", "_unclaimed")
+    family: ClassVar[str] = "calling.ai_sidecar"
+
+    def __init__(self, call: CallOperation, control_id: str, options: Options = PLAIN) -> None:
+        super().__init__(call, control_id, options)
+        self._asked: dict[str, AskAction] = {}
+        self._unclaimed: dict[str, SidecarEvent] = {}
+        self.watch(self._look_for_answers)
+
+    async def poke(self, text: str) -> Leg:
+        """Tell the sidecar *text*, and have it think at once. Wire: ``calling.ai_sidecar.poke``."""
+        return await self._control("poke", SidecarPoke(text=text))
+
+    def ask(self, text: str, *, deadline: float | None = None) -> ActionStart[AskAction, SidecarAnswer]:
+        """Ask the sidecar; the result is its answer. Wire: ``calling.ai_sidecar.ask``."""
+        check_seconds("deadline", deadline)
+        line = self._call_line
+        return ActionStart(line._sender.start(AskAction(line, self), SidecarAsk(text=text), deadline))
+
+    async def status(self) -> SidecarStatus:
+        """Ask for the counters. Wire: ``calling.ai_sidecar.status``."""
+        leg = await self._control("status", Bare())
+        told = counters(leg.raw)
+        known = {
+            name: int(told[name]) for name in SidecarStatus.__struct_fields__[1:-1] if told.get(name, "").isdigit()
+        }
+        running = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+        return SidecarStatus(running=running.get(told.get("running", "").lower()), raw=told, **known)
+
+    def expect_answer(self, ask_id: str, ask: AskAction) -> None:
+        """Pass on the answer to *ask_id*, which may have come already."""
+        event = self._unclaimed.pop(ask_id, None)
+        if event is not None:
+            self._pass_on(ask, event)
+            return
+        self._asked[ask_id] = ask
+        if self.over:
+            self._fail_questions()
+
+    def _look_for_answers(self) -> None:
+        event = self.last_event
+        if isinstance(event, SidecarEvent) and event.state == "ask_answer" and event.ask_id is not None:
+            ask = self._asked.pop(event.ask_id, None)
+            if ask is not None:
+                self._pass_on(ask, event)
+            elif len(self._unclaimed) < UNCLAIMED_KEPT:
+                self._unclaimed[event.ask_id] = event
+        if self.over:
+            self._fail_questions()
+
+    def _pass_on(self, ask: AskAction, event: SidecarEvent) -> None:
+        self._call_line._sender.tell(ask, event)
+
+    def _fail_questions(self) -> None:
+        asked, self._asked = self._asked, {}
+        for ask in asked.values():
+            self._call_line._sender.fail(
+                ask, ActionFailed(f"{ask.kind} {ask.key}: the sidecar ended first", action=ask)
+            )
+
+    async def _send_stop(self) -> Leg:
+        return await self._control("stop", Bare())
+
+    @property
+    def _call_line(self) -> Line:
+        assert isinstance(self.call, Line)
+        return self.call
+
+
+class SummaryAction(Action[Summary]):
+    """A one-off summary of what was said; its first event ends it."""
+
+    __slots__ = ()
+    family: ClassVar[str] = "calling.ai_sidecar.summarize"
+
+
+class SidecarVerbs(Line):
+    """Has an AI listen to a call."""
+
+    __slots__ = ()
+
+    def sidecar(
+        self,
+        lang: str,
+        *,
+        prompt: str | dict[str, Any] | None = None,
+        model: str | None = None,
+        direction: Sequence[Party] | None = None,
+        customer_role: Party | None = None,
+        swaig: dict[str, Any] | None = None,
+        permissions: SidecarPermissions | None = None,
+        global_data: dict[str, Any] | None = None,
+        hints: Sequence[str] | None = None,
+        params: SidecarParams | None = None,
+        control_id: str | None = None,
+        status_url: str | None = None,
+        deadline: float | None = None,
+    ) -> ActionStart[SidecarAction, SidecarResult]:
+        """Attach an AI that listens to the call, which must be up; one a call. Wire: ``calling.ai_sidecar``.
+
+        Args:
+            lang: One BCP-47 tag.
+            prompt: A text, or an object with ``text``, ``pom`` or ``file``.
+            direction: Both parties, if given.
+            customer_role: Which of them is the customer.
+            swaig: Functions that it may call (``SWAIG`` on the wire).
+            status_url: Where its callbacks go (``url`` on the wire).
+        """
+        command = Sidecar(
+            lang=lang,
+            prompt=prompt,
+            model=model,
+            direction=None if direction is None else list(direction),
+            customer_role=customer_role,
+            url=status_url,
+            SWAIG=swaig,
+            permissions=permissions,
+            global_data=global_data,
+            hints=None if hints is None else list(hints),
+            params=params,
+        )
+        return self._start(SidecarAction, command, deadline, key=control_id)
+
+    def sidecar_summary(
+        self,
+        lang: str,
+        *,
+        prompt: str | None = None,
+        model: str | None = None,
+        control_id: str | None = None,
+        status_url: str | None = None,
+        deadline: float | None = None,
+    ) -> ActionStart[SummaryAction, Summary]:
+        """Summarise what was said so far, with no sidecar attached. Wire: ``calling.ai_sidecar`` with ``summarize``.
+
+        Args:
+            lang: One BCP-47 tag.
+            prompt: How to summarise.
+        """
+        verb = SidecarSummary(summarize=Summarize(prompt=prompt, webhook=status_url))
+        command = Sidecar(lang=lang, model=model, url=status_url, action=verb)
+        return self._start(SummaryAction, command, deadline, key=control_id)

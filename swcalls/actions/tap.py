@@ -1,0 +1,46 @@
+"""Tapping: ``calling.tap`` and what controls it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ..commands import Direction, RtpDevice, Tap, TapAudio, TapDirection, WsDevice, device_item
+from ..results import TapResult
+from ._base import Stoppable
+from ._line import Line, given
+from ._start import ActionStart
+
+
+class TapAction(Stoppable[TapResult]):
+    """A copy of the call's audio that is being sent. States: ``tapping``, ``finished``."""
+
+    __slots__ = ()
+    family: ClassVar[str] = "calling.tap"
+
+
+class TapVerbs(Line):
+    """Taps a call."""
+
+    __slots__ = ()
+
+    def tap(
+        self,
+        device: RtpDevice | WsDevice,
+        *,
+        direction: Direction = "both",
+        control_id: str | None = None,
+        status_url: str | None = None,
+        deadline: float | None = None,
+    ) -> ActionStart[TapAction, TapResult]:
+        """Send a copy of the call's audio to *device*. Wire: ``calling.tap``.
+
+        Args:
+            direction: Whose voice: ``listen``, ``speak`` or ``both``.
+        """
+        command = Tap(
+            control_id=given(control_id),
+            status_url=status_url,
+            tap=TapAudio(params=TapDirection(direction=direction)),
+            device=device_item(device),
+        )
+        return self._start(TapAction, command, deadline)

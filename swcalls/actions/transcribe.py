@@ -1,0 +1,34 @@
+"""Transcribing a whole call: ``calling.transcribe`` and what controls it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ..commands import Transcribe
+from ..results import Transcript
+from ._base import Stoppable
+from ._line import Line, given
+from ._start import ActionStart
+
+
+class TranscribeAction(Stoppable[Transcript]):
+    """A transcription. States: ``completed``, ``failed``; there may be ``transcribing`` and ``finished`` before.
+
+    The transcript is made when the call has ended, or after a stop, and may take long; so its grace is the longest.
+    """
+
+    __slots__ = ()
+    family: ClassVar[str] = "calling.transcribe"
+
+
+class TranscribeVerbs(Line):
+    """Transcribes a call."""
+
+    __slots__ = ()
+
+    def transcribe(
+        self, *, control_id: str | None = None, status_url: str | None = None, deadline: float | None = None
+    ) -> ActionStart[TranscribeAction, Transcript]:
+        """Transcribe the call. A second one while one runs is a ``Conflict``. Wire: ``calling.transcribe``."""
+        command = Transcribe(control_id=given(control_id), status_url=status_url)
+        return self._start(TranscribeAction, command, deadline)

@@ -1,0 +1,63 @@
+"""Sending a call, or word of it, elsewhere: ``refer``, ``transfer``, ``disconnect``, ``user_event``."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ..commands import Bare, Refer, ReferTo, SipItem, Transfer, UserEvent
+from ..legs import Leg
+from ..results import ReferResult
+from ._base import Action
+from ._line import Line
+from ._start import ActionStart
+
+
+class ReferAction(Action[ReferResult]):
+    """A SIP REFER. States: ``inProgress``, ``success``; any other fails it (``cancel``, ``busy``, ``noAnswer``, …).
+
+    The platform knows no ``control_id`` of it: here it is what the callback URL is made of.
+    """
+
+    __slots__ = ()
+    family: ClassVar[str] = "calling.refer"
+
+
+class TransferVerbs(Line):
+    """Sends a call elsewhere."""
+
+    __slots__ = ()
+
+    def refer(
+        self,
+        to: str,
+        *,
+        from_: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        control_id: str | None = None,
+        status_url: str | None = None,
+        deadline: float | None = None,
+    ) -> ActionStart[ReferAction, ReferResult]:
+        """Have the far end of a SIP call call *to* instead. Wire: ``calling.refer``.
+
+        Args:
+            to: A ``sip:`` address; so is *from_*.
+        """
+        device = SipItem(params=ReferTo(to=to, from_=from_, username=username, password=password))
+        return self._start(ReferAction, Refer(device=device, status_url=status_url), deadline, key=control_id)
+
+    async def transfer(self, dest: str | dict[str, Any]) -> Leg:
+        """Transfer the call. Wire: ``calling.transfer``.
+
+        Args:
+            dest: A SIP URI, a phone number, the URL of a SWML document, or the document itself.
+        """
+        return await self.send(Transfer.command, Transfer(dest=dest))
+
+    async def disconnect(self) -> Leg:
+        """Part the call from the one that it is bridged with; both stay up. Wire: ``calling.disconnect``."""
+        return await self.send("calling.disconnect", Bare())
+
+    async def user_event(self, event: dict[str, Any]) -> Leg:
+        """Send *event*, any JSON object, to the call's connected clients. Wire: ``calling.user_event``."""
+        return await self.send(UserEvent.command, UserEvent(event=event))
