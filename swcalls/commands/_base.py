@@ -254,10 +254,11 @@ def _text_rule(kind: inspect.StrType, described: str) -> _Rule:
 
 def _choice_rule(kind: inspect.LiteralType) -> _Rule:
     choices = frozenset(kind.values)
-    rule = "one of " + ", ".join(map(repr, sorted(choices, key=str)))
+    types = {type(choice) for choice in choices}
+    rule = "one of " + ", ".join(map(repr, kind.values))
 
     def check(value: Any) -> _Fault | None:
-        if isinstance(value, str):
+        if type(value) in types:
             return None if value in choices else _Fault(rule)
         return _Fault(rule, TypeError)
 
