@@ -176,7 +176,14 @@ STREAM = {
     "custom_parameters": {"a": "1"},
     "status_url_method": "GET",
 }
-PLAY = {"volume": -3.5, "direction": "both", "loop": 2, "language": "en-GB", "voice": "gcloud.en-GB-A", "gender": "male"}
+PLAY = {
+    "volume": -3.5,
+    "direction": "both",
+    "loop": 2,
+    "language": "en-GB",
+    "voice": "gcloud.en-GB-A",
+    "gender": "male",
+}
 REFER = {"username": "u", "password": "p"}
 
 TABLE = [
