@@ -103,8 +103,7 @@ class Switchboard:
             self.registry.withdraw(action, gone)
             raise
         action.accepted(leg)
-        self.registry.confirm(action, time.monotonic())
-        self._arm()
+        self.registry.confirm(action)
         return action
 
     def attach(self, action: Op) -> Op:

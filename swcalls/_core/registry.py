@@ -53,14 +53,14 @@ class Registry:
         _call_of(action).pending.add(action)
         if deadline is not None:
             self.deadlines.set(action, now + deadline)
+        if _call_of(action).has_ended:
+            self._give_grace(action, now)
         for event in self.early.take(action.kind, action.key, now):
             self._advance(action, event, now)
 
-    def confirm(self, action: Operation, now: float) -> None:
+    def confirm(self, action: Operation) -> None:
         """Note that the command of *action* was accepted."""
         action.stage = "accepted"
-        if _call_of(action).has_ended and not action.over:
-            self._give_grace(action, now)
 
     def withdraw(self, action: Operation, error: Exception) -> None:
         """Forget *action*: its command was refused or never left, so nothing will be heard of it.

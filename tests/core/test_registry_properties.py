@@ -1,0 +1,256 @@
+"""Random interleavings of commands, webhooks, time and closing: every action settles once, and nothing is left over."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+
+from swcalls._core.decoding import read
+from swcalls._core.lifecycle import CALL, LIFECYCLES
+from swcalls._core.limits import Limits
+from swcalls._core.operation import CallOperation, Operation, Options
+from swcalls._core.registry import Registry
+from swcalls.errors import ActionExpired, ActionFailed, CallEnded, ClientClosed
+from swcalls.events import CallEvent
+
+LIMITS = Limits(
+    history=5, grace=5, long_grace=60, transcript_grace=600, early_events=6, early_bytes=600, early_age=30, settled=8, running=2
+)
+
+WORDS: dict[str, list[dict[str, Any]]] = {
+    "play": [{"state": word} for word in ("playing", "paused", "finished", "error", "humming")],
+    "record": [{"state": word} for word in ("recording", "paused", "finished", "no_input", "error", None)],
+    "stream": [{"state": word} for word in ("streaming", "finished")],
+    "collect": [
+        {"result": {"type": "start_of_input"}},
+        {"result": {"type": "digit", "params": {"digits": "1"}}, "final": False},
+        {"result": {"type": "digit", "params": {"digits": "12"}}},
+        {"result": {"type": "speech", "params": {"text": "hi"}}, "state": "collecting", "final": True},
+        {"result": {"type": "finished"}, "state": "finished"},
+        {"result": {"type": "no_match"}},
+        {"result": {"type": "error"}},
+        {"result": None},
+    ],
+    "detect": [
+        {"detect": {"type": "machine", "params": {"event": word}}}
+        for word in ("HUMAN", "MACHINE", "UNKNOWN", "READY", "NOT_READY", "finished", "error", "PARROT", "5")
+    ],
+    "live_transcribe": [{"event_type": word, "text": "x"} for word in ("utterance", "summary", "tone")],
+    "transcribe": [
+        {"event_type": f"calling.{word}", "params": {"state": "finished"}}
+        for word in ("transcript.completed", "transcript.failed", "call.transcribe", "call.play")
+    ],
+}
+OPTIONS = st.builds(Options, continuous=st.booleans(), message_end=st.booleans(), summary=st.booleans())
+CALL_STATES = st.sampled_from([*CALL, "levitating"])
+
+
+class Ledger(Operation):
+    """An operation that notes what happens to it, as a handle would see it."""
+
+    def __init__(self, kind: str, key: str, call: CallOperation, options: Options) -> None:
+        super().__init__(kind, key, call, options)
+        self.outcomes: list[object] = []
+        self.states: list[str | None] = []
+        self.ranks: list[int] = []
+        self.refused = False
+        self.watch(self.look)
+
+    def look(self) -> None:
+        if self.settled is not None and self.settled not in self.outcomes:
+            self.outcomes.append(self.settled)
+        self.ranks.append(self.rank)
+
+
+class Correlation(RuleBasedStateMachine):
+    actions = Bundle("actions")
+    calls = Bundle("calls")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.registry = Registry(LIMITS)
+        self.now = 1000.0
+        self.ids = itertools.count()
+        self.everything: list[Ledger] = []
+        self.all_calls: list[CallOperation] = []
+        self.timestamps = itertools.count(1)
+        self.kept_early = 0
+
+    @initialize(target=calls)
+    def first_call(self) -> CallOperation:
+        return self.dial()
+
+    @rule(target=calls)
+    def dial(self) -> CallOperation:
+        number = next(self.ids)
+        call = CallOperation(f"call-key-{number}")
+        self.registry.expect_call(call)
+        self.registry.identify(call, f"call-{number}")
+        self.all_calls.append(call)
+        return call
+
+    @rule(target=actions, call=calls, kind=st.sampled_from(sorted(WORDS)), options=OPTIONS, deadline=st.none() | st.integers(1, 100))
+    def expect(self, call: CallOperation, kind: str, options: Options, deadline: int | None) -> Ledger:
+        return self._expect(call, kind, f"key-{next(self.ids)}", options, deadline)
+
+    @rule(target=actions, call=calls, kind=st.sampled_from(sorted(WORDS)), other=actions, options=OPTIONS)
+    def expect_again(self, call: CallOperation, kind: str, other: Ledger, options: Options) -> Any:
+        """Use a key once more: refused while its action runs, and fine after."""
+        if any(action.key == other.key and not action.over for action in self.everything):
+            with pytest.raises(ValueError, match="control_id"):
+                self.registry.expect(Ledger(kind, other.key, call, options), self.now)
+            return multiple()
+        return self._expect(call, kind, other.key, options, None)
+
+    def _expect(self, call: CallOperation, kind: str, key: str, options: Options, deadline: float | None) -> Ledger:
+        action = Ledger(kind, key, call, options)
+        self.everything.append(action)
+        self.registry.expect(action, self.now, deadline)
+        return action
+
+    @rule(action=actions)
+    def confirm(self, action: Ledger) -> None:
+        if not action.refused:
+            self.registry.confirm(action)
+
+    @rule(action=consumes(actions))
+    def refuse(self, action: Ledger) -> None:
+        if action.over:
+            return
+        action.refused = True
+        self.registry.withdraw(action, RuntimeError("refused"))
+
+    @rule(action=actions, data=st.data(), stamped=st.booleans(), age=st.integers(0, 3))
+    def deliver(self, action: Ledger, data: st.DataObject, stamped: bool, age: int) -> None:
+        payload = data.draw(st.sampled_from(WORDS[action.kind]))
+        if stamped and "event_type" not in payload:
+            stamp = next(self.timestamps) - age
+            payload = {"event_type": f"calling.call.{action.kind}", "timestamp": stamp, "params": payload}
+        self._post(action.kind, action.key, payload, twice=data.draw(st.booleans()))
+
+    @rule(kind=st.sampled_from(sorted(WORDS)), number=st.integers(0, 60), data=st.data())
+    def deliver_to_anybody(self, kind: str, number: int, data: st.DataObject) -> None:
+        """Early for an action that comes later, late for one that was, or for one of another kind."""
+        self._post(kind, f"key-{number}", data.draw(st.sampled_from(WORDS[kind])), twice=False)
+
+    def _post(self, kind: str, key: str, payload: dict[str, Any], *, twice: bool) -> None:
+        before = {id(action): (action.settled, action.last_event) for action in self.everything}
+        mine = [a for a in self.everything if (a.kind, a.key) == (kind, key) and not a.over]
+        event = read(kind, payload)
+        verdict = self.registry.deliver(kind, key, event, 100, self.now)
+        assert (verdict in ("late", "early")) == (not mine)
+        if twice and mine and event.timestamp is not None and not mine[0].over:
+            assert self.registry.deliver(kind, key, event, 100, self.now) == "duplicate"
+        for action in self.everything:
+            if action not in mine:
+                assert before[id(action)] == (action.settled, action.last_event), "another's event was applied"
+
+    @rule(call=calls, state=CALL_STATES, how=st.sampled_from(["webhook", "report", "lose"]))
+    def tell_call(self, call: CallOperation, state: str, how: str) -> None:
+        event = read("call", {"call_id": call.id, "call_state": state})
+        if how == "webhook":
+            self.registry.deliver("call", call.key, event, 100, self.now)
+        elif how == "report" and isinstance(event, CallEvent):
+            self.registry.report(call, event, self.now)
+        elif how == "lose" and state == "ended":
+            self.registry.lose(call, self.now)
+
+    @rule(action=actions)
+    def stop(self, action: Ledger) -> None:
+        if not action.over:
+            action.stopping = True
+            self.registry.stopped(action, self.now)
+
+    @rule(seconds=st.sampled_from([0.5, 4, 6, 61, 601]))
+    def let_time_pass(self, seconds: float) -> None:
+        self.now += seconds
+        self.registry.expire(self.now)
+        assert self.registry.deadlines.next is None or self.registry.deadlines.next > self.now
+
+    @rule()
+    def close(self) -> None:
+        self._close()
+        self.registry = Registry(LIMITS)
+        # The next client starts from nothing; what came before it is only looked at.
+        self.everything = [action for action in self.everything if action.over]
+
+    def _close(self) -> None:
+        self.registry.close()
+        for action in self.everything:
+            assert action.over
+            assert action.settled is not None
+        for call in self.all_calls:
+            assert call.settled is not None
+            assert not call.pending
+        assert not self.registry.actions
+        assert not self.registry._running
+        assert not self.registry._dialled
+        assert self.registry.deadlines.next is None
+        assert self.registry.deadlines._live == 0
+        for call in self.all_calls:
+            self.registry.withdraw_call(call)
+        self.all_calls = [call for call in self.all_calls if not call.over]
+
+    @invariant()
+    def every_action_settles_exactly_once(self) -> None:
+        for action in self.everything:
+            assert len(action.outcomes) == (action.settled is not None)
+            if action.settled is None:
+                continue
+            outcome = action.settled
+            if action.refused or outcome.result is not None:
+                continue
+            expected = {"callback": ActionFailed, "call_ended": CallEnded, "deadline": ActionExpired, "closed": ClientClosed}
+            assert isinstance(outcome.error, expected[outcome.settled_by])
+
+    @invariant()
+    def an_action_is_over_only_when_it_has_settled(self) -> None:
+        for action in self.everything:
+            assert not action.over or action.settled is not None
+            assert action.settled is None or action.over or action.kind == "detect"
+
+    @invariant()
+    def the_registry_knows_exactly_what_is_pending(self) -> None:
+        pending = {action.key: action for action in self.everything if action.settled is None}
+        assert self.registry.actions == pending
+        telling = {action.key for action in self.everything if action.settled is not None and not action.over}
+        assert self.registry._running.keys() == telling
+        assert len(telling) <= LIMITS.running
+        for call in self.all_calls:
+            assert call.pending == {action for action in self.everything if action.call is call and not action.over}
+
+    @invariant()
+    def a_state_never_runs_backwards(self) -> None:
+        for action in self.everything:
+            assert action.ranks == sorted(action.ranks)
+
+    @invariant()
+    def memory_is_bounded(self) -> None:
+        assert len(self.registry.early) <= LIMITS.early_events
+        assert self.registry.early._bytes <= LIMITS.early_bytes
+        assert len(self.registry._settled) <= LIMITS.settled
+        for action in self.everything:
+            assert len(action.history or ()) <= LIMITS.history
+
+    @invariant()
+    def what_has_a_call_that_ended_has_a_time_to_end(self) -> None:
+        for action in self.everything:
+            if action.settled is None and action.call is not None and action.call.has_ended:
+                assert action.due is not None
+
+    def teardown(self) -> None:
+        self._close()
+
+
+Correlation.TestCase.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+TestCorrelation = Correlation.TestCase
+
+
+def test_every_kind_has_a_word_in_this_test_or_one_that_behaves_alike() -> None:
+    alike = {"call", "tap", "refer", "send_fax", "receive_fax", "denoise", "live_translate"}
+    assert LIFECYCLES.keys() - WORDS.keys() - alike == {"ai_sidecar", "ai_sidecar.ask", "ai_sidecar.summarize"}
