@@ -19,7 +19,15 @@ from swcalls.errors import ActionExpired, ActionFailed, CallEnded, ClientClosed
 from swcalls.events import CallEvent
 
 LIMITS = Limits(
-    history=5, grace=5, long_grace=60, transcript_grace=600, early_events=6, early_bytes=600, early_age=30, settled=8, running=2
+    history=5,
+    grace=5,
+    long_grace=60,
+    transcript_grace=600,
+    early_events=6,
+    early_bytes=600,
+    early_age=30,
+    settled=8,
+    running=2,
 )
 
 WORDS: dict[str, list[dict[str, Any]]] = {
@@ -94,7 +102,13 @@ class Correlation(RuleBasedStateMachine):
         self.all_calls.append(call)
         return call
 
-    @rule(target=actions, call=calls, kind=st.sampled_from(sorted(WORDS)), options=OPTIONS, deadline=st.none() | st.integers(1, 100))
+    @rule(
+        target=actions,
+        call=calls,
+        kind=st.sampled_from(sorted(WORDS)),
+        options=OPTIONS,
+        deadline=st.none() | st.integers(1, 100),
+    )
     def expect(self, call: CallOperation, kind: str, options: Options, deadline: int | None) -> Ledger:
         return self._expect(call, kind, f"key-{next(self.ids)}", options, deadline)
 
@@ -205,7 +219,12 @@ class Correlation(RuleBasedStateMachine):
             outcome = action.settled
             if action.refused or outcome.result is not None:
                 continue
-            expected = {"callback": ActionFailed, "call_ended": CallEnded, "deadline": ActionExpired, "closed": ClientClosed}
+            expected = {
+                "callback": ActionFailed,
+                "call_ended": CallEnded,
+                "deadline": ActionExpired,
+                "closed": ClientClosed,
+            }
             assert isinstance(outcome.error, expected[outcome.settled_by])
 
     @invariant()

@@ -1,0 +1,313 @@
+"""The registry, rule by rule; interleavings are tried in test_registry_properties."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from swcalls._core.decoding import read
+from swcalls._core.limits import Limits
+from swcalls._core.operation import CallOperation, Operation, Options
+from swcalls._core.registry import Registry
+from swcalls.errors import ActionExpired, CallEnded, ClientClosed
+from swcalls.events import CallEvent
+
+
+def setup(**limits: Any) -> tuple[Registry, CallOperation]:
+    registry = Registry(Limits(**limits))
+    call = CallOperation("call-key")
+    registry.expect_call(call)
+    registry.identify(call, "call-1")
+    return registry, call
+
+
+def expect(registry: Registry, call: CallOperation, kind: str = "play", key: str = "x", **options: bool) -> Operation:
+    action = Operation(kind, key, call, Options(**options))
+    registry.expect(action, 0)
+    return action
+
+
+def deliver(registry: Registry, key: str = "x", kind: str = "play", now: float = 0, **payload: Any) -> str:
+    return registry.deliver(kind, key, read(kind, payload), 100, now)
+
+
+def stamped(state: str, timestamp: float) -> dict[str, Any]:
+    return {"event_type": "calling.call.play", "timestamp": timestamp, "params": {"state": state}}
+
+
+def test_verdicts() -> None:
+    registry, call = setup()
+    expect(registry, call)
+    assert deliver(registry, state="playing") == "applied"
+    assert deliver(registry, state="playing") == "duplicate"
+    assert deliver(registry, state="humming") == "unknown"
+    assert deliver(registry, state="finished") == "applied"
+    assert deliver(registry, state="finished") == "late"
+    assert deliver(registry, "other", state="finished") == "early"
+    assert deliver(registry, kind="record", state="finished") == "late"
+
+
+def test_without_a_timestamp_only_a_repetition_with_nothing_between_is_a_duplicate() -> None:
+    registry, call = setup()
+    action = expect(registry, call)
+    for state in ("playing", "paused", "playing"):
+        assert deliver(registry, state=state) == "applied"
+    assert [event.state for event in action.history or ()] == ["playing", "paused", "playing"]
+
+
+def test_with_a_timestamp_a_duplicate_is_known_after_any_number_of_events() -> None:
+    registry, call = setup()
+    expect(registry, call)
+    for state, time in (("playing", 1.0), ("paused", 2.0), ("playing", 3.0)):
+        assert deliver(registry, **stamped(state, time)) == "applied"
+    assert deliver(registry, **stamped("playing", 1.0)) == "duplicate"
+
+
+def test_where_answers_can_repeat_none_without_a_timestamp_is_a_duplicate() -> None:
+    registry, call = setup()
+    action = expect(registry, call, "collect", continuous=True)
+    for _ in range(2):
+        assert deliver(registry, kind="collect", result={"type": "speech", "params": {"text": "yes"}}) == "applied"
+    assert len(action.history or ()) == 2
+
+
+def test_an_older_event_of_the_same_rank_does_not_set_the_state() -> None:
+    registry, call = setup()
+    action = expect(registry, call)
+    deliver(registry, **stamped("paused", 2.0))
+    assert deliver(registry, **stamped("playing", 1.0)) == "applied"
+    assert action.state == "paused"
+    deliver(registry, **stamped("playing", 3.0))
+    assert action.state == "playing"
+
+
+def test_a_state_of_a_lower_rank_is_recorded_but_does_not_set_the_state() -> None:
+    registry, call = setup()
+    for state in ("answered", "ringing", "created"):
+        assert (
+            registry.deliver("call", "call-key", read("call", {"call_id": "call-1", "call_state": state}), 1, 0)
+            == "applied"
+        )
+    assert call.state == "answered"
+    assert call.seen == ("answered", "ringing", "created")
+
+
+def test_a_key_in_use_is_refused_and_free_again_after_the_end() -> None:
+    registry, call = setup()
+    expect(registry, call)
+    with pytest.raises(ValueError, match="control_id='x' must be unique"):
+        expect(registry, call, "record")
+    deliver(registry, state="finished")
+    assert expect(registry, call, "record").settled is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "grace"), [("play", 5), ("record", 60), ("transcribe", 600), ("collect", 5), ("detect", 5)]
+)
+def test_grace_after_the_end_of_the_call(kind: str, grace: float) -> None:
+    registry, call = setup(grace=5, long_grace=60, transcript_grace=600)
+    action = expect(registry, call, kind)
+    registry.deliver("call", "call-key", read("call", {"call_state": "ended", "end_reason": "busy"}), 1, 100)
+    assert registry.deadlines.next == 100 + grace
+    registry.expire(100 + grace - 0.1)
+    assert action.settled is None
+    registry.expire(100 + grace)
+    assert action.settled is not None
+    assert action.settled.settled_by == "call_ended"
+    assert isinstance(action.settled.error, CallEnded)
+    assert action.settled.error.reason == "busy"
+    assert action.settled.error.outcome is action.settled
+    assert action.settled.error.action is action
+
+
+def test_what_starts_on_a_call_that_has_ended_has_its_grace() -> None:
+    registry, call = setup()
+    registry.deliver("call", "call-key", read("call", {"call_state": "ended"}), 1, 0)
+    action = expect(registry, call)
+    registry.expire(5)
+    assert action.over
+
+
+def test_an_earlier_deadline_holds_after_the_end_of_the_call() -> None:
+    registry, call = setup(grace=50)
+    action = Operation("play", "x", call)
+    registry.expect(action, 0, deadline=10)
+    registry.deliver("call", "call-key", read("call", {"call_state": "ended"}), 1, 5)
+    registry.expire(10)
+    assert action.settled is not None
+    assert action.settled.settled_by == "call_ended"
+
+
+def test_deadline() -> None:
+    registry, call = setup()
+    action = Operation("play", "x", call)
+    registry.expect(action, 0, deadline=10)
+    registry.expire(9.9)
+    assert action.settled is None
+    registry.expire(10)
+    assert action.settled is not None
+    assert isinstance(action.settled.error, ActionExpired)
+    assert registry.deadlines.next is None
+
+
+def test_early_events_are_applied_when_their_action_is_expected() -> None:
+    registry, call = setup()
+    deliver(registry, state="playing")
+    deliver(registry, state="finished")
+    action = expect(registry, call)
+    assert [event.state for event in action.history or ()] == ["playing", "finished"]
+    assert action.over
+    assert len(registry.early) == 0
+    deliver(registry, key="y", state="finished")
+    assert expect(registry, call, "record", key="y").settled is None
+
+
+def test_early_events_are_bounded_in_number_bytes_and_age() -> None:
+    registry, _ = setup(early_events=2)
+    for number in range(5):
+        deliver(registry, f"k{number}", state="playing")
+    assert (len(registry.early), registry.early.dropped) == (2, 3)
+    registry, _ = setup(early_bytes=250)
+    for number in range(5):
+        deliver(registry, f"k{number}", state="playing")
+    assert (len(registry.early), registry.early.dropped) == (2, 3)
+    registry, call = setup(early_age=30)
+    deliver(registry, state="playing")
+    action = Operation("play", "x", call)
+    registry.expect(action, 31)
+    assert action.history is None
+    assert registry.early.dropped == 1
+
+
+def test_a_detector_tells_on_after_its_answer_until_its_run_ends() -> None:
+    registry, call = setup()
+    action = expect(registry, call, "detect")
+    assert deliver(registry, kind="detect", detect={"type": "machine", "params": {"event": "HUMAN"}}) == "applied"
+    assert action.settled is not None
+    assert not action.over
+    assert not registry.actions
+    assert deliver(registry, kind="detect", detect={"type": "machine", "params": {"event": "finished"}}) == "applied"
+    assert action.over
+    assert deliver(registry, kind="detect", detect={"type": "machine", "params": {"event": "HUMAN"}}) == "late"
+
+
+@pytest.mark.parametrize("how", ["call", "deadline", "limit", "close"])
+def test_a_detector_that_has_answered_does_not_tell_for_ever(how: str) -> None:
+    registry, call = setup(running=1)
+    action = Operation("detect", "x", call)
+    registry.expect(action, 0, deadline=10)
+    deliver(registry, kind="detect", detect={"type": "machine", "params": {"event": "HUMAN"}})
+    settled = action.settled
+    if how == "call":
+        registry.deliver("call", "call-key", read("call", {"call_state": "ended"}), 1, 0)
+    elif how == "deadline":
+        registry.expire(10)
+    elif how == "close":
+        registry.close()
+    else:
+        expect(registry, call, "detect", "y")
+        deliver(registry, "y", "detect", detect={"type": "machine", "params": {"event": "HUMAN"}})
+    assert action.over
+    assert action.settled is settled
+
+
+def test_the_memory_of_settled_actions_is_bounded() -> None:
+    registry, call = setup(settled=2)
+    for number in range(4):
+        expect(registry, call, key=f"k{number}")
+        deliver(registry, f"k{number}", state="finished")
+    assert [deliver(registry, f"k{number}", state="finished") for number in range(4)] == [
+        "early",
+        "early",
+        "late",
+        "late",
+    ]
+
+
+def test_history_is_bounded_and_counts_what_it_dropped() -> None:
+    registry, call = setup(history=2)
+    action = expect(registry, call)
+    for state in ("playing", "paused", "playing", "paused"):
+        deliver(registry, state=state)
+    assert ([event.state for event in action.history or ()], action.dropped) == (["playing", "paused"], 2)
+    assert action.seen == ("playing", "paused")
+
+
+def test_close_settles_everything() -> None:
+    registry, call = setup()
+    action = expect(registry, call)
+    registry.close()
+    for operation in (action, call):
+        assert operation.settled is not None
+        assert operation.settled.settled_by == "closed"
+        assert isinstance(operation.settled.error, ClientClosed)
+    registry.close()
+
+
+def test_withdrawing_leaves_nothing_and_tells_who_waits() -> None:
+    registry, call = setup()
+    action = Operation("play", "x", call)
+    registry.expect(action, 0, deadline=5)
+    error = RuntimeError("refused")
+    registry.withdraw(action, error)
+    assert not registry.actions
+    assert not call.pending
+    assert registry.deadlines.next is None
+    assert action.settled is not None
+    assert action.settled.error is error
+    assert deliver(registry, state="finished") == "early"
+
+
+def test_a_report_of_a_state_moves_the_call_but_is_no_event() -> None:
+    registry, call = setup()
+    for state in ("ringing", "answered", "ringing", "levitating", ""):
+        event = read("call", {"id": "call-1", "status": state})
+        assert isinstance(event, CallEvent)
+        registry.report(call, event, 0)
+    assert (call.state, call.history) == ("answered", None)
+
+
+def test_an_end_that_was_inferred_leaves_a_moment_for_the_event_that_tells_of_it() -> None:
+    registry, call = setup(grace=5)
+    call.asked_reason = "hangup"
+    registry.lose(call, 100)
+    assert (call.has_ended, call.over, call.end_reason) == (True, False, "hangup")
+    assert (
+        registry.deliver("call", "call-key", read("call", {"call_state": "ended", "end_reason": "busy"}), 1, 101)
+        == "applied"
+    )
+    assert (call.over, call.end_reason, len(call.history or ())) == (True, "hangup", 1)
+    registry, call = setup(grace=5)
+    registry.lose(call, 100)
+    registry.expire(105)
+    assert call.over
+    assert registry.deliver("call", "call-key", read("call", {"call_state": "ended"}), 1, 106) == "late"
+
+
+def test_an_event_before_the_answer_to_the_dial_tells_the_id() -> None:
+    registry = Registry(Limits())
+    call = CallOperation("key")
+    registry.expect_call(call)
+    registry.deliver("call", "key", read("call", {"call_id": "call-9", "call_state": "created"}), 1, 0)
+    assert call.id == "call-9"
+    assert registry.calls["call-9"] is call
+
+
+def test_an_adopted_call_is_up() -> None:
+    registry = Registry(Limits())
+    call = CallOperation("key", "call-9")
+    registry.adopt(call)
+    assert (call.state, call.seen) == ("answered", ("answered",))
+    assert (
+        registry.deliver("call", "call-9", read("call", {"call_id": "call-9", "call_state": "ended"}), 1, 0)
+        == "applied"
+    )
+
+
+def test_limits_are_checked() -> None:
+    with pytest.raises(ValueError, match="history=0"):
+        Limits(history=0)
+    with pytest.raises(TypeError, match="grace="):
+        Limits(grace="soon")  # type: ignore[arg-type]
+    assert Limits(grace=0).grace == 0
