@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,46 @@ JSON = st.recursive(
     max_leaves=8,
 )
 NAMES = st.sampled_from(
-    ["event_type", "params", "call_id", "control_id", "state", "timestamp", "result", "type", "detect", "event", "final", "record", "url", "duration", "size", "tap", "device", "fax", "success", "sidecar_event", "ts", "call_info", "raw", "utterance", "content", "summary", "call_state", "status", "end_reason", "start_time", "digits", "confidence", "call", "headers", "envs", "vars", "name", "value"]
+    [
+        "event_type",
+        "params",
+        "call_id",
+        "control_id",
+        "state",
+        "timestamp",
+        "result",
+        "type",
+        "detect",
+        "event",
+        "final",
+        "record",
+        "url",
+        "duration",
+        "size",
+        "tap",
+        "device",
+        "fax",
+        "success",
+        "sidecar_event",
+        "ts",
+        "call_info",
+        "raw",
+        "utterance",
+        "content",
+        "summary",
+        "call_state",
+        "status",
+        "end_reason",
+        "start_time",
+        "digits",
+        "confidence",
+        "call",
+        "headers",
+        "envs",
+        "vars",
+        "name",
+        "value",
+    ]
 )
 PAYLOADS = st.recursive(
     st.dictionaries(NAMES, JSON, max_size=6),
@@ -58,10 +98,8 @@ def test_no_payload_raises(kind: str, payload: dict[str, Any]) -> None:
 
 @given(st.binary(max_size=200) | JSON.map(msgspec.json.encode))
 def test_no_body_raises_anything_but_malformed(body: bytes) -> None:
-    try:
+    with contextlib.suppress(MalformedBody):
         assert isinstance(parse(body), dict)
-    except MalformedBody:
-        pass
 
 
 @pytest.mark.parametrize(

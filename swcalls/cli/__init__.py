@@ -1,0 +1,156 @@
+"""The program ``swcalls``: its arguments, and what its commands have in common: how they end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import math
+import sys
+from collections.abc import Coroutine, Sequence
+
+from swcalls import __version__
+from swcalls.errors import ConfigurationError
+
+from .serving import CannotListen
+
+MAX_SPEED = 10_000.0
+"""Beyond, the simulated calendar would soon run out of years."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program with *argv* (default: the command line's); return the exit status."""
+    options = _parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status: int = asyncio.run(options.run(options))
+    except KeyboardInterrupt:
+        status = options.interrupted
+    except (CannotListen, ConfigurationError) as error:
+        print(f"swcalls {options.command}: {error}", file=sys.stderr)
+        status = 2 if isinstance(error, ConfigurationError) else 1
+    return status
+
+
+def _demo(options: argparse.Namespace) -> Coroutine[None, None, int]:
+    from .demo import demo
+
+    return demo(options.speed)
+
+
+def _simulate(options: argparse.Namespace) -> Coroutine[None, None, int]:
+    from .simulate import simulate
+
+    return simulate(
+        project=options.project,
+        token=options.token,
+        host=options.host,
+        port=options.port,
+        signing_key=options.signing_key,
+        speed=options.speed,
+    )
+
+
+def _listen(options: argparse.Namespace) -> Coroutine[None, None, int]:
+    from .listen import listen
+
+    return listen(host=options.host, port=options.port, public_url=options.public_url, path=options.path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="swcalls",
+        description="Try out swcalls, and test against it, without an account.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"swcalls {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+
+    demo = commands.add_parser(
+        "demo",
+        help="make a simulated call, and draw what happened",
+        description="Make a simulated call: every command and webhook as it happens, then a picture of the call. "
+        "No real call is made. The exit status is 0 only if every step did what it should.",
+        allow_abbrev=False,
+    )
+    _add_speed(demo)
+    demo.set_defaults(run=_demo, interrupted=130)
+
+    simulate = commands.add_parser(
+        "simulate",
+        help="serve a simulated SignalWire space",
+        description="Serve a SignalWire space on this machine, for any client of the Calling API. Its URL is the first "
+        "line of standard output, as soon as it accepts connections; commands and webhooks are logged to standard "
+        "error. SIGINT (Ctrl-C) and SIGTERM end it.",
+        allow_abbrev=False,
+    )
+    _add_address(simulate, 8123)
+    simulate.add_argument(
+        "--project",
+        type=_project,
+        default="project",
+        help="user name of the API's HTTP Basic authentication (%(default)s)",
+    )
+    simulate.add_argument("--token", type=_text, default="token", help="its password (%(default)s)")
+    simulate.add_argument("--signing-key", type=_text, metavar="KEY", help="sign webhooks with this key (not signed)")
+    _add_speed(simulate)
+    simulate.set_defaults(run=_simulate, interrupted=0)
+
+    listen = commands.add_parser(
+        "listen",
+        help="print the webhooks that a receiver gets",
+        description="Serve a webhook receiver, and print a line for each delivery: time, verdict, kind, key, state. "
+        "What it runs for is read from the environment: SIGNALWIRE_PROJECT_ID, SIGNALWIRE_API_TOKEN and, if set, "
+        "SIGNALWIRE_SIGNING_KEY and SWCALLS_PUBLIC_URL. SIGINT (Ctrl-C) and SIGTERM end it.",
+        epilog="Verdicts: early (genuine; no action of this process waits for it, so it is kept), unknown (genuine, of "
+        "a shape never seen), forged, foreign, malformed and oversized (all of them refused).",
+        allow_abbrev=False,
+    )
+    _add_address(listen, 8080)
+    listen.add_argument(
+        "--public-url",
+        metavar="URL",
+        help="where the platform reaches the receiver (SWCALLS_PUBLIC_URL, else its own address)",
+    )
+    listen.add_argument("--path", default="/swcalls", help="where it is mounted below that (%(default)s)")
+    listen.set_defaults(run=_listen, interrupted=0)
+    return parser
+
+
+def _add_address(parser: argparse.ArgumentParser, port: int) -> None:
+    parser.add_argument("--host", type=_text, default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=_port, default=port, help="port, 0 for any that is free (%(default)s)")
+
+
+def _add_speed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--speed", type=_speed, default=1.0, help="simulated seconds per second (%(default)s)")
+
+
+def _port(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) <= 5 and int(value) <= 65535):
+        raise argparse.ArgumentTypeError(f"{value!r} must be a whole number from 0 to 65535")
+    return int(value)
+
+
+def _speed(value: str) -> float:
+    try:
+        speed = float(value)
+    except ValueError:
+        speed = math.nan
+    if not 0 < speed <= MAX_SPEED:
+        raise argparse.ArgumentTypeError(f"{value!r} must be a number greater than 0, and at most {MAX_SPEED:g}")
+    return speed
+
+
+def _text(value: str) -> str:
+    if not value or not value.isprintable():
+        raise argparse.ArgumentTypeError("must be printable text that is not empty")
+    return value
+
+
+def _project(value: str) -> str:
+    if ":" in value:
+        raise argparse.ArgumentTypeError(f"{value!r} must not contain ':'")
+    return _text(value)

@@ -1,0 +1,43 @@
+"""Whether the demo's call went as it should, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from swcalls.timeline import Mark
+
+from .flow import Visit
+from .rows import rows
+
+KEYS = ["1", "12", "123", "1234", "1234#"]
+
+
+class Check(Struct, frozen=True):
+    """One thing that should be so."""
+
+    what: str
+    passed: bool
+    got: str
+
+
+def check(visit: Visit, marks: Sequence[Mark]) -> list[Check]:
+    """Compare what came of the call, and what was heard on its way, with what should have."""
+    heard = {row.name: [point.word for point in row.points if point.word] for row in rows(marks)}
+    call, welcome, prompt, keys = (heard.get(name, []) for name in ("call", "play", "play #2", "collect"))
+    sent = [mark for mark in marks if mark.what == "command"]
+    accepted = [mark for mark in marks if mark.what == "accepted"]
+    is_stopped = any(mark.name == "calling.play.stop" for mark in accepted)
+    pin, recording = visit.pin, visit.recording
+    return [
+        Check("it rang and was answered", call[:3] == ["created", "ringing", "answered"], ", ".join(call[:3])),
+        Check("a person answered", visit.who.event == "HUMAN", str(visit.who.event)),
+        Check("the welcome was played", welcome == ["playing", "finished"], ", ".join(welcome)),
+        Check("the keys came one by one", keys == KEYS, ", ".join(keys)),
+        Check("the PIN is right", (pin.digits, pin.terminator) == ("1234", "#"), str(pin.digits)),
+        Check("the prompt was cut short", is_stopped and prompt == ["playing", "finished"], ", ".join(prompt)),
+        Check("the line was recorded", bool(recording.url), f"{recording.state}, {recording.duration} s"),
+        Check("we hung up", visit.end_reason == "hangup", str(visit.end_reason)),
+        Check("every command was accepted", len(accepted) == len(sent), f"{len(accepted)} of {len(sent)}"),
+    ]

@@ -1,0 +1,87 @@
+"""``swcalls demo``: one simulated call, told while it happens, drawn when it is over, and judged."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import traceback
+
+from swcalls import Client, SwcallsError
+from swcalls.testing import Callee, Simulator
+from swcalls.timeline import Mark
+
+from . import flow
+from .checks import Check, check
+from .look import Look, escaped
+from .output import say
+from .render import legend, log_line, picture
+from .rows import Names
+from .story import Story
+
+PERSON = Callee(presses="1234#")
+PATIENCE = 60.0
+"""Seconds, simulated ones on top of real ones, after which the call is given up: it takes seven."""
+
+
+async def demo(speed: float, callee: Callee = PERSON) -> int:
+    """Make the call, and tell of it on standard output; return the exit status."""
+    look = Look.of(sys.stdout)
+    names = Names()
+
+    def tell(mark: Mark) -> None:
+        if mark.what != "accepted":
+            say(log_line(mark, story.marks[0].at, names, look))
+
+    async with (
+        Simulator(callee=callee, speed=speed, signing_key="demo") as space,
+        Client("project", "token", space.url, signing_key="demo", require_signature=True) as client,
+        client.receiver.serve() as server,
+    ):
+        say(_introduction(space.url, server.url, speed, look))
+        story = Story(client, tell)
+        failure, checks, url = "", [], ""
+        try:
+            async with asyncio.timeout(PATIENCE + PATIENCE / speed):
+                visit = await flow.take_a_message(client)
+        except (SwcallsError, TimeoutError) as error:
+            failure = f"{_where(error)}: {type(error).__name__}: {error}".rstrip(": ")
+        else:
+            checks, url = check(visit, story.marks), visit.recording.url or ""
+        # The last webhooks are part of the story.
+        await space.settled()
+
+    say(f"\n{picture(story.marks, look)}\n\n{legend(look)}\n")
+    return _judge(checks, failure, url, look)
+
+
+def _introduction(space: str, receiver: str, speed: float, look: Look) -> str:
+    pace = "" if speed == 1 else f", {speed:g} times as fast as real time"
+    return "\n".join(
+        (
+            look.paint("This is a simulation: no real call is made, and nothing leaves this machine.", "bold"),
+            f"  space     {space} (swcalls.testing.Simulator{pace})",
+            f"  webhooks  {receiver}",
+            f"  flow      {flow.__name__}.{flow.take_a_message.__name__}",
+            "",
+        )
+    )
+
+
+def _where(error: BaseException) -> str:
+    """Return the line of the flow in which *error* was raised."""
+    lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == flow.__file__]
+    return (lines[-1] or "").partition("  #")[0] if lines else "the call"
+
+
+def _judge(checks: list[Check], failure: str, url: str, look: Look) -> int:
+    """Say which steps did what they should, and whether all did."""
+    passed, failed = look.paint(look.glyphs.passed, "green"), look.paint(look.glyphs.failed, "red")
+    for one in checks:
+        say(f"  {passed if one.passed else failed} {one.what}: {escaped(one.got)}")
+    if failure:
+        say(f"  {failed} {escaped(failure)}")
+    if url:
+        say(f"\n  recording {escaped(url)}")
+    wrong = [failure] if failure else [one.what for one in checks if not one.passed]
+    say("\n" + (f"Failed: {escaped('; '.join(wrong))}" if wrong else "Every step did what it should."))
+    return 1 if wrong else 0

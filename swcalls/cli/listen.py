@@ -1,0 +1,68 @@
+"""``swcalls listen``: a webhook receiver that prints what it gets."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AsyncExitStack
+from datetime import datetime
+
+from swcalls import WebhookReceiver
+from swcalls._core.inbox import Receipt
+from swcalls.config import from_environment
+
+from .look import Look, quoted
+from .output import say
+from .serving import interruption, opening
+
+
+async def listen(*, host: str, port: int, public_url: str | None, path: str) -> int:
+    """Serve until the process is asked to end, or nobody reads its output; return the exit status."""
+    asked = interruption()
+    settings = _settings(public_url)
+    receiver = WebhookReceiver(
+        settings["project"],
+        settings["token"],
+        public_url=settings.get("public_url"),
+        path=path,
+        signing_key=settings.get("signing_key"),
+    )
+    look = Look.of(sys.stdout)
+
+    def tell(text: str) -> None:
+        if not say(text):
+            asked.set()
+
+    # Instead of those that are there, which log what is printed here.
+    receiver._inbox.observers[:] = [lambda receipt: tell(line(receipt, datetime.now().astimezone(), look))]
+    async with AsyncExitStack() as stack:
+        with opening(host, port):
+            server = await stack.enter_async_context(receiver.serve(host, port))
+        tell(f"listening on {server.url}{path}/; Ctrl-C ends it")
+        await asked.wait()
+    return 0
+
+
+def line(receipt: Receipt, now: datetime, look: Look) -> str:
+    """Tell of one delivery: time, verdict, kind, key, state."""
+    event = receipt.event
+    state = quoted(event.state) if event is not None and event.state else "-"
+    return "  ".join(
+        (
+            look.paint(now.strftime("%H:%M:%S.%f")[:-3], "dim"),
+            look.paint(f"{receipt.verdict:<9}", _STYLES.get(receipt.verdict, "red")),
+            f"{quoted(receipt.kind or '-'):<8}",
+            f"{quoted(receipt.key or '-'):<36}",
+            state + (" (a new shape)" if receipt.new_shape else ""),
+        )
+    )
+
+
+_STYLES = {"applied": "green", "early": "green", "duplicate": "dim", "late": "dim", "unknown": "yellow"}
+
+
+def _settings(public_url: str | None) -> dict[str, str]:
+    """Read what a receiver needs from the environment; a space is needed by who sends commands only."""
+    overrides = {"space": ""} if public_url is None else {"space": "", "public_url": public_url}
+    settings: dict[str, str] = from_environment(overrides)
+    del settings["space"]
+    return settings

@@ -1,0 +1,122 @@
+"""How output looks: its width, its colours, the characters it is drawn with. Knows nothing of calls."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from typing import Self, TextIO
+
+from msgspec import Struct
+
+MIN_WIDTH = 40
+_PLAIN = re.compile(r"[\w.:/#*+-]+\Z", re.ASCII)
+_SGR = {
+    "bold": "1",
+    "dim": "2",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "blue": "34",
+    "magenta": "35",
+    "cyan": "36",
+}
+
+
+class Glyphs(Struct, frozen=True, kw_only=True):
+    """The characters that pictures are made of; those of a picture's cells are one column wide."""
+
+    sent: str
+    webhook: str
+    command: str
+    event: str
+    refused: str
+    active: str
+    idle: str
+    axis: str
+    tick: str
+    ellipsis: str
+    dot: str
+    passed: str
+    failed: str
+
+
+UNICODE = Glyphs(
+    sent="→",
+    webhook="←",
+    command="▸",
+    event="●",
+    refused="✗",
+    active="━",
+    idle="╌",
+    axis="─",
+    tick="┬",
+    ellipsis="…",
+    dot="·",
+    passed="✓",
+    failed="✗",
+)
+ASCII = Glyphs(
+    sent="->",
+    webhook="<-",
+    command=">",
+    event="o",
+    refused="x",
+    active="=",
+    idle="-",
+    axis="-",
+    tick="+",
+    ellipsis="~",
+    dot=",",
+    passed="ok",
+    failed="FAILED",
+)
+
+
+class Look(Struct, frozen=True):
+    """What whoever reads the output can see."""
+
+    width: int = 80
+    colour: bool = False
+    glyphs: Glyphs = UNICODE
+
+    @classmethod
+    def of(cls, stream: TextIO | None, environ: Mapping[str, str] = os.environ) -> Self:
+        """Find out what *stream* can show; ``None`` is one that was closed before the program began."""
+        if stream is None:
+            return cls()
+        colour = stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+        width = shutil.get_terminal_size((80, 24)).columns
+        return cls(max(MIN_WIDTH, width), colour, UNICODE if _shows(stream, UNICODE) else ASCII)
+
+    def paint(self, text: str, style: str) -> str:
+        """Give *text* a style: words of ``bold dim red green …``, or ``""``."""
+        if not self.colour or not style or not text:
+            return text
+        return f"\x1b[{';'.join(_SGR[word] for word in style.split())}m{text}\x1b[0m"
+
+    def shorten(self, text: str, width: int) -> str:
+        """Cut *text* to *width* columns, and show that it was cut."""
+        return text if len(text) <= width else text[: max(0, width - 1)] + self.glyphs.ellipsis
+
+
+def escaped(text: str) -> str:
+    """Escape all but printable ASCII: the rest may control the terminal, or have a width that is anybody's guess."""
+    return "".join(char if " " <= char <= "~" else ascii(char)[1:-1] for char in text)
+
+
+def quoted(value: object, limit: int = 80) -> str:
+    """Show what came from the network as one word: a plain one as it is, anything else in quotes and escaped."""
+    text = str(value)
+    if len(text) > limit:
+        text = text[:limit] + "..."
+    return text if _PLAIN.match(text) else ascii(text)
+
+
+def _shows(stream: TextIO, glyphs: Glyphs) -> bool:
+    try:
+        "".join(getattr(glyphs, name) for name in glyphs.__struct_fields__).encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
