@@ -39,19 +39,21 @@ async def demo(speed: float, callee: Callee = PERSON) -> int:
     ):
         say(_introduction(space.url, server.url, speed, look))
         story = Story(client, tell)
-        failure, checks, url = "", [], ""
+        visit, failure = None, ""
         try:
             async with asyncio.timeout(PATIENCE + PATIENCE / speed):
                 visit = await flow.take_a_message(client)
         except (SwcallsError, TimeoutError) as error:
             failure = f"{_where(error)}: {type(error).__name__}: {error}".rstrip(": ")
-        else:
-            checks, url = check(visit, story.marks), visit.recording.url or ""
-        # The last webhooks are part of the story.
-        await space.settled()
+        finally:
+            # The last webhooks are part of the story, also when it is interrupted.
+            await space.settled()
 
     say(f"\n{picture(story.marks, look)}\n\n{legend(look)}\n")
-    return _judge(checks, failure, url, look)
+    if visit is None:
+        say(f"Failed: {escaped(failure)}")
+        return 1
+    return _judge(visit, check(visit, story.marks), look)
 
 
 def _introduction(space: str, receiver: str, speed: float, look: Look) -> str:
@@ -73,15 +75,12 @@ def _where(error: BaseException) -> str:
     return (lines[-1] or "").partition("  #")[0] if lines else "the call"
 
 
-def _judge(checks: list[Check], failure: str, url: str, look: Look) -> int:
+def _judge(visit: flow.Visit, checks: list[Check], look: Look) -> int:
     """Say which steps did what they should, and whether all did."""
     passed, failed = look.paint(look.glyphs.passed, "green"), look.paint(look.glyphs.failed, "red")
     for one in checks:
         say(f"  {passed if one.passed else failed} {one.what}: {escaped(one.got)}")
-    if failure:
-        say(f"  {failed} {escaped(failure)}")
-    if url:
-        say(f"\n  recording {escaped(url)}")
-    wrong = [failure] if failure else [one.what for one in checks if not one.passed]
-    say("\n" + (f"Failed: {escaped('; '.join(wrong))}" if wrong else "Every step did what it should."))
+    say(f"\n  recording {escaped(visit.recording.url or 'none')}\n")
+    wrong = [one.what for one in checks if not one.passed]
+    say(f"Failed: {'; '.join(wrong)}" if wrong else "Every step did what it should.")
     return 1 if wrong else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -31,7 +32,9 @@ async def simulate(*, project: str, token: str, host: str, port: int, signing_ke
         time = datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
         say(f"{look.paint(time, 'dim')}  {line}", sys.stderr)
 
-    # The simulator keeps records, and calls nobody.
+    # What the simulator logs of lost webhooks is told here, with more of what they were.
+    logging.getLogger("swcalls.testing").addHandler(logging.NullHandler())
+    # It keeps records, and calls nobody.
     space.commands = _Told(lambda command: log(command_line(command, look)))
     space.deliveries = space._deliveries._log = _Told(lambda delivery: log(delivery_line(delivery, look)))
     async with AsyncExitStack() as stack:

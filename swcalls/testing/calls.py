@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, TypeVar
 
-from swcalls.commands import Dial, StartCommand
+from swcalls.commands import Dial, KeyedCommand
 
 from .callee import Callee, Script, is_dtmf, is_text
 from .clock import Timer, TimerGroup, cancel_all
@@ -215,7 +215,7 @@ class Operation(Listener, ABC):
     shape: ClassVar[Shape | None] = None
     """The one shape in which it reports, whatever the simulator's."""
 
-    def __init__(self, call: SimulatedCall, command: StartCommand) -> None:
+    def __init__(self, call: SimulatedCall, command: KeyedCommand) -> None:
         self.call = call
         self.clock = call.clock
         self.control_id = command.control_id

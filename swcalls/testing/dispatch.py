@@ -13,11 +13,11 @@ from swcalls.commands import (
     Detect,
     Dial,
     End,
+    KeyedCommand,
     Play,
     PlayVolume,
     Record,
     RecordPause,
-    StartCommand,
     Stream,
     Update,
 )
@@ -39,7 +39,7 @@ from .exchange import Exchange
 from .operations import Collecting, Detecting, Playing, Recording, Streaming
 
 OperationT = TypeVar("OperationT", bound=Operation)
-StartT = TypeVar("StartT", bound=StartCommand)
+StartT = TypeVar("StartT", bound=KeyedCommand)
 
 Act = Callable[[SimulatedCall, Any], None]
 

@@ -147,8 +147,9 @@ async def test_the_demo_can_be_interrupted() -> None:
     async with program("demo") as process:
         await line_with(process.stdout, "ringing")
         process.send_signal(signal.SIGINT)
-        status, _, err = await ending(process)
+        status, out, err = await ending(process)
     assert (status, err) == (130, "")
+    assert re.search(r"→  call +calling\.end\n.*←  call +ended: hangup\n$", out), "it did not hang up"
 
 
 @pytest.mark.parametrize(
@@ -209,6 +210,23 @@ async def test_the_simulator_logs_commands_and_webhooks() -> None:
             control_id = play.control_id
         for words in (("→", "dial"), ("←", "call answered"), ("→", "calling.play"), ("←", "play finished", control_id)):
             assert (await line_with(process.stderr, *words)).endswith("200")
+
+
+async def test_the_simulator_tells_of_a_webhook_that_nobody_took() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+        dial = {"command": "dial", "params": DIAL["params"] | {"status_url": nowhere}}
+        async with program("simulate", "--port", "0", "--speed", "50") as process:
+            url = await line(process.stdout)
+            async with aiohttp.ClientSession(headers=AUTH) as session:
+                async with session.post(f"{url}/api/calling/calls", json=dial) as response:
+                    call_id = (await response.json())["id"]
+                end = {"command": "calling.end", "id": call_id, "params": {}}
+                async with session.post(f"{url}/api/calling/calls", json=end):
+                    pass
+            assert (await line_with(process.stderr, "calling.end")).endswith("200")
+            assert re.search(rf"←  call ended +{call_id}  no answer at try 3$", await line(process.stderr))
 
 
 async def test_the_simulator_logs_what_it_refuses_escaped() -> None:
