@@ -427,11 +427,28 @@ async def test_a_block_that_raises_stops_its_action_too(space, call: Call) -> No
     assert space.commands[-1]["command"] == "calling.record.stop"
 
 
-async def test_a_block_whose_stop_is_refused_ends_quietly(space, call: Call) -> None:
-    space.answers.extend([space.leg({"id": call.id}), web.json_response({}, status=404)])
+@pytest.mark.parametrize("status", [404, 409, 422])
+async def test_a_block_whose_stop_is_refused_ends_quietly(space, call: Call, status: int) -> None:
+    space.answers.extend([space.leg({"id": call.id}), web.json_response({}, status=status)])
     async with call.record():
         pass
     assert call.settled is None
+
+
+async def test_a_stop_that_comes_too_late_is_no_error(space, call: Call) -> None:
+    play = await call.play(TTS("Hi"))
+    space.answers.append(web.json_response({"error": "Not Found"}, status=404))
+    assert await play.stop() is None
+    await space.tell("calling.play", state="finished")
+    assert isinstance(await play, Playback)
+
+
+async def test_a_stop_that_is_refused_otherwise_raises(space, call: Call) -> None:
+    play = await call.play(TTS("Hi"))
+    space.answers.append(web.json_response({}, status=422))
+    with pytest.raises(InvalidParams):
+        await play.stop()
+    assert not play.stopping
 
 
 async def test_after_our_own_stop_the_next_event_ends_a_collect(space, call: Call) -> None:

@@ -561,11 +561,11 @@ async def test_not_found_for_a_control_may_mean_the_operation(space, call: Call)
     play = await call.play(TTS("Hi"))
     space.answers.append(web.json_response({"error": "Not Found"}, status=404))
     with pytest.raises(CallNotFound):
-        await play.stop()
+        await play.pause()
     assert call.settled is None
     space.answers.append(web.json_response({"error": "Gone"}, status=410))
     with pytest.raises(CallNotFound):
-        await play.stop()
+        await play.pause()
     assert await call.ended(timeout=0.001) is None
 
 

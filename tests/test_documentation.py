@@ -6,14 +6,17 @@ import asyncio
 import os
 import re
 import runpy
+import socket
 import sys
 import tomllib
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import uvicorn
 from aiohttp import web
 
 import swcalls
@@ -67,33 +70,47 @@ async def test_the_programs_of_the_readme_run(space: Simulator, code: str) -> No
     assert all(received.status == 200 for received in space.commands)
 
 
-async def ring(make_app: Callable[..., web.Application], space: Simulator, monkeypatch: pytest.MonkeyPatch) -> Any:
+@asynccontextmanager
+async def with_aiohttp(app: web.Application, listening: socket.socket) -> AsyncIterator[None]:
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.SockSite(runner, listening).start()
+    yield
+    await runner.cleanup()
+
+
+@asynccontextmanager
+async def with_uvicorn(app: Any, listening: socket.socket) -> AsyncIterator[None]:
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none"))
+    server.install_signal_handlers = lambda: None
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    yield
+    server.should_exit = True
+    await serving
+
+
+async def ring(make_app: Callable[..., Any], serve: Any, space: Simulator, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Serve an application, have it ring a number, and return what it says."""
     for name, value in environment(space).items():
         monkeypatch.setenv(name, value)
     # The application needs to know where it is reached before it is served.
-    import socket
-
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        runner = web.AppRunner(make_app(public_url=url), access_log=None)
-        await runner.setup()
-        await web.SockSite(runner, listening).start()
-        try:
-            async with (
-                aiohttp.ClientSession() as session,
-                session.post(f"{url}/ring", params={"to": "+15550198765"}) as response,
-            ):
-                assert response.status == 200
-                return await response.json()
-        finally:
-            await runner.cleanup()
+        async with (
+            serve(make_app(public_url=url), listening),
+            aiohttp.ClientSession() as session,
+            session.post(f"{url}/ring", params={"to": "+15550198765"}) as response,
+        ):
+            assert response.status == 200
+            return await response.json()
 
 
 async def test_the_application_of_the_readme_runs(space: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     namespace: dict[str, Any] = {"__name__": "snippet"}
     exec(compile(APPLICATIONS[0], "README.md", "exec"), namespace)
-    answer = await ring(namespace["make_app"], space, monkeypatch)
+    answer = await ring(namespace["make_app"], with_aiohttp, space, monkeypatch)
     assert answer["call"] in space.calls
 
 
@@ -105,16 +122,47 @@ async def test_the_adapter_of_the_readme_runs() -> None:
     assert await namespace["webhook"](client, "/swcalls/play/x/y", {}, b"{}") == (403, b"")
 
 
-async def test_the_first_call_example_runs(space: Simulator) -> None:
-    output = await run((ROOT / "examples/first_call.py").read_text(), space)
-    assert "PIN: 1234" in output
-    assert "recording: http" in output
-    assert "ended: hangup" in output
+def example(name: str) -> str:
+    return (ROOT / "examples" / name).read_text()
+
+
+async def test_the_hello_example_runs(space: Simulator) -> None:
+    assert await run(example("say_hello.py"), space) == "ended: hangup\n"
+    space.callees["+15550198765"] = Callee(answers="busy")
+    assert await run(example("say_hello.py"), space) == "not answered: busy\n"
+
+
+async def test_the_pin_example_runs(space: Simulator) -> None:
+    space.callees["+15550198765"] = Callee(presses=["12#", "1234"])
+    assert await run(example("ask_for_pin.py"), space) == "PIN: 1234\n"
+
+
+@pytest.mark.parametrize(("is_machine", "said"), [(True, "after the beep\n"), (False, "a person answered\n")])
+async def test_the_voicemail_example_runs(space: Simulator, is_machine: bool, said: str) -> None:
+    space.callees["+15550198765"] = Callee(is_machine=is_machine)
+    assert await run(example("leave_voicemail.py"), space) == said
+
+
+async def test_the_streaming_example_runs(space: Simulator) -> None:
+    assert await run(example("stream_audio.py"), space) == "streamed to: wss://media.example.com/listen\n"
+
+
+async def test_the_many_calls_example_runs(space: Simulator) -> None:
+    space.callees["+15550190003"] = Callee(answers="decline")
+    lines = (await run(example("many_calls.py"), space)).splitlines()
+    assert len(lines) == 20
+    assert lines[3] == "+15550190003 not answered (decline)"
+    assert lines[4] == "+15550190004 reminded"
 
 
 async def test_the_embedding_example_runs(space: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     module = runpy.run_path(str(ROOT / "examples/embed_in_aiohttp.py"))
-    assert await ring(module["make_app"], space, monkeypatch) == {"answered": True}
+    assert await ring(module["make_app"], with_aiohttp, space, monkeypatch) == {"answered": True}
+
+
+async def test_the_starlette_example_runs(space: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = runpy.run_path(str(ROOT / "examples/serve_with_starlette.py"))
+    assert await ring(module["make_app"], with_uvicorn, space, monkeypatch) == {"answered": True}
 
 
 def test_every_example_has_a_test_and_is_short() -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
 
 from .._core.operation import PLAIN, CallOperation, Operation, Options
 from ..commands import Control
-from ..errors import ActionFailed, CommandNotSent, CommandRejected, SwcallsError
+from ..errors import ActionFailed, CallNotFound, CommandNotSent, CommandRejected, SwcallsError
 from ..events import Event
 from ..legs import Leg
 from ..outcome import Outcome
@@ -160,7 +160,10 @@ class Stoppable(Action[R], Generic[R]):
     __slots__ = ()
 
     async def stop(self) -> Leg | None:
-        """Ask for the end; it is over when its last event comes. Nothing is sent when it is over, or its call is.
+        """Ask for the end; it is over when its last event comes.
+
+        Returns:
+            The call's leg; ``None`` when there was nothing to stop: it is over, or its call is.
 
         Raises:
             CommandError: The command did not succeed.
@@ -171,6 +174,9 @@ class Stoppable(Action[R], Generic[R]):
         self.stopping = True
         try:
             leg = await self._send_stop()
+        except CallNotFound:
+            # It is not running there any more, nor perhaps is its call: its last event is on the way.
+            return None
         except (CommandRejected, CommandNotSent):
             self.stopping = False
             raise

@@ -29,8 +29,7 @@ class Story:
     def _note_webhook(self, receipt: Receipt) -> None:
         if receipt.kind is not None and receipt.event is not None:
             word = said(receipt.event)
-            # The answer to a command may have told of the end first: then the webhook is late, and no less true.
-            if receipt.verdict not in ("applied", "late"):
+            if receipt.verdict != "applied":
                 word += f" ({receipt.verdict})"
             self._add(Mark(at=time.monotonic(), what="event", name=receipt.kind, key=receipt.key, word=word))
 

@@ -1,0 +1,20 @@
+"""Record a call and transcribe it. Both come to their end after the call, and both are waited for."""
+
+import asyncio
+
+from swcalls import Client
+
+
+async def main() -> None:
+    async with Client.from_env() as client, client.receiver.serve(port=8080):
+        async with client.dial(to="+15550198765", from_="+12069708643") as call:
+            await call.answered(timeout=30)
+            recording = await call.record(stereo=True, format="mp3")
+            transcript = await call.transcribe()
+            await call.say("Everything that is said here is written down.").finished(timeout=60)
+        print("recording:", (await recording.finished(timeout=120)).url)
+        print("transcript:", (await transcript.finished(timeout=900)).text)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,22 @@
+"""Dial, say hello, hang up."""
+
+import asyncio
+
+from swcalls import CallEnded, Client
+
+
+async def main() -> None:
+    # On a server, set SWCALLS_PUBLIC_URL to where the platform reaches port 8080.
+    async with Client.from_env() as client, client.receiver.serve(port=8080):
+        async with client.dial(to="+15550198765", from_="+12069708643") as call:
+            try:
+                await call.answered(timeout=30)
+            except CallEnded as ended:
+                print("not answered:", ended.reason)
+                return
+            await call.say("Hello, and goodbye.").finished(timeout=60)
+        print("ended:", await call.ended(timeout=10))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
