@@ -170,9 +170,10 @@ class ReceiverServer:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._filled_in:
-            self._urls.public_url = None
-            self._filled_in = False
+        # First the server: what it is still handling was signed for the URL that is cleared then.
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+        if self._filled_in:
+            self._urls.public_url = None
+            self._filled_in = False

@@ -37,6 +37,11 @@ class Callee(Struct, frozen=True, kw_only=True):
     """Seconds before the first digit is pressed, or the first word said."""
     fax_tone: Literal["CED", "CNG"] | None = None
     """The tone that a fax detector hears."""
+    refers: str = "success"
+    """What a REFER comes to: success, cancel, busy, noAnswer or error."""
+    transcription_fails: bool = False
+    knows: str = "I have listened, and that is what was said."
+    """A sidecar's answer to any question."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.answers, bool) and not (isinstance(self.answers, str) and self.answers):
@@ -52,6 +57,8 @@ class Callee(Struct, frozen=True, kw_only=True):
         for name in ("rings_for", "reacts_after"):
             if not _is_duration(getattr(self, name)):
                 self._refuse(name, "seconds from 0")
+        if not is_text(self.refers) or not self.refers or not is_text(self.knows):
+            self._refuse("refers", "a word, and knows a text")
         if self.fax_tone not in (None, "CED", "CNG"):
             self._refuse("fax_tone", "None, 'CED' or 'CNG'")
 

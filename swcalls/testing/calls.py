@@ -5,21 +5,27 @@ from __future__ import annotations
 import math
 import uuid
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, TypeVar
 
-from swcalls.commands import Dial, KeyedCommand
+from swcalls.commands import Dial, KeyedCommand, StartCommand, StatusCommand
 
 from .callee import Callee, Script, is_dtmf, is_text
 from .clock import Timer, TimerGroup, cancel_all
 from .wire import Shape, Wire
 
+Direction = Literal["inbound", "outbound"]
+Party = Literal["remote-caller", "local-caller"]
 State = Literal["created", "ringing", "answered", "ended"]
 OperationT = TypeVar("OperationT", bound="Operation")
 
 RING_TIMEOUT = 30.0
 """Simulated seconds that a call rings when its dial gives no ``timeout``."""
+
+
+SENTENCES_KEPT = 1000
 
 
 class SimulatedCall:
@@ -28,7 +34,8 @@ class SimulatedCall:
     The far end can also be driven by hand: ``press``, ``say``, ``hang_up``.
     """
 
-    def __init__(self, wire: Wire, dial: Dial, callee: Callee) -> None:
+    def __init__(self, wire: Wire, dial: Dial, callee: Callee, direction: Direction = "outbound") -> None:
+        self.direction = direction
         self.id = str(uuid.uuid4())
         self.from_ = dial.from_
         self.to = dial.to or ""
@@ -38,6 +45,8 @@ class SimulatedCall:
         self.operations: dict[tuple[str, str], Operation] = {}
         """What runs, by kind and ``control_id``."""
         self.callee = callee
+        self.spoken: deque[str] = deque(maxlen=SENTENCES_KEPT)
+        """What was said, by both sides."""
         self.wire = wire
         self.clock = wire.clock
         self.presses = Script(callee.presses)
@@ -53,6 +62,16 @@ class SimulatedCall:
 
     def __repr__(self) -> str:
         return f"<SimulatedCall {self.id} {self.state}, {len(self.operations)} running>"
+
+    def arrive(self) -> None:
+        """Come in, and ring until somebody answers."""
+        self._enter("created", created_by="receive")
+        self._enter("ringing")
+
+    def answer(self) -> None:
+        """Answer; nothing happens when that is done or too late."""
+        if self.state in ("created", "ringing"):
+            self._answer()
 
     def start(self) -> None:
         """Let it ring."""
@@ -94,6 +113,13 @@ class SimulatedCall:
         for operation in self._running():
             operation.hear_speech_begin()
             operation.hear_speech(text)
+        self.overhear("remote-caller", text)
+
+    def overhear(self, party: Party, text: str) -> None:
+        """Let whatever writes down or listens in know what was said."""
+        self.spoken.append(text)
+        for operation in self._running():
+            operation.overhear(party, text)
 
     def hang_up(self, reason: str = "hangup") -> None:
         """Hang up, or refuse the call, at the far end; nothing happens when it is over already."""
@@ -109,6 +135,10 @@ class SimulatedCall:
         """Look for an operation that runs."""
         operation = self.operations.get((kind.kind, control_id))
         return operation if isinstance(operation, kind) else None
+
+    def any_of(self, *kinds: str) -> bool:
+        """Tell whether an operation of one of *kinds* runs."""
+        return any(kind in kinds for kind, _ in self.operations)
 
     def redirect(self, *, url: str | None, status_url: str | None) -> None:
         """Note a new dialplan's *url*, which is not run, and where states are posted from now on."""
@@ -135,7 +165,7 @@ class SimulatedCall:
             "id": self.id,
             "from": self.from_,
             "to": self.to,
-            "direction": "outbound-api",
+            "direction": "inbound" if self.direction == "inbound" else "outbound-api",
             "source": "realtime_api",
             "url": self._url,
             "charge": 0,
@@ -145,7 +175,7 @@ class SimulatedCall:
             "duration": None if duration_ms is None else duration_ms // 1000,
             "duration_ms": duration_ms,
             "billing_ms": duration_ms,
-            "type": f"relay_{'pstn' if self._device_type == 'phone' else self._device_type}_call",
+            "type": f"relay_{'pstn' if self.device_type == 'phone' else self.device_type}_call",
             "parent_id": None,
         }
 
@@ -169,7 +199,7 @@ class SimulatedCall:
             raise RuntimeError(f"{act}: the call is {self.state}, and must be answered")
 
     @property
-    def _device_type(self) -> str:
+    def device_type(self) -> str:
         if self.to.startswith(("sip:", "sips:")):
             return "sip"
         return "webrtc" if self.to.startswith(("verto:", "client:", "/")) else "phone"
@@ -178,7 +208,7 @@ class SimulatedCall:
         self.state = state
         if state not in self._status_events:
             return
-        kind = self._device_type
+        kind = self.device_type
         sides = ("from_number", "to_number") if kind == "phone" else ("from", "to")
         times = {"start_time": self._started, "end_time": self._ended, "answer_time": self._answered}
         params = {
@@ -186,7 +216,7 @@ class SimulatedCall:
             "node_id": self.wire.node_id,
             "segment_id": self.id,
             "call_state": state,
-            "direction": "outbound",
+            "direction": self.direction,
             "device": {"type": kind, "params": dict(zip(sides, (self.from_, self.to), strict=True))},
             **more,
             **{name: int(moment * 1000) for name, moment in times.items() if moment is not None},
@@ -206,21 +236,24 @@ class Listener:
     def hear_speech(self, text: str) -> None:
         """Take notice of what the far end has said."""
 
+    def overhear(self, party: Party, text: str) -> None:
+        """Take notice of what either side has said."""
+
 
 class Operation(Listener, ABC):
-    """Something that runs on a call under a ``control_id``, and reports to its ``status_url`` until it finishes."""
+    """Something that runs on a call, under a ``control_id`` where it has one, and reports until it finishes."""
 
     kind: ClassVar[str]
     """The command's family, which is the last word of ``event_type`` too."""
     shape: ClassVar[Shape | None] = None
     """The one shape in which it reports, whatever the simulator's."""
 
-    def __init__(self, call: SimulatedCall, command: KeyedCommand) -> None:
+    def __init__(self, call: SimulatedCall, command: StartCommand) -> None:
         self.call = call
         self.clock = call.clock
-        self.control_id = command.control_id
+        self.control_id = command.control_id if isinstance(command, KeyedCommand) else str(uuid.uuid4())
         self.is_finished = False
-        self._status_url = command.status_url
+        self._status_url = command.status_url if isinstance(command, StatusCommand) else None
         self._timers: TimerGroup = set()
 
     def __repr__(self) -> str:

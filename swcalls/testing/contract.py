@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address
 from typing import Any, TypeVar, get_args
 from urllib.parse import urlsplit
 
@@ -23,9 +24,11 @@ Check = Callable[[Raw], None]
 
 ERROR_CODES_PAGE = "https://signalwire.com/docs/apis/error-codes"
 
-_OPAQUE = frozenset({"swml", "to_script", "custom_parameters", "custom_variables"})
+_OPAQUE = frozenset({
+    "swml", "to_script", "custom_parameters", "custom_variables", "event", "global_data", "SWAIG", "prompt", "dest",
+})  # fmt: skip
 """Parameters whose content is the user's own: no name in there means what it means elsewhere."""
-_URLS = frozenset({"url", "fallback_url", "status_url"})
+_URLS = frozenset({"url", "fallback_url", "status_url", "webhook"})
 _CODECS = frozenset(get_args(Codec))
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _RESERVED = re.compile(r"signalwire_|sw_|rtc_|internal_", re.IGNORECASE)
@@ -56,6 +59,11 @@ def unauthorized() -> Refusal:
 def not_found() -> Refusal:
     """Refuse a command for a call, or an operation, that is not there or not any more."""
     return Refusal(404, {"error": "Not Found"})
+
+
+def conflict() -> Refusal:
+    """Refuse a second one of what a call can have but one of."""
+    return Refusal(409, {"error": "Conflict"})
 
 
 def unprocessable(code: str, message: str, attribute: str | None = None) -> Refusal:
@@ -148,6 +156,54 @@ def check_collect(params: Raw) -> None:
     """Check that a collect says what to collect; documented as a 400."""
     if "digits" not in params and "speech" not in params:
         raise bad_request()
+
+
+def check_tap(params: Raw) -> None:
+    """Check where a tap goes: a public IPv4 address, or a WebSocket."""
+    device = params.get("device")
+    target = device.get("params") if isinstance(device, dict) else None
+    if not isinstance(device, dict) or not isinstance(target, dict):
+        return
+    if device.get("type") == "rtp" and isinstance(addr := target.get("addr"), str) and not _is_public(addr):
+        raise unprocessable(
+            "invalid_parameter", "device.params.addr must be a public IPv4 address", "device.params.addr"
+        )
+    if device.get("type") == "ws" and isinstance(uri := target.get("uri"), str):
+        _check_url(uri, "device.params.uri", ("ws", "wss"))
+
+
+def check_refer(params: Raw) -> None:
+    """Check that a refer names SIP addresses."""
+    device = params.get("device")
+    target = device.get("params") if isinstance(device, dict) else None
+    for name in ("to", "from"):
+        address = target.get(name) if isinstance(target, dict) else None
+        if isinstance(address, str) and not address.startswith("sip:"):
+            raise unprocessable("invalid_sip_destination", f"device.params.{name} must be a sip: address", name)
+
+
+def check_action(params: Raw) -> None:
+    """Check that a live command asks for one thing."""
+    action = params.get("action")
+    if isinstance(action, dict) and len(action) != 1:
+        raise unprocessable("incompatible_parameters", "action must have exactly one key", "action")
+
+
+def check_hold(params: Raw) -> None:
+    """Check that the time is a string of digits."""
+    timeout = params.get("timeout")
+    if timeout is not None and not (isinstance(timeout, str) and timeout.isascii() and timeout.isdigit()):
+        raise unprocessable("not_a_string", "timeout must be a string of digits", "timeout")
+
+
+def _is_public(addr: str) -> bool:
+    parts = addr.split(".")
+    if len(parts) != 4 or not all(part.isascii() and part.isdigit() and int(part) < 256 for part in parts):
+        return False
+    try:
+        return IPv4Address(addr).is_global
+    except ValueError:
+        return False
 
 
 def _leaves(params: Raw) -> Iterator[tuple[str, str, object]]:

@@ -100,6 +100,30 @@ class Deliveries:
         self._workers.add(worker)
         worker.add_done_callback(self._workers.discard)
 
+    async def fetch(self, url: str, payload: dict[str, Any]) -> bytes | None:
+        """Ask *url* for a document, once, as the platform does; ``None`` unless it is answered with 200."""
+        if self._session is None:
+            return None
+        target, headers, body = self._signed(url, payload)
+        try:
+            async with self._session.post(URL(target, encoded=True), data=body, headers=headers) as response:
+                content = await response.read()
+                return content if response.status == 200 else None
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            _log.info("a request for a document met %s", type(error).__name__)
+            return None
+
+    def _signed(self, url: str, payload: dict[str, Any]) -> tuple[str, dict[str, str], bytes]:
+        """Make the URL, the headers and the body of a request."""
+        target, authorization = split_credentials(url)
+        body = msgspec.json.encode(payload)
+        headers = {"Content-Type": "application/json"}
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        if self._key is not None:
+            headers |= signatures(self._key, target, body)
+        return target, headers, body
+
     @contextmanager
     def held_until(self, gate: asyncio.Event) -> Iterator[None]:
         """Keep what is posted within the block (which must not await) back until *gate* is set."""
@@ -150,13 +174,7 @@ class Deliveries:
     async def _deliver(self, session: aiohttp.ClientSession, outgoing: _Outgoing) -> None:
         if outgoing.gate is not None:
             await outgoing.gate.wait()
-        url, authorization = split_credentials(outgoing.url)
-        body = msgspec.json.encode(outgoing.payload)
-        headers = {"Content-Type": "application/json"}
-        if authorization is not None:
-            headers["Authorization"] = authorization
-        if self._key is not None:
-            headers |= signatures(self._key, url, body)
+        url, headers, body = self._signed(outgoing.url, outgoing.payload)
         status: int | None = None
         attempts = 0
         for delay in (0.0, *RETRY_AFTER):

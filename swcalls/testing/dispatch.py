@@ -8,40 +8,74 @@ from typing import Any, NamedTuple, TypeVar
 from msgspec import Struct
 
 from swcalls.commands import (
+    AIHold,
+    AIMessage,
+    AIStop,
+    Bare,
     Collect,
     Control,
     Detect,
     Dial,
     End,
     KeyedCommand,
+    LiveTranscribe,
+    LiveTranslate,
     Play,
     PlayVolume,
     Record,
     RecordPause,
+    Refer,
+    Sidecar,
+    SidecarAsk,
+    SidecarPoke,
     Stream,
+    Tap,
+    Transcribe,
+    Transfer,
     Update,
+    UserEvent,
 )
 
 from .calls import Operation, SimulatedCall
 from .contract import (
     Check,
     Raw,
+    check_action,
     check_collect,
     check_dial,
     check_envelope,
     check_filled,
+    check_hold,
+    check_refer,
+    check_tap,
     check_update,
+    conflict,
     not_found,
     read_params,
     unprocessable,
 )
 from .exchange import Exchange
-from .operations import Collecting, Detecting, Playing, Recording, Streaming
+from .operations import (
+    Collecting,
+    Detecting,
+    Playing,
+    ReceivingFax,
+    Recording,
+    Referring,
+    SendingFax,
+    Streaming,
+    Tapping,
+    Transcribing,
+    live_transcribe,
+    live_translate,
+    sidecar,
+)
 
 OperationT = TypeVar("OperationT", bound=Operation)
 StartT = TypeVar("StartT", bound=KeyedCommand)
 
-Act = Callable[[SimulatedCall, Any], None]
+Act = Callable[[SimulatedCall, Any], Raw | str | None]
+"""Does something to a call; returns what the answer has beside the leg, or all of an answer that is text."""
 
 
 class Row(NamedTuple):
@@ -52,8 +86,8 @@ class Row(NamedTuple):
     check: Check | None = None
 
 
-def execute(exchange: Exchange, request: Raw) -> Raw:
-    """Carry out *request*, and return the call leg that answers it.
+def execute(exchange: Exchange, request: Raw) -> Raw | str:
+    """Carry out *request*, and return the answer: the call's leg, or a line of text.
 
     Raises:
         Refusal: with nothing done.
@@ -72,8 +106,8 @@ def execute(exchange: Exchange, request: Raw) -> Raw:
     call = _find_call(exchange, decoded.id if isinstance(decoded, Update) else request["id"])
     if call.state == "ended" and not isinstance(decoded, Update):
         raise not_found()
-    row.act(call, decoded)
-    return call.leg()
+    answer = row.act(call, decoded)
+    return answer if isinstance(answer, str) else {**call.leg(), **(answer or {})}
 
 
 def _find_call(exchange: Exchange, call_id: str) -> SimulatedCall:
@@ -104,6 +138,22 @@ def _end(call: SimulatedCall, end: End) -> None:
     call.end(end.reason or "hangup")
 
 
+def _transcribe(call: SimulatedCall, command: Transcribe) -> None:
+    if call.any_of("transcribe"):
+        raise conflict()
+    call.begin(Transcribing(call, command))
+
+
+def _refer(call: SimulatedCall, command: Refer) -> None:
+    if "sip" not in (call.device_type, call.from_.partition(":")[0]):
+        raise unprocessable("cannot_process", "only a SIP call can be referred", "id")
+    call.begin(Referring(call, command))
+
+
+def _accept(call: SimulatedCall, params: object) -> None:
+    """Do nothing that anybody could hear of."""
+
+
 def _start(
     command: type[StartT], kind: Callable[[SimulatedCall, StartT], Operation], check: Check | None = None
 ) -> Row:
@@ -118,6 +168,10 @@ def _start(
 
 def _control(kind: type[OperationT], verb: Callable[[OperationT], None]) -> Row:
     return _tune(Control, kind, lambda operation, _: verb(operation))
+
+
+def _switch(params: type[Struct] = Bare, check: Check | None = None) -> Row:
+    return Row(params, _accept, check)
 
 
 def _tune(command: type[Struct], kind: type[OperationT], verb: Callable[[OperationT, Any], None]) -> Row:
@@ -147,6 +201,29 @@ ROWS: dict[str, Row] = {
     "calling.collect.start_input_timers": _control(Collecting, Collecting.start_input_timers),
     "calling.detect": _start(Detect, Detecting),
     "calling.detect.stop": _control(Detecting, Detecting.stop),
+    "calling.tap": _start(Tap, Tapping, check_tap),
+    "calling.tap.stop": _control(Tapping, Tapping.stop),
+    "calling.transcribe": Row(Transcribe, _transcribe),
+    "calling.transcribe.stop": _control(Transcribing, Transcribing.stop),
+    "calling.refer": Row(Refer, _refer, check_refer),
+    "calling.live_transcribe": Row(LiveTranscribe, live_transcribe, check_action),
+    "calling.live_translate": Row(LiveTranslate, live_translate, check_action),
+    "calling.ai_sidecar": Row(Sidecar, sidecar.attach),
+    "calling.ai_sidecar.poke": Row(SidecarPoke, sidecar.poke),
+    "calling.ai_sidecar.ask": Row(SidecarAsk, sidecar.ask),
+    "calling.ai_sidecar.stop": Row(Bare, sidecar.stop),
+    "calling.ai_sidecar.status": Row(Bare, sidecar.status),
+    "calling.send_fax.stop": _control(SendingFax, SendingFax.stop),
+    "calling.receive_fax.stop": _control(ReceivingFax, ReceivingFax.stop),
+    "calling.ai_hold": _switch(AIHold, check_hold),
+    "calling.ai_unhold": _switch(),
+    "calling.ai_message": _switch(AIMessage),
+    "calling.ai.stop": _switch(AIStop),
+    "calling.denoise": _switch(),
+    "calling.denoise.stop": _switch(),
+    "calling.disconnect": _switch(),
+    "calling.transfer": _switch(Transfer),
+    "calling.user_event": _switch(UserEvent),
     "calling.stream": _start(Stream, Streaming),
     "calling.stream.stop": _control(Streaming, Streaming.stop),
 }

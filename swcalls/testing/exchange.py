@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from swcalls.commands import Dial
 
 from .callee import Callee
 from .calls import SimulatedCall
+from .inbound import NotAnswered, announcement, answers
 from .wire import Wire
 
 MAX_CALLS = 10_000
@@ -24,11 +27,25 @@ class Exchange:
     def dial(self, dial: Dial) -> SimulatedCall:
         """Call ``dial.to``, where the callee of that number answers, or else the one for all others."""
         callee = self.callees.get(dial.to or "", self._callee)
-        call = SimulatedCall(self._wire, dial, callee)
+        call = self._admit(SimulatedCall(self._wire, dial, callee))
+        call.start()
+        return call
+
+    async def ring(self, dial: Dial, url: str, callee: Callee | None, extra: dict[str, Any]) -> SimulatedCall:
+        """Ring who is behind *url*, from *dial.from_*, and have the call answered by the document that comes back."""
+        call = self._admit(SimulatedCall(self._wire, dial, callee or self._callee, "inbound"))
+        call.arrive()
+        answer = await self._wire.fetch(url, announcement(call, self._wire, extra))
+        if answer is None or not answers(answer):
+            call.end("error")
+            raise NotAnswered(f"call {call.id}: nobody took it: no SWML document that answers came back")
+        call.answer()
+        return call
+
+    def _admit(self, call: SimulatedCall) -> SimulatedCall:
         self.calls[call.id] = call
         if len(self.calls) > MAX_CALLS:
             oldest = next((known.id for known in self.calls.values() if known.state == "ended"), None)
             if oldest is not None:
                 del self.calls[oldest]
-        call.start()
         return call

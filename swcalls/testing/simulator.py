@@ -7,6 +7,7 @@ import base64
 import hmac
 import math
 from collections import deque
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -14,6 +15,8 @@ from typing import Any, Self
 
 import msgspec
 from aiohttp import web
+
+from swcalls.commands import Dial, StatusEvent
 
 from .callee import Callee
 from .calls import SimulatedCall
@@ -121,6 +124,33 @@ class Simulator:
         """Who answers a number or an address, to be filled in before it is dialled."""
         return self._exchange.callees
 
+    async def call(
+        self,
+        to: str = "+12069708643",
+        from_: str = "+15550198765",
+        *,
+        url: str,
+        callee: Callee | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+        variables: Mapping[str, str] | None = None,
+        status_url: str | None = None,
+    ) -> SimulatedCall:
+        """Call *to*, a number of the user's, whose SWML webhook is *url*; return once it was answered.
+
+        Args:
+            callee: How the caller behaves; the one for all others, if none is given.
+            headers: SIP headers of the call.
+            variables: What the platform passes on as ``envs``.
+            status_url: Where the number's status callback points, if it has one.
+
+        Raises:
+            NotAnswered: no document that answers the call came back.
+        """
+        states: list[StatusEvent] = ["created", "ringing", "answered", "ended"]
+        dial = Dial(from_=from_, to=to, url=url, status_url=status_url, status_events=states)
+        extra = {"headers": headers, "variables": dict(variables or {})}
+        return await self._exchange.ring(dial, url, callee, extra)
+
     async def settled(self) -> None:
         """Return once no webhook is on its way, or due without time passing.
 
@@ -167,7 +197,10 @@ class Simulator:
             try:
                 with self._deliveries.held_until(answered):
                     status, answer = self._answer(body)
-                response = web.json_response(answer, status=status, dumps=_dumps)
+                if isinstance(answer, str):
+                    response = web.Response(text=answer)
+                else:
+                    response = web.json_response(answer, status=status, dumps=_dumps)
                 is_broken = request.content.exception() is not None
                 if is_broken:
                     response.force_close()
@@ -182,8 +215,9 @@ class Simulator:
                 answered.set()
         return response
 
-    def _answer(self, body: bytes | None) -> tuple[int, dict[str, Any]]:
+    def _answer(self, body: bytes | None) -> tuple[int, dict[str, Any] | str]:
         request: dict[str, Any] = {}
+        answer: dict[str, Any] | str
         try:
             if body is None:
                 raise unauthorized()

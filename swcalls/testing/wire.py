@@ -47,3 +47,16 @@ class Wire:
                 "params": params,
             }
         self._deliveries.post(call_id, url, payload, method)
+
+    def post_plain(self, url: str | None, call_id: str, payload: dict[str, Any]) -> None:
+        """Post *payload* as it is: its kind has one shape, and not the common one."""
+        if url is not None:
+            self._deliveries.post(call_id, url, payload)
+
+    def origin(self) -> dict[str, str]:
+        """Name the project and the space."""
+        return {"project_id": self._project, "space_id": self._space_id}
+
+    async def fetch(self, url: str, payload: dict[str, Any]) -> bytes | None:
+        """Post *payload* and return the body of a 200; ``None`` for any other answer."""
+        return await self._deliveries.fetch(url, payload)

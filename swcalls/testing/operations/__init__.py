@@ -1,9 +1,30 @@
 """What runs on a simulated call, a family of commands each. Knows no HTTP."""
 
+from . import sidecar
 from .collect import Collecting
 from .detect import Detecting
+from .fax import ReceivingFax, SendingFax, fax
+from .live import live_transcribe, live_translate
 from .play import Playing
 from .record import Recording
+from .refer import Referring
 from .stream import Streaming
+from .tap import Tapping
+from .transcribe import Transcribing
 
-__all__ = ["Collecting", "Detecting", "Playing", "Recording", "Streaming"]
+__all__ = [
+    "Collecting",
+    "Detecting",
+    "Playing",
+    "ReceivingFax",
+    "Recording",
+    "Referring",
+    "SendingFax",
+    "Streaming",
+    "Tapping",
+    "Transcribing",
+    "fax",
+    "live_transcribe",
+    "live_translate",
+    "sidecar",
+]

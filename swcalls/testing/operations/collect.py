@@ -116,6 +116,7 @@ class Collecting(Operation):
                 spoken = speaking_time(heard)
                 self._plan(begins, self.hear_speech_begin)
                 self._plan(begins + spoken / 2, partial(self._hear_half, heard))
+                self._plan(begins + spoken + silence, partial(call.overhear, "remote-caller", heard))
                 self._plan(begins + spoken + silence, partial(self.hear_speech, heard))
 
     def _hear_half(self, text: str) -> None:

@@ -27,11 +27,14 @@ class Playing(Operation):
         self.is_paused = False
         passes = 1 if command.loop is None else command.loop or math.inf
         self._duration = passes * sum(_duration(item.params) for item in command.play)
+        self._texts = [item.params.text for item in command.play if isinstance(item.params, TTS)]
         self._end: Timer | None = None
 
     def start(self) -> None:
         self.post(state="playing")
         self._end = self.after(self._duration, self.stop)
+        for text in self._texts:
+            self.call.overhear("local-caller", text)
 
     def pause(self) -> None:
         """Hold it up; nothing happens when it does not play."""
