@@ -31,9 +31,12 @@ from swcalls import (
     Speech,
     WsDevice,
 )
+from swcalls.testing import Callee, Simulator
+from swcalls.testing.operations import fax
 
 CONTRACT = msgspec.json.decode((Path(__file__).parent / "samples/commands.json").read_bytes())["commands"]
-URL = "https://hooks.example.com/x"
+URL = "http://127.0.0.1:9/x"
+"""Nobody listens there."""
 SWML = {"version": "1.0.0", "sections": {"main": ["answer"]}}
 ID = {"control_id": "mine"}
 KEYED = {"control_id": "mine", "status_url": URL}
@@ -334,6 +337,24 @@ async def test_the_public_call_sends_the_body(space, client: Client, row: Row) -
     assert sent["params"] == row.params
     assert sorted(sent) == CONTRACT[row.command]["envelope"]
     assert sent.get("id") == (None if row.command in ("dial", "update") else "call-1")
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.command)
+async def test_the_simulator_accepts_the_body(nothing_is_left_running: None, row: Row) -> None:
+    cancels = row.params.get("status") == "canceled"
+    async with (
+        Simulator(callee=Callee(rings_for=0, answers=not cancels)) as space,
+        Client("project", "token", space.url) as client,
+        client.receiver.serve(),
+    ):
+        call = await client.dial(to="sip:bob@example.com", from_="+12069708643")
+        if not cancels:
+            await call.answered(timeout=10)
+        if "fax" in row.command:
+            fax(space.calls[call.id], "mine", URL, receive="receive" in row.command)
+        await row.send(client, call)
+        assert {received.status for received in space.commands} == {200}
+        assert row.command in {received.command for received in space.commands}
 
 
 def test_the_table_has_every_command() -> None:

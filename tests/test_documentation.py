@@ -147,6 +147,32 @@ async def test_the_streaming_example_runs(space: Simulator) -> None:
     assert await run(example("stream_audio.py"), space) == "streamed to: wss://media.example.com/listen\n"
 
 
+async def test_the_transcribing_example_runs(space: Simulator) -> None:
+    output = await run(example("record_and_transcribe.py"), space)
+    assert "recording: http" in output
+    assert "transcript: Everything that is said here is written down." in output
+
+
+async def test_the_menu_example_runs(space: Simulator) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", example("inbound_menu.py").replace("port=8080", "port=0"),
+        env=os.environ | environment(space), stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            url = (await process.stdout.readline()).decode().partition("number: ")[2].strip()
+            for presses in ("1", "2", ""):
+                call = await space.call(url=url, callee=Callee(presses=presses))
+                assert await process.stdout.readline() == b"call from +15550198765\n"
+                if presses == "2":
+                    assert b"message: http" in await process.stdout.readline()
+                assert call.direction == "inbound"
+    finally:
+        process.kill()
+        await process.communicate()
+
+
 async def test_the_many_calls_example_runs(space: Simulator) -> None:
     space.callees["+15550190003"] = Callee(answers="decline")
     lines = (await run(example("many_calls.py"), space)).splitlines()

@@ -10,6 +10,7 @@ import pytest
 from swcalls import (
     TTS,
     ActionFailed,
+    Call,
     CallEnded,
     CallNotFound,
     Client,
@@ -24,8 +25,10 @@ from swcalls import (
     Silence,
     Speech,
     Unauthorized,
+    WsDevice,
 )
-from swcalls.testing import Callee, Simulator
+from swcalls.testing import Callee, NotAnswered, Simulator
+from swcalls.testing.operations import fax
 
 KEY = "PSK-signing-key"
 TO, FROM = "+15550198765", "+12069708643"
@@ -219,3 +222,159 @@ async def test_an_action_failed_is_not_raised_for_success(space: Simulator, clie
         with pytest.raises(ActionFailed, match="paused"):
             await play.reached("paused", timeout=10)
         assert isinstance(play.result(), Playback)
+
+
+async def test_a_prompt_is_cut_short_by_the_first_key(space: Simulator, client: Client) -> None:
+    space.callees[TO] = Callee(presses="1234", reacts_after=0.2)
+    async with client.dial(to=TO, from_=FROM) as call:
+        await call.answered(timeout=10)
+        prompt = await call.prompt(TTS("Please enter your PIN. " * 20), digits=Digits(4), initial_timeout=5)
+        assert (await prompt.finished(timeout=10)).digits == "1234"
+        assert isinstance(await prompt.playback.finished(timeout=10), Playback)
+    assert "calling.play.stop" in {received.command for received in space.commands}
+
+
+async def test_a_prompt_that_nobody_answers(space: Simulator, client: Client) -> None:
+    async with client.dial(to=TO, from_=FROM) as call:
+        await call.answered(timeout=10)
+        answer = await call.prompt(TTS("Hello?"), digits=Digits(4), initial_timeout=2).finished(timeout=10)
+        assert answer.type == "no_input"
+    commands = [received.command for received in space.commands]
+    assert "calling.collect.start_input_timers" in commands
+    assert "calling.play.stop" not in commands
+
+
+async def test_a_call_that_comes_in_is_served_by_the_flow_of_one_that_goes_out(
+    space: Simulator, client: Client
+) -> None:
+    outcomes: asyncio.Queue[tuple[str | None, str | None]] = asyncio.Queue()
+
+    async def flow(call: Call) -> None:
+        await call.answered(timeout=10)
+        answer = await call.prompt(TTS("Your PIN?"), digits=Digits(4)).finished(timeout=10)
+        await call.say("Thank you.").finished(timeout=10)
+        await call.end()
+        outcomes.put_nowait((answer.digits, await call.ended(timeout=10)))
+
+    client.receiver.on_call(flow)
+    url = client.receiver.inbound_url
+    rung = await space.call(FROM, TO, url=url, status_url=url, callee=Callee(presses="4321"))
+    assert await outcomes.get() == ("4321", "hangup")
+    assert (rung.state, rung.direction) == ("ended", "inbound")
+    space.callees[TO] = Callee(presses="1234")
+    await flow(await client.dial(to=TO, from_=FROM))
+    assert await outcomes.get() == ("1234", "hangup")
+
+
+async def test_a_call_that_nobody_takes(space: Simulator, client: Client) -> None:
+    with pytest.raises(NotAnswered):
+        await space.call(url=client.receiver.inbound_url)
+
+
+async def test_what_was_said_is_written_down(space: Simulator, client: Client) -> None:
+    async with client.dial(to=TO, from_=FROM) as call:
+        await call.answered(timeout=10)
+        transcribe = await call.transcribe()
+        with pytest.raises(Conflict):
+            await call.transcribe()
+        live = await call.live_transcribe("en-US", ["remote-caller", "local-caller"], live_events=True, ai_summary=True)
+        await call.say("Good morning.").finished(timeout=10)
+        await live.reached("utterance", timeout=10)
+        await live.stop()
+        assert (await live.finished(timeout=10)).summary
+    assert (await transcribe.finished(timeout=10)).text == "Good morning."
+
+
+async def test_a_sidecar_listens_and_answers(space: Simulator, client: Client) -> None:
+    space.callees[TO] = Callee(knows="Forty-two.")
+    async with client.dial(to=TO, from_=FROM) as call:
+        await call.answered(timeout=10)
+        sidecar = await call.sidecar("en-US", prompt="Listen.")
+        await call.say("What is the answer?").finished(timeout=10)
+        await sidecar.reached("insight", timeout=10)
+        assert (await sidecar.ask("Well?").finished(timeout=10)).text == "Forty-two."
+        assert (await sidecar.status()).running
+        with pytest.raises(Conflict):
+            await call.sidecar("en-US")
+        await sidecar.stop()
+        assert (await sidecar.finished(timeout=10)).stop_reason == "api_stop"
+
+
+@pytest.mark.parametrize("state", ["success", "busy"])
+async def test_a_sip_call_is_referred(space: Simulator, client: Client, state: str) -> None:
+    space.callees["sip:bob@example.com"] = Callee(refers=state)
+    async with client.dial(to="sip:bob@example.com", from_="sip:alice@example.com") as call:
+        await call.answered(timeout=10)
+        refer = await call.refer("sip:carol@example.com")
+        if state == "success":
+            assert (await refer.finished(timeout=10)).to == "sip:carol@example.com"
+        else:
+            with pytest.raises(ActionFailed, match="busy"):
+                await refer.finished(timeout=10)
+
+
+async def test_a_tap_a_translation_and_a_fax(space: Simulator, client: Client) -> None:
+    async with client.dial(to=TO, from_=FROM) as call:
+        await call.answered(timeout=10)
+        async with call.tap(WsDevice("wss://example.com/tap")) as tap:
+            await tap.reached("tapping", timeout=10)
+        assert (await tap.finished(timeout=10)).device
+        async with call.live_translate("en-US", "de-DE", "remote-caller", live_events=True) as live:
+            await live.inject("Hello", "remote-caller")
+            await live.reached("utterance", timeout=10)
+        await live.finished(timeout=10)
+        assert call.id is not None
+        sent = call.action("send_fax", "fax-1")
+        fax(space.calls[call.id], "fax-1", client._switchboard.urls.mint("send_fax", "fax-1"), pages=2)
+        assert (await sent.finished(timeout=10)).pages == 2
+        stopped = call.action("receive_fax", "fax-2")
+        fax(
+            space.calls[call.id], "fax-2", client._switchboard.urls.mint("receive_fax", "fax-2"), receive=True, pages=99
+        )
+        await stopped.stop()
+        with pytest.raises(ActionFailed):
+            await stopped.finished(timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("command", "params"),
+    [
+        ("calling.tap", {"control_id": "x", "tap": {"type": "audio", "params": {"direction": "both"}},
+                         "device": {"type": "rtp", "params": {"addr": "10.0.0.1", "port": 5}}}),
+        ("calling.tap", {"control_id": "x", "tap": {"type": "audio", "params": {"direction": "both"}},
+                         "device": {"type": "ws", "params": {"uri": "https://example.com"}}}),
+        ("calling.ai_hold", {"timeout": 300}),
+        ("calling.ai_hold", {"timeout": "soon"}),
+        ("calling.refer", {"device": {"type": "sip", "params": {"to": "tel:+1"}}}),
+        ("calling.refer", {"device": {"type": "sip", "params": {"to": "sip:a@b"}}}),
+        ("calling.live_translate", {"action": {"summarize": {}, "inject": {"message": "x", "direction": "local-caller"}}}),
+        ("calling.live_transcribe", {"action": "pause"}),
+        ("calling.ai_sidecar", {}),
+        ("calling.ai_sidecar", {"lang": "en", "direction": ["remote-caller"]}),
+        ("calling.denoise", {"more": True}),
+        ("calling.user_event", {"event": "ping"}),
+        ("calling.transfer", {}),
+    ],
+)  # fmt: skip
+async def test_the_space_refuses_what_the_contract_refuses(
+    space: Simulator, client: Client, command: str, params: dict[str, object]
+) -> None:
+    async with client.dial(to=TO, from_=FROM) as call:
+        await call.answered(timeout=10)
+        with pytest.raises(InvalidParams):
+            await client.execute(command, call_id=call.id, params=params)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["calling.ai_sidecar.stop", "calling.ai_sidecar.status", "calling.live_transcribe", "calling.send_fax.stop"],
+)
+async def test_the_space_knows_nothing_of_what_does_not_run(space: Simulator, client: Client, command: str) -> None:
+    params: dict[str, object] = {
+        "calling.live_transcribe": {"action": "stop"},
+        "calling.send_fax.stop": {"control_id": "x"},
+    }.get(command, {})
+    async with client.dial(to=TO, from_=FROM) as call:
+        await call.answered(timeout=10)
+        with pytest.raises(CallNotFound):
+            await client.execute(command, call_id=call.id, params=params)

@@ -10,10 +10,13 @@ from ._base import HttpUrl, KeyedCommand, Name, Params, StartCommand, StatusComm
 
 Party = Literal["remote-caller", "local-caller"]
 SpeechEngine = Literal["deepgram", "google"]
-Filter = (
-    Literal["polite", "rude", "professional", "shakespeare", "gen-z"]
-    | Annotated[str, Meta(pattern=r"(?s)^prompt:.+\Z", description="a preset or 'prompt:' and a text")]
-)
+Filter = Annotated[
+    str,
+    Meta(
+        pattern=r"(?s)^(polite|rude|professional|shakespeare|gen-z|prompt:.+)\Z",
+        description="'polite', 'rude', 'professional', 'shakespeare', 'gen-z', or 'prompt:' and a text",
+    ),
+]
 Legs = Annotated[list[Party], Meta(min_length=1)]
 
 
