@@ -22,13 +22,7 @@ from ..events import (
     DetectEvent,
     Event,
     FaxEvent,
-    RecordEvent,
-    ReferEvent,
-    SidecarEvent,
     SpeechEvent,
-    StreamEvent,
-    TapEvent,
-    TranscribeEvent,
     UnknownEvent,
 )
 from ..results import (
@@ -186,16 +180,10 @@ def _detection(operation: Operation, event: Event) -> Result:
     return Detection(type=answer.type, event=word, beep=beep, raw=event.raw)
 
 
-def _recording(operation: Operation, event: Event) -> Result:
-    assert isinstance(event, RecordEvent)
-    return Recording(
-        state=event.state,
-        url=event.url,
-        duration=event.duration,
-        size=event.size,
-        recording_id=event.recording_id,
-        raw=event.raw,
-    )
+def _as(result: type[Result]) -> Callable[[Operation, Event], Result]:
+    """Make a result of the event that settles the action: what has the same name in both is the same thing."""
+    names = tuple(name for name in result.__struct_fields__ if name != "raw")
+    return lambda _, event: result(**{name: getattr(event, name) for name in names}, raw=event.raw)
 
 
 def _collected(operation: Operation, event: Event) -> Result:
@@ -210,60 +198,10 @@ def _collected(operation: Operation, event: Event) -> Result:
     )
 
 
-def _streamed(operation: Operation, event: Event) -> Result:
-    assert isinstance(event, StreamEvent)
-    return StreamResult(url=event.url, name=event.name, raw=event.raw)
-
-
-def _transcript(operation: Operation, event: Event) -> Result:
-    assert isinstance(event, TranscribeEvent)
-    return Transcript(text=event.text, id=event.id, raw=event.raw)
-
-
-def _tapped(operation: Operation, event: Event) -> Result:
-    assert isinstance(event, TapEvent)
-    return TapResult(device=event.device, raw=event.raw)
-
-
-def _referred(operation: Operation, event: Event) -> Result:
-    assert isinstance(event, ReferEvent)
-    return ReferResult(
-        to=event.to,
-        refer_response_code=event.refer_response_code,
-        notify_response_code=event.notify_response_code,
-        raw=event.raw,
-    )
-
-
-def _faxed(operation: Operation, event: Event) -> Result:
-    assert isinstance(event, FaxEvent)
-    return FaxResult(
-        direction=event.direction,
-        pages=event.pages,
-        document=event.document,
-        result_text=event.result_text,
-        raw=event.raw,
-    )
-
-
 def _spoken(operation: Operation, event: Event | None) -> Result:
     summaries = [e for e in operation.history or () if isinstance(e, SpeechEvent) and e.is_summary]
     summary = summaries[-1].text if summaries else None
     return SpeechResult(summary=summary, raw={} if event is None else event.raw)
-
-
-def _sidecar_result(operation: Operation, event: Event) -> Result:
-    assert isinstance(event, SidecarEvent)
-    return SidecarResult(stop_reason=event.stop_reason, summary=event.summary, raw=event.raw)
-
-
-def _answer(operation: Operation, event: Event) -> Result:
-    assert isinstance(event, SidecarEvent)
-    return SidecarAnswer(text=event.text, ask_id=event.ask_id, raw=event.raw)
-
-
-def _summary(operation: Operation, event: Event) -> Result:
-    return Summary(text=event.text if isinstance(event, SpeechEvent) else None, raw=event.raw)
 
 
 class Grace(Enum):
@@ -286,27 +224,27 @@ class Lifecycle(Struct, frozen=True):
     """The same payload twice can be two events, when no timestamp tells."""
 
 
-_FAX = Lifecycle(_fax_step, _faxed)
+_FAX = Lifecycle(_fax_step, _as(FaxResult))
 _SPEECH = Lifecycle(_speech_step, _spoken, silent_end=_spoken, repeats=True)
 
 LIFECYCLES: Mapping[str, Lifecycle] = {
     "call": Lifecycle(_by_word(CALL), lambda _, event: event.end_reason if isinstance(event, CallEvent) else None),
-    "play": Lifecycle(_by_word(PLAY), lambda _, event: Playback(raw=event.raw)),
-    "record": Lifecycle(_by_word(RECORD), _recording, Grace.LONG),
+    "play": Lifecycle(_by_word(PLAY), _as(Playback)),
+    "record": Lifecycle(_by_word(RECORD), _as(Recording), Grace.LONG),
     "collect": Lifecycle(_collect_step, _collected, repeats=True),
     "detect": Lifecycle(_detect_step, _detection, repeats=True),
-    "tap": Lifecycle(_by_word(TAP), _tapped),
-    "stream": Lifecycle(_by_word(STREAM), _streamed),
-    "transcribe": Lifecycle(_by_word(TRANSCRIBE), _transcript, Grace.TRANSCRIPT),
-    "refer": Lifecycle(_refer_step, _referred),
+    "tap": Lifecycle(_by_word(TAP), _as(TapResult)),
+    "stream": Lifecycle(_by_word(STREAM), _as(StreamResult)),
+    "transcribe": Lifecycle(_by_word(TRANSCRIBE), _as(Transcript), Grace.TRANSCRIPT),
+    "refer": Lifecycle(_refer_step, _as(ReferResult)),
     "send_fax": _FAX,
     "receive_fax": _FAX,
-    "denoise": Lifecycle(_by_word(DENOISE), lambda _, event: Result(raw=event.raw)),
+    "denoise": Lifecycle(_by_word(DENOISE), _as(Result)),
     "live_transcribe": _SPEECH,
     "live_translate": _SPEECH,
-    "ai_sidecar": Lifecycle(_sidecar_step, _sidecar_result),
-    "ai_sidecar.ask": Lifecycle(_by_word(SIDECAR_ASK), _answer),
-    "ai_sidecar.summarize": Lifecycle(lambda _, event: _DONE, _summary),
+    "ai_sidecar": Lifecycle(_sidecar_step, _as(SidecarResult)),
+    "ai_sidecar.ask": Lifecycle(_by_word(SIDECAR_ASK), _as(SidecarAnswer)),
+    "ai_sidecar.summarize": Lifecycle(lambda _, event: _DONE, _as(Summary)),
 }
 
 
