@@ -1,0 +1,247 @@
+"""Every bound and rule of the contract: what is allowed at the edge, and what is refused beyond it.
+
+A refusal names the parameter, the value and the rule, and comes before anything is sent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from swcalls import (
+    TTS,
+    Audio,
+    Call,
+    Client,
+    DetectDigit,
+    DetectFax,
+    DetectMachine,
+    Digits,
+    Reset,
+    Ringtone,
+    RtpDevice,
+    SidecarParams,
+    Silence,
+    Speech,
+    WsDevice,
+)
+
+CLIENT = Client("project", "token", "space", public_url="https://hooks.example.com")
+CALL = CLIENT.call("call-1")
+HI = TTS("Hi")
+BIG = 2**31
+
+
+def dial(**params: Any) -> Any:
+    return CLIENT.dial(**{"to": "+1", "from_": "+2", **params})
+
+
+def play(**params: Any) -> Any:
+    return CALL.play(HI, **params)
+
+
+def collect(**params: Any) -> Any:
+    return CALL.collect(**{"digits": Digits(1), **params})
+
+
+def tap(**params: Any) -> Any:
+    return CALL.tap(WsDevice("wss://e.com"), **params)
+
+
+def stream(**params: Any) -> Any:
+    return CALL.stream(**{"url": "wss://e.com", **params})
+
+
+def listen(**params: Any) -> Any:
+    return CALL.live_transcribe(**{"lang": "en-US", "direction": "remote-caller", **params})
+
+
+def translate(**params: Any) -> Any:
+    return CALL.live_translate(**{"from_lang": "en-US", "to_lang": "de-DE", "direction": "local-caller", **params})
+
+
+def sidecar(**params: Any) -> Any:
+    return CALL.sidecar(**{"lang": "en-US", **params})
+
+
+# What takes the parameter; its name; what is allowed; what is refused by its value, and by its type.
+BOUNDS: list[tuple[Callable[..., Any], str, list[Any], list[Any], list[Any]]] = [
+    (dial, "to", ["+1", "sip:a@b"], [""], [1]),
+    (dial, "timeout", [1, 600], [0, 601], [1.5, "30", True]),
+    (dial, "max_price_per_minute", [0, 0.01], [-0.01, math.nan, math.inf], ["1"]),
+    (dial, "send_digits", ["0", "1w2,3*#ABCD", ""], ["1 2", "E", "1\n"], [12]),
+    (dial, "url_method", ["GET", "POST"], ["get", "PUT"], [1]),
+    (dial, "status_events", [["created"], ("ringing", "answered", "ended")], [["ending"], []], [[1]]),
+    (dial, "codecs", [["OPUS", "PCMU"], "PCMU,PCMA", "OPUS@16000H@20I"], [["MP3"], "PCMU,MP3"], []),
+    (dial, "fallback_url", ["http://e.com", "https://u:p@e.com:8443/x?y#z"], ["e.com", "ftp://e.com", "http://", "http://x:port/"], [1]),
+    (dial, "status_url", ["https://e.com"], ["mailto:a@b"], [1]),
+    (dial, "region", ["us", ["us", "eu"]], ["", [""]], []),
+    (dial, "custom_variables", [{"a": "b", "_x1": "y" * 1024}, {f"k{n}": "v" for n in range(20)}],
+     [{"1a": "b"}, {"a-b": "c"}, {"SW_x": "y"}, {"signalwire_x": "y"}, {"rtc_x": "y"}, {"Internal_x": "y"}, {"a": ""},
+      {"a": "y" * 1025}, {"a": "ü" * 513}, {f"k{n}": "v" for n in range(21)}], [{"a": 1}]),
+    (play, "volume", [-40, 40, 0.5], [-40.1, 41, math.nan, -math.inf], ["loud", True]),
+    (play, "loop", [0, 1, BIG - 1], [-1, BIG], [1.0, "2"]),
+    (play, "direction", ["listen", "speak", "both"], ["up", ""], [1]),
+    (play, "gender", ["male", "female"], ["other"], [1]),
+    (play, "voice", ["gcloud.en-US-Neural2", "a_b.c-d"], ["bad voice", "a/b", ""], [1]),
+    (play, "language", ["en-US"], [""], [1]),
+    (play, "control_id", ["mine"], [""], [1]),
+    (play, "status_url", ["https://e.com"], ["e.com"], [1]),
+    (play, "deadline", [0.001, 60], [0, -1, math.inf, math.nan], ["soon", True]),
+    (CALL.record, "format", ["mp3", "wav", "mp4"], ["ogg"], [1]),
+    (CALL.record, "stereo", [True, False], [], [1, "yes"]),
+    (CALL.record, "initial_timeout", [0, 4.5], [-1, math.nan], ["1"]),
+    (CALL.record, "end_silence_timeout", [0, 4.5], [-0.1], ["1"]),
+    (CALL.record, "max_length", [0, BIG - 1], [-1, BIG], [1.5]),
+    (CALL.record, "terminators", ["", "0123456789ABCD*#"], ["E", " ", "a"], [1]),
+    (CALL.record, "input_sensitivity", [0, 100], [-1, 100.1], ["44"]),
+    (Digits, "max", [1, BIG - 1], [0, BIG], [1.0, "4", True]),
+    (lambda **p: Digits(4, **p), "terminators", ["", "#*"], ["x"], [1]),
+    (lambda **p: Digits(4, **p), "digit_timeout", [0.1], [0, -1], ["1"]),
+    (Speech, "end_silence_timeout", [0.1], [0], ["1"]),
+    (Speech, "speech_timeout", [0.1], [0], ["1"]),
+    (Speech, "engine", ["Google", "Google.V2", "Deepgram"], ["google"], [1]),
+    (Speech, "hints", [["one"], []], [], [[1], "one"]),
+    (collect, "initial_timeout", [0.1], [0, -1], ["1"]),
+    (collect, "continuous", [True], [], ["yes"]),
+    (collect, "digits", [Digits(1)], [], [4, "4"]),
+    (DetectMachine, "initial_timeout", [0, 4.5], [-1], ["1"]),
+    (DetectMachine, "machine_words_threshold", [0, 6], [-1], [1.5]),
+    (DetectMachine, "detect_message_end", [True, False], [], [1]),
+    (DetectFax, "tone", ["CNG", "CED", "cng", "ced"], ["Ced"], [1]),
+    (DetectDigit, "digits", ["", "12#"], ["x"], [1]),
+    (CALL.detect, "timeout", [0, 30.5], [-1, math.inf], ["1"]),
+    (TTS, "text", ["Hi", "ü"], ["", "\ud800"], [1]),
+    (Audio, "url", ["https://e.com/a.mp3"], ["file:///a.mp3", "//e.com"], [1]),
+    (Silence, "duration", [0.1], [0, -1, math.inf], ["1"]),
+    (Ringtone, "name", ["us", "bong", "za"], ["xx", "US"], [1]),
+    (lambda **p: Ringtone("us", **p), "duration", [0.1], [0], ["1"]),
+    (lambda **p: RtpDevice(**{"port": 5004, **p}), "addr", ["8.8.8.8"],
+     ["10.0.0.1", "192.168.0.1", "127.0.0.1", "0.0.0.0", "169.254.1.1", "::1", "example.com", "8.8.8"], [1]),
+    (lambda **p: RtpDevice("8.8.8.8", **p), "port", [1, 65535], [0, 65536], ["5004"]),
+    (lambda **p: RtpDevice("8.8.8.8", 5004, **p), "ptime", [10, 120], [15, 0], ["20"]),
+    (lambda **p: RtpDevice("8.8.8.8", 5004, **p), "codec", ["PCMU", "opus"], ["G722", "Opus"], [1]),
+    (WsDevice, "uri", ["ws://e.com", "wss://e.com/x"], ["https://e.com", "wss://"], [1]),
+    (tap, "direction", ["listen", "speak", "both"], ["none"], [1]),
+    (stream, "url", ["wss://e.com/x"], ["ws://e.com", "https://e.com", ""], [1]),
+    (stream, "track", ["inbound_track", "outbound_track", "both_tracks"], ["both"], [1]),
+    (CALL.refer, "to", ["sip:a@b.com"], ["tel:+1", "+1", "sips:a@b", "sip:"], [1]),
+    (lambda **p: CALL.refer("sip:a@b", **p), "from_", ["sip:a@b.com"], ["+1"], [1]),
+    (listen, "direction", ["remote-caller", ["remote-caller", "local-caller"]], ["both", []], []),
+    (listen, "lang", ["en-US"], [""], [1]),
+    (listen, "speech_timeout", [1500], [1499], ["1500"]),
+    (listen, "vad_silence_ms", [1], [0], [1.5]),
+    (listen, "vad_thresh", [0, 1800], [-1, 1801], ["1"]),
+    (listen, "debug_level", [0, 2], [-1, 3], ["1"]),
+    (listen, "speech_engine", ["deepgram", "google"], ["Deepgram"], [1]),
+    (translate, "filter_from", ["gen-z", "polite", "prompt:Rhyme"], ["nice", "prompt:", "prompt"], [1]),
+    (translate, "to_lang", ["de-DE"], [""], [1]),
+    (sidecar, "lang", ["en"], [""], [1]),
+    (sidecar, "direction", [["remote-caller", "local-caller"]], [["remote-caller"], ["a", "b"]], []),
+    (sidecar, "customer_role", ["remote-caller"], ["caller"], [1]),
+    (SidecarParams, "idle_timeout_ms", [50, 5000], [49, 5001], ["50"]),
+    (SidecarParams, "min_interval_ms", [0, 60000], [-1, 60001], []),
+    (SidecarParams, "max_iters_per_tick", [1, 20], [0, 21], []),
+    (SidecarParams, "max_history_tokens", [1000, 200000], [999, 200001], []),
+    (SidecarParams, "speech_timeout", [0, 600000], [-1, 600001], []),
+    (SidecarParams, "vad_silence_ms", [0, 60000], [-1, 60001], []),
+    (SidecarParams, "vad_thresh", [0, 10000], [-1, 10001], []),
+    (SidecarParams, "debug_level", [0, 100], [-1, 101], []),
+    (Reset, "full_reset", [True], [], [1]),
+]  # fmt: skip
+
+
+def build(make: Callable[..., Any], name: str, value: Any) -> None:
+    made = make(**{name: value})
+    # What was built is not sent: a coroutine that nobody awaits would say so.
+    for attribute in ("_start", "_dial"):
+        if hasattr(type(made), attribute):
+            getattr(made, attribute).close()
+
+
+ALLOWED = [(make, name, value) for make, name, allowed, _, _ in BOUNDS for value in allowed]
+OF_A_WRONG_VALUE = [(make, name, value) for make, name, _, wrong, _ in BOUNDS for value in wrong]
+OF_A_WRONG_TYPE = [(make, name, value) for make, name, _, _, wrong in BOUNDS for value in wrong]
+
+
+@pytest.mark.parametrize(("make", "name", "value"), ALLOWED)
+def test_what_the_contract_allows_is_allowed(make: Callable[..., Any], name: str, value: Any) -> None:
+    build(make, name, value)
+
+
+@pytest.mark.parametrize(("make", "name", "value"), OF_A_WRONG_VALUE)
+def test_a_wrong_value_is_a_value_error_that_names_it(make: Callable[..., Any], name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=r"(?s)must be .+") as caught:
+        build(make, name, value)
+    assert f"{name}=" in str(caught.value)
+
+
+@pytest.mark.parametrize(("make", "name", "value"), OF_A_WRONG_TYPE)
+def test_a_wrong_type_is_a_type_error_that_names_it(make: Callable[..., Any], name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=r"(?s)must be .+") as caught:
+        build(make, name, value)
+    assert f"{name}=" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        CALL.play,
+        CALL.collect,
+        lambda: CALL.prompt(HI),
+        lambda: CALL.prompt(digits=Digits(1)),
+        lambda: dial(url="https://e.com", swml={}),
+        lambda: CLIENT.dial(from_="+2"),
+        lambda: stream(status_url_method="GET"),
+    ],
+)
+def test_what_belongs_together_is_checked_together(make: Callable[[], Any]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda call: call.update(),
+        lambda call: call.update(url="https://e.com", swml={}),
+        lambda call: call.update(status="ended"),
+        lambda call: call.end("bored"),
+        lambda call: call.transfer(""),
+        lambda call: call.ai_hold(timeout=-1),
+        lambda call: call.ai_message(role="user"),
+        lambda call: call.ai_message(role="caller", message_text="Hi"),
+        lambda call: call.send_fax_stop(""),
+        lambda call: call.action("dance", "x"),
+    ],
+)
+async def test_one_shots_are_checked_too(make: Callable[[Call], Any]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        await make(CALL)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda call: call.ai_hold(timeout="300"),
+        lambda call: call.ai_hold(timeout=1.5),
+        lambda call: call.user_event("ping"),
+        lambda call: call.transfer(3),
+        lambda call: call.ai_message(message_text=3),
+    ],
+)
+async def test_one_shots_check_types_too(make: Callable[[Call], Any]) -> None:
+    with pytest.raises(TypeError, match="must be"):
+        await make(CALL)
+
+
+def test_a_long_value_is_cut_and_a_secret_one_hidden() -> None:
+    with pytest.raises(ValueError, match="must be") as caught:
+        Audio("x" * 10_000)
+    assert len(str(caught.value)) < 300
+    with pytest.raises(TypeError, match=r"password=\*\*\* must be") as wrong:
+        dial(password=["hunter2"])
+    assert "hunter2" not in str(wrong.value)
