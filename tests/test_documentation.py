@@ -58,7 +58,7 @@ async def run(code: str, space: Simulator) -> str:
 
 
 def test_every_snippet_is_run_by_one_of_these_tests() -> None:
-    assert len(PROGRAMS) >= 3
+    assert len(PROGRAMS) == 4
     rest = [snippet for snippet in SNIPPETS if snippet not in PROGRAMS and snippet not in APPLICATIONS]
     assert len(rest) == 1
     assert "client.accept(" in rest[0]
@@ -67,7 +67,9 @@ def test_every_snippet_is_run_by_one_of_these_tests() -> None:
 @pytest.mark.parametrize("code", PROGRAMS, ids=lambda code: f"snippet-{PROGRAMS.index(code)}")
 async def test_the_programs_of_the_readme_run(space: Simulator, code: str) -> None:
     await run(code, space)
-    assert all(received.status == 200 for received in space.commands)
+    # A prompt's timers may be started when its answer is on the way already.
+    refused = {received.command for received in space.commands if received.status != 200}
+    assert refused <= {"calling.collect.start_input_timers"}
 
 
 @asynccontextmanager
