@@ -104,6 +104,8 @@ class SidecarAction(Stoppable[SidecarResult]):
         self._call_line._sender.tell(ask, event)
 
     def _fail_questions(self) -> None:
+        if self.settled is None or self.settled.settled_by in ("call_ended", "closed"):
+            return  # What ended the sidecar ends its questions too, and says so better.
         asked, self._asked = self._asked, {}
         for ask in asked.values():
             self._call_line._sender.fail(
