@@ -92,7 +92,7 @@ class Switchboard:
             if error.status is not None:
                 self.registry.withdraw(action, error)
             else:
-                error.action = action  # type: ignore[assignment]
+                error.action = action
             raise
         except Exception as error:
             self.registry.withdraw(action, error)

@@ -77,6 +77,11 @@ class Operation:
         """Called when an event was applied, and when it settles or is over. They must not raise."""
 
     @property
+    def control_id(self) -> str:
+        """What names it at the platform, where the platform knows it by an id."""
+        return self.key
+
+    @property
     def last_event(self) -> Event | None:
         return self.history[-1] if self.history else None
 

@@ -159,16 +159,16 @@ class Registry:
             elif call.has_ended:
                 reason = call.end_reason
                 message = f"{what}: the call ended ({reason or 'no reason given'}) before its end was reported"
-                self.settle(action, "call_ended", error=CallEnded(message, reason=reason, action=_handle(action)))
+                self.settle(action, "call_ended", error=CallEnded(message, reason=reason, action=action))
             else:
                 message = f"{what}: its deadline passed before its end was reported"
-                self.settle(action, "deadline", error=ActionExpired(message, action=_handle(action)))
+                self.settle(action, "deadline", error=ActionExpired(message, action=action))
 
     def close(self) -> None:
         """Settle everything that is left: the client is closing."""
         for action in list(self.actions.values()):
             message = f"{action.kind} {action.key}: the client was closed"
-            self.settle(action, "closed", error=ClientClosed(message, action=_handle(action)))
+            self.settle(action, "closed", error=ClientClosed(message, action=action))
         for action in list(self._running.values()):
             self._finish(action)
         for call in {*self._dialled.values(), *self.calls.values()}:
@@ -209,7 +209,7 @@ class Registry:
                 self._finish(action)
         elif ends is Ends.FAILED:
             message = f"{action.kind} {action.key}: the platform reported {event.state!r}"
-            self.settle(action, "callback", error=ActionFailed(message, action=_handle(action)))
+            self.settle(action, "callback", error=ActionFailed(message, action=action))
         else:
             result = LIFECYCLES[action.kind].result(action, event)
             self.settle(action, "callback", result=result, running=ends is Ends.WAIT)
@@ -301,11 +301,6 @@ class Registry:
 def _call_of(action: Operation) -> CallOperation:
     assert action.call is not None
     return action.call
-
-
-def _handle(action: Operation) -> Any:
-    """Give errors the handle that extends *action*."""
-    return action
 
 
 def _outcome(

@@ -46,11 +46,6 @@ class Action(Operation, Generic[R]):
     def __init__(self, call: CallOperation, control_id: str, options: Options = PLAIN) -> None:
         super().__init__(self.family.removeprefix("calling."), control_id, call, options)
 
-    @property
-    def control_id(self) -> str:
-        """What names this action at the platform, and in ``client.actions``."""
-        return self.key
-
     def __await__(self) -> Generator[Any, None, R]:
         return self.finished().__await__()
 

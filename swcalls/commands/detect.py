@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -54,7 +54,7 @@ class DigitItem(Value, frozen=True, tag_field="type", tag="digit"):
 Detector = DetectMachine | DetectFax | DetectDigit
 DetectorItem = MachineItem | FaxItem | DigitItem
 
-_ITEMS: dict[type, type[DetectorItem]] = {DetectMachine: MachineItem, DetectFax: FaxItem, DetectDigit: DigitItem}
+_ITEMS: dict[type, Any] = {DetectMachine: MachineItem, DetectFax: FaxItem, DetectDigit: DigitItem}
 
 
 def detector_item(detector: Detector) -> DetectorItem:
@@ -62,7 +62,8 @@ def detector_item(detector: Detector) -> DetectorItem:
     item = _ITEMS.get(type(detector))
     if item is None:
         raise TypeError(f"calling.detect: detector={detector!r} must be DetectMachine, DetectFax or DetectDigit")
-    return item(params=detector)  # type: ignore[arg-type]
+    made: DetectorItem = item(params=detector)
+    return made
 
 
 class Detect(KeyedCommand, kw_only=True):

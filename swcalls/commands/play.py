@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -70,7 +70,7 @@ class RingtoneItem(Value, frozen=True, tag_field="type", tag="ringtone"):
 Media = Audio | TTS | Silence | Ringtone
 MediaItem = AudioItem | TTSItem | SilenceItem | RingtoneItem
 
-_ITEMS: dict[type, type[MediaItem]] = {
+_ITEMS: dict[type, Any] = {
     Audio: AudioItem,
     TTS: TTSItem,
     Silence: SilenceItem,
@@ -83,7 +83,8 @@ def media_item(media: Media) -> MediaItem:
     item = _ITEMS.get(type(media))
     if item is None:
         raise TypeError(f"calling.play: media={media!r} must be Audio, TTS, Silence or Ringtone")
-    return item(params=media)  # type: ignore[arg-type]
+    made: MediaItem = item(params=media)
+    return made
 
 
 class Play(KeyedCommand, kw_only=True):
