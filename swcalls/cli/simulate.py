@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from swcalls._core.decoding import READERS, read
-from swcalls.testing import Simulator
+from swcalls.testing import Callee, Simulator
 from swcalls.testing.deliveries import Delivery
 from swcalls.testing.simulator import ReceivedCommand
 
@@ -21,11 +21,14 @@ from .serving import interruption, opening
 
 T = TypeVar("T")
 
+ANYBODY = Callee(presses="1234", says="Hello, this is a test.")
+"""Who answers every number: somebody who has something to say to whatever listens."""
+
 
 async def simulate(*, project: str, token: str, host: str, port: int, signing_key: str | None, speed: float) -> int:
     """Serve until the process is asked to end; return the exit status."""
     asked = interruption()
-    space = Simulator(project, token, host=host, port=port, signing_key=signing_key, speed=speed)
+    space = Simulator(project, token, host=host, port=port, signing_key=signing_key, speed=speed, callee=ANYBODY)
     look = Look.of(sys.stderr)
 
     def log(line: str) -> None:
