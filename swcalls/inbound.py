@@ -36,7 +36,7 @@ class Doorbell:
             self._announced.popitem(last=False)
         call = Call(self._switchboard, inbound.call_id)
         call.inbound = inbound
-        self._switchboard.registry.adopt(call)
+        self._switchboard.adopt(call)
         self._switchboard.handle(self._handle(call))
         return True
 

@@ -19,7 +19,7 @@ from ._core.operation import CallOperation, Operation
 from ._core.registry import Delivered, Registry
 from ._core.responses import read_leg
 from ._core.signature import Verifier
-from .commands import Request, StartCommand
+from .commands import KeyedCommand, Request, StartCommand
 from .commands.calls import Dial
 from .config import Identity
 from .errors import ActionError, CallNotFound, CommandError, CommandNotSent, CommandUnconfirmed
@@ -176,6 +176,10 @@ class Switchboard:
         self._report(call, leg)
         return leg
 
+    def adopt(self, call: CallOperation) -> None:
+        """Take on a call that came in."""
+        self.registry.adopt(call, time.monotonic())
+
     async def send(self, call: CallOperation, command: str, params: object) -> Leg:
         """Send *command* to *call*, and note what the answer tells about the call."""
         self._check_open(command, call.id)
@@ -184,8 +188,8 @@ class Switchboard:
         try:
             raw = await self._post(request, call.id)
         except CallNotFound as error:
-            # For a command that names an operation, "not found" may mean that one; "gone" is always the call.
-            if error.status == 410 or isinstance(params, StartCommand) or not hasattr(params, "control_id"):
+            # "Gone" is always the call.
+            if error.status == 410 or can_only_miss_the_call(command, params):
                 self.registry.lose(call, time.monotonic())
                 self._arm()
             raise
@@ -256,6 +260,14 @@ class Switchboard:
         self._timer = None
         self.registry.expire(time.monotonic())
         self._arm()
+
+
+def can_only_miss_the_call(command: str, params: object) -> bool:
+    """Say whether "not found" can mean nothing but the call: no operation of it, no session, nothing to stop."""
+    if isinstance(params, KeyedCommand):
+        return True
+    is_about_more = command.startswith(("calling.ai", "calling.live_")) or command.endswith(".stop")
+    return not is_about_more and not hasattr(params, "control_id")
 
 
 def log_receipt(receipt: Receipt) -> None:

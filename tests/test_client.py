@@ -569,6 +569,39 @@ async def test_not_found_for_a_control_may_mean_the_operation(space, call: Call)
     assert await call.ended(timeout=0.001) is None
 
 
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda call: call.ai_message(message_text="Hi"),
+        lambda call: call.ai_hold(),
+        lambda call: call.denoise_stop(),
+        lambda call: call.send_fax_stop("x"),
+        lambda call: call.sidecar("en-US"),
+    ],
+)
+async def test_not_found_for_what_a_call_may_lack_says_nothing_of_the_call(space, call: Call, send) -> None:
+    space.answers.append(web.json_response({"error": "Not Found"}, status=404))
+    with pytest.raises(CallNotFound):
+        await send(call)
+    assert call.settled is None
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda call: call.end(),
+        lambda call: call.cancel(),
+        lambda call: call.denoise(),
+        lambda call: call.refer("sip:a@b"),
+    ],
+)
+async def test_not_found_for_what_every_call_has_is_the_end_of_the_call(space, call: Call, send) -> None:
+    space.answers.append(web.json_response({"error": "Not Found"}, status=404))
+    with pytest.raises(CallNotFound):
+        await send(call)
+    assert call.settled is not None
+
+
 async def test_a_final_status_in_a_response_ends_the_call(space, call: Call) -> None:
     space.answers.append(space.leg({"id": call.id}, status="ended"))
     await call.end("decline")

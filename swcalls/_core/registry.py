@@ -82,7 +82,7 @@ class Registry:
             call.id = call_id
             self.calls[call_id] = call
 
-    def adopt(self, call: CallOperation) -> None:
+    def adopt(self, call: CallOperation, now: float) -> None:
         """Take on a call that came in: it is up as soon as it has our answer, and its id is its key."""
         assert call.id is not None
         call.key = call.id
@@ -91,6 +91,8 @@ class Registry:
         call.seen = ("answered",)
         self.calls[call.id] = call
         self._dialled[call.key] = call
+        for event in self.early.take("call", call.key, now):
+            self._advance(call, event, now)
 
     def withdraw_call(self, call: CallOperation) -> None:
         """Forget a call that was never started."""

@@ -297,8 +297,10 @@ def test_an_event_before_the_answer_to_the_dial_tells_the_id() -> None:
 def test_an_adopted_call_is_up() -> None:
     registry = Registry(Limits())
     call = CallOperation("key", "call-9")
-    registry.adopt(call)
-    assert (call.state, call.seen) == ("answered", ("answered",))
+    registry.deliver("call", "call-9", read("call", {"call_id": "call-9", "call_state": "ringing"}), 1, 0)
+    registry.adopt(call, 0)
+    assert (call.state, call.seen) == ("answered", ("answered", "ringing"))
+    assert len(call.history or ()) == 1
     assert (
         registry.deliver("call", "call-9", read("call", {"call_id": "call-9", "call_state": "ended"}), 1, 0)
         == "applied"
