@@ -20,7 +20,7 @@ from ._core.registry import Delivered, Registry
 from ._core.responses import read_leg
 from ._core.signature import Verifier
 from .commands import KeyedCommand, Request, StartCommand
-from .commands.calls import Dial
+from .commands.calls import Dial, End
 from .config import Identity
 from .errors import ActionError, CallNotFound, CommandError, CommandNotSent, CommandUnconfirmed
 from .events import CallEvent, Event
@@ -84,10 +84,9 @@ class Switchboard:
         if command.needs_url:
             command.report_to(self.urls.mint(action.kind, action.key))
         self.registry.expect(action, time.monotonic(), deadline)
-        action.stage = "unconfirmed"
         self._arm()
         try:
-            leg = await self.send(call, command.command, command)
+            leg = await self.send(call, command.command, command, sending=action.leaves)
         except CommandUnconfirmed as error:
             if error.status is not None:
                 self.registry.withdraw(action, error)
@@ -150,14 +149,23 @@ class Switchboard:
         await asyncio.gather(*late, return_exceptions=True)
 
     async def dial(self, call: CallOperation, command: Dial) -> Leg:
-        """Expect *call*, and start it."""
+        """Expect *call*, and start it. When this is cancelled after the command has left, the call is hung up."""
         self._check_open("dial", None)
         if command.status_url is None:
             command.status_url = self.urls.mint("call", call.key)
-        self.registry.expect_call(call)
-        call.stage = "unconfirmed"
+        dialling = asyncio.get_running_loop().create_task(self._dial(call, command))
         try:
-            leg = read_leg(await self._post(Request("dial", params=command), None))
+            return await asyncio.shield(dialling)
+        except asyncio.CancelledError:
+            if call.stage == "not_sent":
+                dialling.cancel()
+            self.handle(self._abandon(dialling, call))
+            raise
+
+    async def _dial(self, call: CallOperation, command: Dial) -> Leg:
+        self.registry.expect_call(call)
+        try:
+            leg = read_leg(await self._post(Request("dial", params=command), None, call.leaves))
             if leg is None:
                 unclear = CommandUnconfirmed("the answer names no call", command="dial")
                 unclear.status = 200
@@ -176,17 +184,33 @@ class Switchboard:
         self._report(call, leg)
         return leg
 
+    async def _abandon(self, dialling: asyncio.Task[Leg], call: CallOperation) -> None:
+        """Hang up a call that nobody waits for any more: otherwise a phone would ring for nobody."""
+        await asyncio.wait([dialling])
+        if dialling.cancelled():
+            return
+        if dialling.exception() is not None:
+            _log.info("a dial that was cancelled came to: %s", dialling.exception())
+            return
+        _log.info("call %s: hung up, since its dial was cancelled", call.id)
+        try:
+            await self.send(call, End.command, End())
+        except CommandError as error:
+            _log.warning("call %s: not hung up: %s", call.id, error)
+
     def adopt(self, call: CallOperation) -> None:
         """Take on a call that came in."""
         self.registry.adopt(call, time.monotonic())
 
-    async def send(self, call: CallOperation, command: str, params: object) -> Leg:
+    async def send(
+        self, call: CallOperation, command: str, params: object, *, sending: Callable[[], object] | None = None
+    ) -> Leg:
         """Send *command* to *call*, and note what the answer tells about the call."""
         self._check_open(command, call.id)
         # `update` is the one command that takes the call's id among its parameters.
         request = Request(command, None if command == "update" else call.id, params)
         try:
-            raw = await self._post(request, call.id)
+            raw = await self._post(request, call.id, sending)
         except CallNotFound as error:
             # "Gone" is always the call.
             if error.status == 410 or can_only_miss_the_call(command, params):
@@ -213,11 +237,13 @@ class Switchboard:
             self._mark("event", kind, key, event.state if delivered == "applied" else f"{event.state} ({delivered})")
         return delivered
 
-    async def _post(self, request: Request, call_id: str | None) -> dict[str, Any]:
+    async def _post(
+        self, request: Request, call_id: str | None, sending: Callable[[], object] | None = None
+    ) -> dict[str, Any]:
         key = getattr(request.params, "control_id", None)
         self._mark("command", request.command, key)
         try:
-            answer = await self.transport.post(request, call_id=call_id)
+            answer = await self.transport.post(request, call_id=call_id, sending=sending)
         except CommandError as error:
             self._mark("failed", request.command, key, type(error).__name__)
             raise

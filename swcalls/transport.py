@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from base64 import b64encode
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -71,11 +72,14 @@ class Transport:
         if session is not None and not self._borrowed:
             await session.close()
 
-    async def post(self, request: Request, *, call_id: str | None) -> dict[str, Any]:
+    async def post(
+        self, request: Request, *, call_id: str | None, sending: Callable[[], object] | None = None
+    ) -> dict[str, Any]:
         """Send one command, again if it was certainly not processed, and return the JSON object of the answer.
 
         Args:
             call_id: For errors.
+            sending: Called when it is about to leave; before that, to give up is to have sent nothing.
 
         Raises:
             CommandNotSent: The client is not open, or no connection could be made.
@@ -87,7 +91,7 @@ class Transport:
         while True:
             attempt += 1
             try:
-                return await self._post_once(request, body, call_id)
+                return await self._post_once(request, body, call_id, sending)
             except CommandError as error:
                 wait = self._retry.wait(attempt, error, _chance.random())
                 if wait is None:
@@ -96,13 +100,17 @@ class Transport:
             self.retried += 1
             await asyncio.sleep(wait)
 
-    async def _post_once(self, request: Request, body: bytes, call_id: str | None) -> dict[str, Any]:
+    async def _post_once(
+        self, request: Request, body: bytes, call_id: str | None, sending: Callable[[], object] | None
+    ) -> dict[str, Any]:
         command = request.command
         async with self._slots:
             session = self._session
             if session is None or session.closed:
                 raise CommandNotSent("the client is not open", command=command, call_id=call_id)
             self.sent += 1
+            if sending is not None:
+                sending()
             try:
                 response = await session.post(
                     self._url, data=body, headers=self._headers, timeout=self._timeout, allow_redirects=False

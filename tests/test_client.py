@@ -547,6 +547,52 @@ async def test_a_block_hangs_up_at_its_end_once(space, client: Client) -> None:
     assert call.id is not None
 
 
+async def test_a_dial_that_is_cancelled_on_the_way_is_hung_up(space, client: Client) -> None:
+    release = asyncio.Event()
+    space.answers.append(space.held(release))
+    dial = asyncio.create_task(client.dial(to="+1", from_="+2")._dial)
+    await space.arrived.get()
+    dial.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await dial
+    release.set()
+    assert (await space.arrived.get())["command"] == "calling.end"
+
+
+async def test_a_dial_that_is_cancelled_before_it_leaves_is_not_sent(space, connect) -> None:
+    client = await connect(max_connections=1)
+    call = await client.dial(to="+1", from_="+2")
+    release = asyncio.Event()
+    space.answers.append(space.held(release))
+    start = asyncio.create_task(call.play(TTS("Hi"))._start)
+    while (await space.arrived.get())["command"] != "calling.play":
+        pass
+    dial = asyncio.create_task(client.dial(to="+1", from_="+2")._dial)
+    await asyncio.sleep(0)
+    dial.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await dial
+    release.set()
+    await start
+    await call.end()
+    assert [command["command"] for command in space.commands] == ["dial", "calling.play", "calling.end"]
+
+
+async def test_an_action_whose_command_never_left_says_so(space, connect) -> None:
+    client = await connect(max_connections=1)
+    call = await client.dial(to="+1", from_="+2")
+    release = asyncio.Event()
+    space.answers.append(space.held(release))
+    first = asyncio.create_task(call.play(TTS("Hi"), control_id="first")._start)
+    while (await space.arrived.get())["command"] != "calling.play":
+        pass
+    second = asyncio.create_task(call.play(TTS("Hi"), control_id="second")._start)
+    await asyncio.sleep(0)
+    assert [client.actions[name].stage for name in ("first", "second")] == ["unconfirmed", "not_sent"]
+    release.set()
+    assert [(await start).stage for start in (first, second)] == ["accepted", "accepted"]
+
+
 async def test_not_found_means_that_the_call_is_over(space, call: Call) -> None:
     play = await call.play(TTS("Hi"))
     space.answers.append(web.json_response({"error": "Not Found"}, status=404))

@@ -85,6 +85,11 @@ class Operation:
     def last_event(self) -> Event | None:
         return self.history[-1] if self.history else None
 
+    def leaves(self) -> None:
+        """Be told that the command that starts it is leaving: from now on it may have arrived."""
+        if self.stage == "not_sent":
+            self.stage = "unconfirmed"
+
     def accepted(self, leg: Leg) -> None:
         """Be told what the platform answered to the command that started it."""
 
