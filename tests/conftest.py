@@ -49,7 +49,7 @@ class Space:
 
         async def respond(request: web.Request) -> web.StreamResponse:
             await release.wait()
-            return answer or self.leg(msgspec.json.decode(await request.read()))
+            return self.leg(msgspec.json.decode(await request.read())) if answer is None else answer
 
         return respond
 

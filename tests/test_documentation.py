@@ -67,9 +67,9 @@ def test_every_snippet_is_run_by_one_of_these_tests() -> None:
 @pytest.mark.parametrize("code", PROGRAMS, ids=lambda code: f"snippet-{PROGRAMS.index(code)}")
 async def test_the_programs_of_the_readme_run(space: Simulator, code: str) -> None:
     await run(code, space)
-    # A prompt's timers may be started when its answer is on the way already.
+    # What these are about may have ended while the news of it was on the way.
     refused = {received.command for received in space.commands if received.status != 200}
-    assert refused <= {"calling.collect.start_input_timers"}
+    assert refused <= {"calling.collect.start_input_timers", "calling.play.stop", "calling.record.stop"}
 
 
 @asynccontextmanager

@@ -82,7 +82,7 @@ def read(body: bytes) -> Raw:
     """Decode the body of a request, which is a JSON object."""
     try:
         request = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         raise bad_request() from None
     if not isinstance(request, dict):
         raise bad_request()

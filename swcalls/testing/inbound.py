@@ -39,5 +39,5 @@ def answers(document: bytes) -> bool:
         swml = msgspec.json.decode(document)
         steps = swml["sections"]["main"]
         return any(step == "answer" or "answer" in step for step in steps)
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, TypeError, KeyError, RecursionError):
         return False
