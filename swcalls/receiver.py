@@ -106,7 +106,8 @@ class WebhookReceiver:
 
     async def _handle_any(self, request: web.BaseRequest) -> web.Response:
         """Do what the router does for an application: there is one route only."""
-        if not request.rel_url.raw_path.startswith(self._inbox.urls.prefix):
+        urls = self._inbox.urls
+        if not urls.relative(request.rel_url.raw_path).startswith(urls.prefix):
             return web.Response(status=404)
         if request.method != "POST":
             return web.Response(status=405, headers={"Allow": "POST"})

@@ -181,6 +181,35 @@ async def test_behind_a_proxy_the_url_is_the_one_that_was_handed_out(space, conn
     assert isinstance(await play, Playback)
 
 
+@pytest.mark.parametrize("stripped", [True, False])
+async def test_a_public_url_may_have_a_path_that_a_proxy_strips_or_not(space, connect, stripped: bool) -> None:
+    client = await connect(signing_key=KEY, require_signature=True, public_url="https://example.com/hooks/v1/")
+    call = await client.dial(to="+1", from_="+2")
+    play = await call.play(TTS("Hi"))
+    url: str = space.last("calling.play")["status_url"]
+    assert url.startswith("https://example.com/hooks/v1/swcalls/play/")
+    body = msgspec.json.encode({"state": "finished"})
+    path = url.removeprefix("https://example.com/hooks/v1" if stripped else "https://example.com")
+    assert (await client.accept(path=path, headers=signed(url, body), body=body)).verdict == "applied"
+    assert isinstance(await play, Playback)
+
+
+async def test_mounted_below_another_application(space) -> None:
+    client = Client("project", "token", space.url)
+    inner, outer = web.Application(), web.Application()
+    swcalls.setup(inner, client)
+    outer.add_subapp("/api", inner)
+    runner = web.AppRunner(outer, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    client._switchboard.urls.public_url = f"http://127.0.0.1:{runner.addresses[0][1]}/api"
+    call = await client.dial(to="+1", from_="+2")
+    play = await call.play(TTS("Hi"))
+    assert await space.tell("calling.play", state="finished") == 200
+    assert isinstance(await play, Playback)
+    await runner.cleanup()
+
+
 # Ways in
 
 

@@ -28,15 +28,31 @@ class Address(NamedTuple):
 class CallbackUrls:
     """Mints callback URLs and recognises them. *path* starts with a slash and does not end with one.
 
-    ``public_url``, without a slash at its end, is where the platform reaches us; it may change while we run.
+    ``public_url``, without a slash at its end, may change while we run.
     """
 
     def __init__(self, project: str, token: str, path: str, public_url: str | None = None) -> None:
         self.prefix = f"{path}/"
+        self._base = ""
         self.public_url = public_url
         secret = hashlib.blake2b(token.encode(), digest_size=32, person=b"swcalls callback").digest()
         # Keyed BLAKE2b is a MAC of its own (RFC 7693, section 2.5); the keyed state is copied for each URL.
         self._mac = hashlib.blake2b(project.encode() + b"\0", digest_size=_MAC_BYTES, key=secret)
+
+    @property
+    def public_url(self) -> str | None:
+        """Where the platform reaches us; a path in it is one that comes before ours."""
+        return self._public_url
+
+    @public_url.setter
+    def public_url(self, value: str | None) -> None:
+        self._public_url = value
+        _, slash, base = (value or "").partition("://")[2].partition("/")
+        self._base = slash + base
+
+    def relative(self, path: str) -> str:
+        """Take the public URL's own path off *path*; a proxy, or whatever mounts us, may have done so already."""
+        return path.removeprefix(self._base)
 
     def mint(self, kind: str, key: str) -> str:
         """Return the URL for the callbacks of the operation *kind*/*key*.

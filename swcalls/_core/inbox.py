@@ -88,7 +88,7 @@ class Inbox:
 
     def accept(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Take in one POST. *path* is the raw one, as sent; a query is ignored."""
-        return self._reply(self._judge(path.partition("?")[0], headers, body))
+        return self._reply(self._judge(self.urls.relative(path.partition("?")[0]), headers, body))
 
     def refuse(self, verdict: Verdict) -> Reply:
         """Answer a request that was not read to its end."""
