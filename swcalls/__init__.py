@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._core.inbox import Reply
 from ._core.limits import Limits
+from ._core.reconcile import Reconcile
 from ._core.retries import Retry
 from .actions import (
     Action,
@@ -182,6 +183,7 @@ __all__ = [
     "PromptStart",
     "RateLimited",
     "ReceiveFaxAction",
+    "Reconcile",
     "RecordAction",
     "RecordEvent",
     "Recording",

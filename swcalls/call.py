@@ -64,6 +64,7 @@ class Call(Verbs):
             CallEnded: It ended without being answered; ``reason`` says why.
             ClientClosed: The client was closed.
         """
+        self._sender.look_after(self)
         await until(lambda: self.settled is not None or not LIVE_WORDS.isdisjoint(self.seen), timeout, self)
         if LIVE_WORDS.isdisjoint(self.seen):
             self._raise_if_closed()
@@ -80,6 +81,7 @@ class Call(Verbs):
             TimeoutError: *timeout* seconds passed first.
             ClientClosed: The client was closed.
         """
+        self._sender.look_after(self)
         await until(lambda: self.settled is not None, timeout, self)
         self._raise_if_closed()
         return self.end_reason

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
@@ -10,6 +12,7 @@ from msgspec import Struct
 
 from ._core.inbox import Reply
 from ._core.limits import Limits
+from ._core.reconcile import Reconcile
 from ._core.retries import Retry
 from .actions import Action, check_seconds
 from .call import Call, CallStart
@@ -34,6 +37,10 @@ class Stats(Struct, frozen=True, kw_only=True):
     sent: int
     """Requests posted, repetitions included."""
     retried: int
+    settled: Mapping[str, int]
+    """Actions that have settled, by ``settled_by``."""
+    log_questions: int
+    """How often the voice log was asked about a call."""
     webhooks: Mapping[str, int]
     """By verdict: applied, duplicate, late, early, unknown, malformed, forged, foreign, oversized."""
     early: int
@@ -58,8 +65,11 @@ class Client:
         timeout: Seconds for one request (> 0).
         retry: Limits on sending again what was certainly not processed.
         max_connections: How many requests are under way at once (>= 1); further ones wait in turn.
+        dial_rate: Dials a second (> 0); the platform itself starts one a second, and queues the rest.
+        command_rate: Commands a second (> 0), dials included; the platform's limit is 1,380 an account.
         session: An ``aiohttp.ClientSession`` to use; it is never closed here.
         limits: Bounds on memory and on waiting.
+        reconcile: When the voice log is asked for what no webhook told; ``None`` for never.
 
     Raises:
         ConfigurationError: A setting is wrong; the message names it.
@@ -78,13 +88,19 @@ class Client:
         timeout: float = 30.0,
         retry: Retry = Retry(),
         max_connections: int = 100,
+        dial_rate: float | None = None,
+        command_rate: float | None = None,
         session: ClientSession | None = None,
         limits: Limits = Limits(),
+        reconcile: Reconcile | None = Reconcile(),
     ) -> None:
         who = identity(project, token, path, signing_key, require_signature=require_signature)
         check_seconds("timeout", timeout)
         if isinstance(max_connections, bool) or not isinstance(max_connections, int) or max_connections < 1:
             raise ConfigurationError(f"max_connections={max_connections!r} must be a whole number of at least 1")
+        for name, rate in (("dial_rate", dial_rate), ("command_rate", command_rate)):
+            if rate is not None and not _is_rate(rate):
+                raise ConfigurationError(f"{name}={rate!r} must be a number a second, greater than 0")
         self._space = space_url(space)
         transport = Transport(
             project,
@@ -93,10 +109,12 @@ class Client:
             timeout=timeout,
             retry=retry,
             max_connections=max_connections,
+            dial_rate=dial_rate,
+            command_rate=command_rate,
             session=session,
         )
         reached_at = None if public_url is None else str(base_url("public_url", public_url)).rstrip("/")
-        self._switchboard = Switchboard(who, reached_at, transport, limits)
+        self._switchboard = Switchboard(who, reached_at, transport, limits, reconcile)
         self._receiver: WebhookReceiver | None = None
 
     @classmethod
@@ -152,10 +170,13 @@ class Client:
     def stats(self) -> Stats:
         """A snapshot of the counters."""
         registry, transport = self._switchboard.registry, self._switchboard.transport
+        registry.early.trim(time.monotonic())
         return Stats(
             pending=len(registry.actions),
             sent=transport.sent,
             retried=transport.retried,
+            settled={str(by): count for by, count in registry.settled_by.items()},
+            log_questions=self._switchboard.reconciler.asked,
             webhooks={str(verdict): count for verdict, count in self._switchboard.inbox.verdicts.items()},
             early=len(registry.early),
             early_dropped=registry.early.dropped,
@@ -264,3 +285,7 @@ class Client:
 def _listed(value: str | Sequence[str] | None) -> str | list[str] | None:
     """Make a list of any sequence, but of a string."""
     return value if value is None or isinstance(value, str) else list(value)
+
+
+def _is_rate(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf

@@ -1,11 +1,13 @@
 """Connects commands with what comes of them: registers, sends, delivers, and wakes up when something is due.
 
-command → registry → transport → registry;  webhook → registry → action. One timer serves every deadline.
+command → registry → transport → registry;  webhook → registry → action;  overdue → voice log → registry → action.
+One timer serves every deadline.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import time
 from collections.abc import Callable, Coroutine
@@ -16,15 +18,18 @@ from ._core.decoding import read
 from ._core.inbox import Inbox, Receipt
 from ._core.limits import Limits
 from ._core.operation import CallOperation, Operation
-from ._core.registry import Delivered, Registry
+from ._core.reconcile import Reconcile
+from ._core.registry import Registry
 from ._core.responses import read_leg
 from ._core.signature import Verifier
+from ._core.transitions import Delivered
 from .commands import KeyedCommand, Request, StartCommand
 from .commands.calls import Dial, End
 from .config import Identity
 from .errors import ActionError, CallNotFound, CommandError, CommandNotSent, CommandUnconfirmed
 from .events import CallEvent, Event
 from .legs import CallLeg, Leg
+from .reconciler import Reconciler
 from .timeline import Mark, What
 from .transport import Transport
 
@@ -33,11 +38,18 @@ Op = TypeVar("Op", bound=Operation)
 _log = logging.getLogger("swcalls.switchboard")
 
 
+_handled_by: contextvars.ContextVar[object] = contextvars.ContextVar("swcalls.handled_by", default=None)
+"""Whose handler is running; what it starts inherits it."""
+
+
 class Switchboard:
     """The engine of one client."""
 
-    def __init__(self, who: Identity, public_url: str | None, transport: Transport, limits: Limits) -> None:
-        self.registry = Registry(limits)
+    def __init__(
+        self, who: Identity, public_url: str | None, transport: Transport, limits: Limits, reconcile: Reconcile | None
+    ) -> None:
+        self.registry = Registry(limits, reconcile)
+        self.reconciler = Reconciler(self.registry, transport, reconcile or Reconcile())
         self.urls = CallbackUrls(who.project, who.token, who.path, public_url)
         verifier = Verifier(who.signing_keys, require=who.require_signature)
         self.inbox = Inbox(self.urls, verifier, self.deliver, limit=limits.body)
@@ -47,13 +59,14 @@ class Switchboard:
         """Told of every command and every delivered event. They must not raise."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._closing = False
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._handlers: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Start to send and to keep time. A second call does nothing."""
-        if self._closed:
+        if self._closing:
             raise RuntimeError("the client is closed, and cannot be opened again")
         self._loop = asyncio.get_running_loop()
         await self.transport.open()
@@ -62,8 +75,9 @@ class Switchboard:
     async def close(self) -> None:
         """Let handlers finish, settle whatever is running, and let go of timer and sockets. A second call does nothing.
 
-        Handlers that take longer than the limit are cancelled; until then they may send what they need to finish.
+        From now on only handlers may send commands, those that they need to finish; the limit over, they are cancelled.
         """
+        self._closing = True
         self.inbox.ring = None
         await self._drain()
         self._closed = True
@@ -76,6 +90,8 @@ class Switchboard:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.transport.close()
+        # Done callbacks of what was settled just now are due, and still belong to us.
+        await asyncio.sleep(0)
 
     async def start(self, action: Op, command: StartCommand, deadline: float | None) -> Op:
         """Expect *action*, send its *command*, and return it once that was accepted."""
@@ -92,6 +108,8 @@ class Switchboard:
                 self.registry.withdraw(action, error)
             else:
                 error.action = action
+                self.registry.count_down(action, time.monotonic())
+                self._arm()
             raise
         except Exception as error:
             self.registry.withdraw(action, error)
@@ -102,7 +120,8 @@ class Switchboard:
             self.registry.withdraw(action, gone)
             raise
         action.accepted(leg)
-        self.registry.confirm(action)
+        self.registry.confirm(action, time.monotonic())
+        self._arm()
         return action
 
     def attach(self, action: Op) -> Op:
@@ -116,6 +135,17 @@ class Switchboard:
         """Note that a stop of *action* was accepted."""
         self.registry.stopped(action, time.monotonic())
         self._arm()
+
+    def count_down(self, action: Operation) -> None:
+        """Let the time run that the parameters of *action* give it."""
+        self.registry.count_down(action, time.monotonic())
+        self._arm()
+
+    def look_after(self, call: CallOperation) -> None:
+        """See to it that whoever is about to wait for *call* does not wait for ever."""
+        if self._loop is not None:
+            self.registry.look_after(call, time.monotonic())
+            self._arm()
 
     def tell(self, action: Operation, event: Event) -> None:
         """Apply an event to *action* that came for another one, but is about both."""
@@ -131,10 +161,17 @@ class Switchboard:
 
     def handle(self, work: Coroutine[Any, Any, None]) -> None:
         """Run *work*, a user's, in a task that gets the time to finish when the client is closed."""
-        self._own(work, self._handlers)
+        context = contextvars.copy_context()
+        context.run(_handled_by.set, self)
+        self._own(work, self._handlers, context)
 
-    def _own(self, work: Coroutine[Any, Any, None], owned: set[asyncio.Task[None]]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _own(
+        self,
+        work: Coroutine[Any, Any, None],
+        owned: set[asyncio.Task[None]],
+        context: contextvars.Context | None = None,
+    ) -> None:
+        task = asyncio.get_running_loop().create_task(work, context=context)
         owned.add(task)
         task.add_done_callback(owned.discard)
 
@@ -173,6 +210,8 @@ class Switchboard:
         except CommandUnconfirmed as error:
             if error.status is None:
                 error.call = call
+                self.registry.look_after(call, time.monotonic())
+                self._arm()
             else:
                 self.registry.withdraw_call(call)
             raise
@@ -182,6 +221,7 @@ class Switchboard:
         call.stage = "accepted"
         self.registry.identify(call, leg.id)
         self._report(call, leg)
+        self.look_after(call)
         return leg
 
     async def _abandon(self, dialling: asyncio.Task[Leg], call: CallOperation) -> None:
@@ -201,6 +241,7 @@ class Switchboard:
     def adopt(self, call: CallOperation) -> None:
         """Take on a call that came in."""
         self.registry.adopt(call, time.monotonic())
+        self._arm()
 
     async def send(
         self, call: CallOperation, command: str, params: object, *, sending: Callable[[], object] | None = None
@@ -268,6 +309,8 @@ class Switchboard:
         if self._loop is None:
             message = "the client is not open: use it in `async with`, or `await client.open()`"
             raise CommandNotSent(message, command=command, call_id=call_id)
+        if self._closing and _handled_by.get() is not self:
+            raise CommandNotSent("the client is being closed", command=command, call_id=call_id)
 
     def _arm(self) -> None:
         """Set the timer to the next deadline, if it is not set to that or earlier."""
@@ -285,7 +328,17 @@ class Switchboard:
     def _tick(self) -> None:
         self._timer = None
         self.registry.expire(time.monotonic())
+        self._inquire()
+
+    def _inquire(self) -> None:
+        """Have asked what the registry wants to know, and set the timer to what is due then."""
+        for call in self.registry.inquiries.take():
+            self.spawn(self._ask(call))
         self._arm()
+
+    async def _ask(self, call: CallOperation) -> None:
+        await self.reconciler.ask(call)
+        self._inquire()
 
 
 def can_only_miss_the_call(command: str, params: object) -> bool:

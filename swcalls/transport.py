@@ -1,4 +1,4 @@
-"""Posts commands, and says how far each got. Knows HTTP and the retry limits; knows no call and no action."""
+"""Posts commands, and says how far each got; reads the voice log. Knows HTTP and the limits; knows no action."""
 
 from __future__ import annotations
 
@@ -8,26 +8,39 @@ import random
 import time
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
 from yarl import URL
 
+from ._core.decoding import MalformedBody, parse
+from ._core.pacing import Pace
 from ._core.responses import interpret
-from ._core.retries import Retry
+from ._core.retries import Budget, Retry
 from .commands import Request, secret_values
 from .errors import CommandError, CommandNotSent, CommandUnconfirmed
 
 _log = logging.getLogger("swcalls.transport")
 
 CONNECT_TIMEOUT = 10.0
+"""Seconds for a connection; less than the whole, so that it is known that nothing was sent."""
 
 _chance = random.SystemRandom()
 
 
+class LogUnavailable(Exception):
+    """The voice log gave no answer that could be read."""
+
+
 class Transport:
-    """The way to one space. At most *max_connections* requests are on it at once; the others wait in turn."""
+    """The way to one space.
+
+    At most *max_connections* commands are on it at once, at most *dial_rate* dials and *command_rate* commands leave
+    in a second; the others wait in turn.
+    """
 
     def __init__(
         self,
@@ -38,9 +51,12 @@ class Transport:
         timeout: float,
         retry: Retry,
         max_connections: int,
+        dial_rate: float | None,
+        command_rate: float | None,
         session: aiohttp.ClientSession | None,
     ) -> None:
         self._url = space.joinpath("api/calling/calls")
+        self._log_url = space.joinpath("api/voice/logs")
         self._token = token
         self._headers = {
             "Authorization": "Basic " + b64encode(f"{project}:{token}".encode()).decode(),
@@ -48,10 +64,13 @@ class Transport:
             "Accept": "application/json",
             "User-Agent": "swcalls",
         }
-        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, CONNECT_TIMEOUT))
+        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(0.9 * timeout, CONNECT_TIMEOUT))
         self._retry = retry
-        self._max_connections = max_connections
+        self._budget = Budget(retry.budget)
         self._slots = asyncio.Semaphore(max_connections)
+        self._dials = None if dial_rate is None else _Gate(dial_rate)
+        self._commands = None if command_rate is None else _Gate(command_rate)
+        self._closing = asyncio.Event()
         self._session = session
         self._borrowed = session is not None
         self._encode = msgspec.json.Encoder().encode
@@ -67,7 +86,8 @@ class Transport:
             self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
     async def close(self) -> None:
-        """Close the session, unless it was passed."""
+        """Give up what waits to be sent, and close the session, unless it was passed."""
+        self._closing.set()
         session, self._session = self._session, None
         if session is not None and not self._borrowed:
             await session.close()
@@ -94,16 +114,24 @@ class Transport:
                 return await self._post_once(request, body, call_id, sending)
             except CommandError as error:
                 wait = self._retry.wait(attempt, error, _chance.random())
-                if wait is None:
+                if wait is None or self._closing.is_set():
+                    raise
+                if not self._budget.take(time.monotonic()):
+                    _log.warning("%s; not sent again: the client has no repetitions left for now", error)
                     raise
                 _log.warning("%s; attempt %d of %d in %.2f s", error, attempt + 1, self._retry.attempts, wait)
-            self.retried += 1
-            await asyncio.sleep(wait)
+                self.retried += 1
+                if await _passes(wait, self._closing):
+                    raise
 
     async def _post_once(
         self, request: Request, body: bytes, call_id: str | None, sending: Callable[[], object] | None
     ) -> dict[str, Any]:
         command = request.command
+        if command == "dial" and self._dials is not None:
+            await self._dials.pass_through(self._closing)
+        if self._commands is not None:
+            await self._commands.pass_through(self._closing)
         async with self._slots:
             session = self._session
             if session is None or session.closed:
@@ -132,3 +160,57 @@ class Transport:
             wall_clock=time.time(),
             secrets=() if response.ok else (self._token, *secret_values(request.params)),
         )
+
+    async def read_log(self, call_id: str, part: str = "", *, timeout: float, limit: int) -> dict[str, Any]:
+        """Read a call's entry in the voice log, or with *part* ``"/events"`` its events, once.
+
+        Raises:
+            LogUnavailable: There was no answer in *timeout* seconds, or none that is a JSON object of at most *limit*
+                bytes.
+        """
+        session = self._session
+        if session is None or session.closed:
+            raise LogUnavailable("the client is not open")
+        url = URL(f"{self._log_url}/{quote(call_id, safe='')}{part}", encoded=True)
+        headers = {name: value for name, value in self._headers.items() if name != "Content-Type"}
+        try:
+            async with session.get(
+                url, headers=headers, timeout=aiohttp.ClientTimeout(total=timeout), allow_redirects=False
+            ) as response:
+                if response.status != 200:
+                    raise LogUnavailable(f"it answered with status {response.status}")
+                body = await response.content.read(limit + 1)
+                while len(body) <= limit and (more := await response.content.read(limit + 1 - len(body))):
+                    body += more
+        except (TimeoutError, aiohttp.ClientError, OSError) as fault:
+            raise LogUnavailable(f"{type(fault).__name__}: {fault}") from fault
+        if len(body) > limit:
+            raise LogUnavailable(f"its answer has more than {limit} bytes")
+        try:
+            return parse(body)
+        except MalformedBody as fault:
+            raise LogUnavailable(str(fault)) from fault
+
+
+class _Gate:
+    """Lets commands through at a pace, in the order in which they came; one that is cancelled takes up no time."""
+
+    def __init__(self, rate: float) -> None:
+        self._pace = Pace(rate)
+        self._turn = asyncio.Lock()
+
+    async def pass_through(self, closing: asyncio.Event) -> None:
+        """Return when it is the caller's turn, or nobody's any more."""
+        async with self._turn:
+            while (wait := self._pace.wait(time.monotonic())) > 0:
+                if await _passes(wait, closing):
+                    return
+            self._pace.go(time.monotonic())
+
+
+async def _passes(seconds: float, event: asyncio.Event) -> bool:
+    """Sleep for *seconds*, or until *event* is set; say whether it is."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()

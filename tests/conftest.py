@@ -28,10 +28,17 @@ class Space:
         self.headers: list[Any] = []
         self.answers: deque[web.Response | Answer] = deque()
         self.leg_status = "answered"
+        self.log: dict[str, web.Response | Answer] = {}
+        """Answers of the voice log, by the end of the path: ``CALL_ID`` or ``events``; else it is 404."""
+        self.log_requests: list[str] = []
         self.arrived: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._session: aiohttp.ClientSession
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        if request.method == "GET":
+            self.log_requests.append(request.path)
+            logged = self.log.get(request.path.rpartition("/")[2], web.json_response({}, status=404))
+            return await logged(request) if callable(logged) else logged
         body = msgspec.json.decode(await request.read())
         self.commands.append(body)
         self.headers.append(request.headers)
@@ -43,6 +50,19 @@ class Space:
         call_id = (body or {}).get("id") or (body or {}).get("params", {}).get("id") or CALL_ID
         leg = {"id": call_id, "type": "relay_pstn_call", "status": status or self.leg_status, "from": "+1", "to": "+2"}
         return web.json_response(leg)
+
+    def logs(self, *events: tuple[str, dict[str, Any]], status: str = "answered") -> None:
+        """Have the voice log tell of *events*, each a name and its details, in this order."""
+        lines = [
+            {"event_at": f"2026-01-01T00:00:{number:02}Z", "level": "info", "name": name, "details": details}
+            for number, (name, details) in enumerate(events)
+        ]
+
+        async def tell(request: web.Request) -> web.StreamResponse:
+            of_call = request.path.endswith(CALL_ID)
+            return web.json_response({"id": CALL_ID, "status": status} if of_call else {"data": lines})
+
+        self.log = {CALL_ID: tell, "events": tell}
 
     def held(self, release: asyncio.Event, answer: web.Response | None = None) -> Answer:
         """An answer that is given only after *release*."""

@@ -22,6 +22,7 @@ LAYERS = [
     ("_core",),
     ("actions",),
     ("config", "transport"),
+    ("reconciler",),
     ("switchboard",),
     ("call", "receiver"),
     ("inbound",),

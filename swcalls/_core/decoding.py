@@ -292,21 +292,28 @@ def read(kind: str, raw: dict[str, Any]) -> Event:
     """Make the event of *kind* that *raw* tells of, enveloped or bare."""
     reader = READERS[kind]
     event_type = raw.get("event_type")
-    enveloped = isinstance(event_type, str) and "params" in raw
-    inner = _inner(raw["params"]) if enveloped else raw
+    enveloped = _is_enveloped(raw)
+    params = inner(raw)
     common: Fields = {
-        "call_id": text(inner, "call_id"),
-        "control_id": text(inner, "control_id"),
+        "call_id": text(params, "call_id"),
+        "control_id": text(params, "control_id"),
         "timestamp": number(raw, "timestamp") if enveloped else None,
         "raw": raw,
     }
     if enveloped and reader.event_types and event_type not in reader.event_types:
-        return UnknownEvent(state=text(inner, "state") or "", event_type=event_type, **common)
-    return reader.event(**common | reader.fields(inner, raw))
+        return UnknownEvent(state=text(params, "state") or "", event_type=event_type, **common)
+    return reader.event(**common | reader.fields(params, raw))
 
 
-def _inner(params: object) -> Object:
-    """Unwrap an envelope; one field report has ``params`` as a string of JSON."""
+def _is_enveloped(raw: Object) -> bool:
+    return isinstance(raw.get("event_type"), str) and "params" in raw
+
+
+def inner(raw: Object) -> Object:
+    """Unwrap an envelope, if *raw* has one; a field report has ``params`` as a string of JSON."""
+    if not _is_enveloped(raw):
+        return raw
+    params = raw["params"]
     if isinstance(params, str):
         try:
             return parse(params)

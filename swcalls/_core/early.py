@@ -36,16 +36,17 @@ class EarlyEvents:
         self._by_key.setdefault(key, []).append(self._next)
         self._next += 1
         self._bytes += size
-        self._trim(now)
+        self.trim(now)
 
     def take(self, kind: str, key: str, now: float) -> list[Event]:
         """Hand over what was kept for *kind*/*key*, in the order of arrival."""
-        self._trim(now)
+        self.trim(now)
         numbers = self._by_key.get(key, ())
         mine = [number for number in numbers if self._kept[number][1].kind == kind]
         return [self._remove(number).event for number in mine]
 
-    def _trim(self, now: float) -> None:
+    def trim(self, now: float) -> None:
+        """Drop what is too much, or too old."""
         limits = self._limits
         while self._kept:
             number, (_, oldest) = next(iter(self._kept.items()))

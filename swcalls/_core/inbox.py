@@ -17,8 +17,8 @@ from ..commands import PARKED
 from ..events import Event, InboundCall, UnknownEvent
 from .callbacks import CallbackUrls
 from .decoding import READERS, MalformedBody, parse, read, read_inbound
-from .registry import Delivered
 from .signature import Verifier
+from .transitions import Delivered
 
 Verdict = Delivered | Literal["inbound", "busy", "malformed", "forged", "foreign", "oversized"]
 """What became of a request. ``inbound``: a call that comes in, and is taken; ``busy``: nobody takes calls here.

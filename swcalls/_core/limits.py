@@ -16,6 +16,14 @@ class Limits(Struct, frozen=True, kw_only=True):
     """The same for a recording, whose last event usually comes after the end of the call."""
     transcript_grace: float = 600.0
     """The same for a transcription, which begins only then."""
+    margin: float = 10.0
+    """How late the end of an action may be that was stopped, or whose own parameters bound its length.
+
+    It counts from then, and is its grace where that is longer. An action with neither, and no ``deadline``, lives as
+    long as its call.
+    """
+    unconfirmed: float = 600.0
+    """How long a call may stay silent whose dial may not have arrived; then it is taken for one that never was."""
     body: int = 1024 * 1024
     """The largest webhook that is read."""
     early_events: int = 1000
@@ -33,10 +41,22 @@ class Limits(Struct, frozen=True, kw_only=True):
     """How long a client that is being closed waits for the handlers of inbound calls before it cancels them."""
 
     def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
-            value = getattr(self, name)
-            least = 0 if name.endswith("grace") or name == "drain" else 1e-9
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise TypeError(f"Limits: {name}={value!r} must be a number")
-            if not value >= least:
-                raise ValueError(f"Limits: {name}={value!r} must be {'at least' if least == 0 else 'greater than'} 0")
+        check_numbers(self, may_be_zero=("grace", "long_grace", "transcript_grace", "drain"))
+
+
+def check_numbers(settings: Struct, *, may_be_zero: tuple[str, ...] = ()) -> None:
+    """Check that every field of *settings* is a number greater than 0.
+
+    Raises:
+        TypeError: One is no number.
+        ValueError: One is too small. Both name the setting, the field, its value and the rule.
+    """
+    what = type(settings).__name__
+    for name in settings.__struct_fields__:
+        value = getattr(settings, name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{what}: {name}={value!r} must be a number")
+        if not (value >= 0 if name in may_be_zero else value > 0):
+            raise ValueError(
+                f"{what}: {name}={value!r} must be {'at least' if name in may_be_zero else 'greater than'} 0"
+            )

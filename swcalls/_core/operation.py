@@ -27,6 +27,10 @@ class Options(Struct, frozen=True):
     message_end: bool = False
     summary: bool = False
     """A summary was asked for, which may be the last thing to come."""
+    bound: float | None = None
+    """Seconds that its own parameters let it run at most, from the last that was heard of it."""
+    held: bool = False
+    """That time does not run yet: a further command starts it."""
 
 
 PLAIN = Options()
@@ -36,6 +40,7 @@ class Operation:
     """A running operation: its identity, and how far it has come."""
 
     __slots__ = (
+        "asked",
         "call",
         "dropped",
         "due",
@@ -70,6 +75,8 @@ class Operation:
         self.seen: tuple[str, ...] = ()
         self.due: float | None = None
         """When it must be over, by the clock of whoever passes ``now``."""
+        self.asked = False
+        """It is overdue, and the voice log was asked, or is being asked."""
         self.settled: Outcome[Any] | None = None
         self.over = False
         """No event can follow. A detector that has answered, and a call whose end was inferred, settle before this."""
@@ -127,7 +134,7 @@ class Operation:
 class CallOperation(Operation):
     """A call: an operation whose end is the end of the call, and whose end is felt by all others on it."""
 
-    __slots__ = ("__weakref__", "asked_reason", "end_reason", "id", "pending")
+    __slots__ = ("__weakref__", "asked_reason", "end_reason", "heard", "id", "pending", "sweep")
 
     def __init__(self, key: str, call_id: str | None = None) -> None:
         super().__init__("call", key, None)
@@ -137,6 +144,15 @@ class CallOperation(Operation):
         """The reason that we gave when we ended it; it counts when the platform says only that it is over."""
         self.pending: set[Operation] = set()
         """The operations of this call that can still get events."""
+        self.heard = 0.0
+        """When anything was last heard of it, or asked of it."""
+        self.sweep = 0.0
+        """How long it may be silent before somebody looks what has become of it."""
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody waits for it, or for anything on it."""
+        return bool(self.watchers) or any(action.watchers for action in self.pending)
 
     @property
     def has_ended(self) -> bool:

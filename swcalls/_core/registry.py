@@ -1,44 +1,35 @@
-"""Which operations are running, and what moves them. Settles each of them exactly once.
+"""Which operations are running: who joins, who hears what, whose time has come, and what the log proves.
 
 Knows nothing of URLs, signatures or JSON (`inbox` does), and no clock: every method that needs the time takes ``now``.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import Any, Literal
-from weakref import WeakValueDictionary
-
-from ..errors import ActionError, ActionExpired, ActionFailed, CallEnded, ClientClosed
+from ..errors import ActionExpired, CallEnded, ClientClosed
 from ..events import CallEvent, Event
-from ..outcome import Outcome, SettledBy
-from .deadlines import Deadlines
+from ..outcome import SettledBy
+from .decoding import READERS
 from .early import EarlyEvents
-from .lifecycle import CALL, LIFECYCLES, Ends, Grace, step_of
+from .evidence import Evidence
+from .lifecycle import CALL, LIFECYCLES, Ends, step_of
 from .limits import Limits
 from .operation import CallOperation, Operation
+from .reconcile import Inquiries, Reconcile
+from .transitions import Delivered, Transitions, call_of, outcome_of
 
-Delivered = Literal["applied", "unknown", "duplicate", "late", "early"]
-"""What came of an event. ``unknown``: passed on to iterators, but its word means nothing to us."""
 
+class Registry(Transitions):
+    """The running operations, as the shells see them.
 
-class Registry:
-    """The running operations, by key."""
+    Whoever keeps time calls `expire` when ``deadlines.next`` has come, and sees to ``inquiries`` after it.
+    """
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self.actions: dict[str, Operation] = {}
-        """Pending: expected, and not settled."""
-        self.calls: WeakValueDictionary[str, CallOperation] = WeakValueDictionary()
-        """By call id, for as long as anybody holds one."""
+    def __init__(self, limits: Limits, reconcile: Reconcile | None = None) -> None:
+        super().__init__(limits)
         self.early = EarlyEvents(limits)
-        self.deadlines = Deadlines()
-        self._dialled: dict[str, CallOperation] = {}
-        """By key: the calls whose state webhooks are ours, held until they end."""
-        self._running: OrderedDict[str, Operation] = OrderedDict()
-        """Settled, but still telling: detectors that have answered."""
-        self._settled: OrderedDict[str, None] = OrderedDict()
-        """Keys of the latest that are over."""
+        self.inquiries = Inquiries()
+        """The calls whose log is to be asked; `answered` takes the answer."""
+        self._reconcile = reconcile
 
     def expect(self, action: Operation, now: float, deadline: float | None = None) -> None:
         """Take on *action*, before its command is sent; events that came before it are applied at once.
@@ -50,17 +41,33 @@ class Registry:
             raise ValueError(f"{action.kind}: control_id={action.key!r} must be unique among running actions")
         self._settled.pop(action.key, None)
         self.actions[action.key] = action
-        _call_of(action).pending.add(action)
+        call = call_of(action)
+        call.pending.add(action)
+        call.heard = now
+        self.look_after(call, now)
         if deadline is not None:
             self.deadlines.set(action, now + deadline)
-        if _call_of(action).has_ended:
+        if call.has_ended:
             self._give_grace(action, now)
         for event in self.early.take(action.kind, action.key, now):
             self._advance(action, event, now)
 
-    def confirm(self, action: Operation) -> None:
+    def confirm(self, action: Operation, now: float) -> None:
         """Note that the command of *action* was accepted."""
         action.stage = "accepted"
+        self.count_down(action, now)
+
+    def look_after(self, call: CallOperation, now: float) -> None:
+        """See to it that *call* is not silent for ever while somebody waits for it."""
+        if call.has_ended or call.due is not None:
+            return
+        if self._reconcile is not None:
+            call.sweep = self._reconcile.sweep
+        elif call.stage == "unconfirmed":
+            call.sweep = self.limits.unconfirmed
+        else:
+            return
+        self.deadlines.set(call, now + call.sweep)
 
     def withdraw(self, action: Operation, error: Exception) -> None:
         """Forget *action*: its command was refused or never left, so nothing will be heard of it.
@@ -68,19 +75,13 @@ class Registry:
         Whoever found it in the meantime, and waits for it, gets *error*.
         """
         if action.settled is None:
-            action.settled = _outcome(action, "closed", error=error)
+            action.settled = outcome_of(action, "closed", error=error)
         self._finish(action)
         self._settled.pop(action.key, None)
 
     def expect_call(self, call: CallOperation) -> None:
         """Take on the state webhooks of a call that is about to be dialled."""
         self._dialled[call.key] = call
-
-    def identify(self, call: CallOperation, call_id: str) -> None:
-        """Note the id of a call, unless it is known."""
-        if call.id is None:
-            call.id = call_id
-            self.calls[call_id] = call
 
     def adopt(self, call: CallOperation, now: float) -> None:
         """Take on a call that came in: it is up as soon as it has our answer, and its id is its key."""
@@ -91,6 +92,8 @@ class Registry:
         call.seen = ("answered",)
         self.calls[call.id] = call
         self._dialled[call.key] = call
+        call.heard = now
+        self.look_after(call, now)
         for event in self.early.take("call", call.key, now):
             self._advance(call, event, now)
 
@@ -98,18 +101,19 @@ class Registry:
         """Forget a call that was never started."""
         self._dialled.pop(call.key, None)
 
-    def report(self, call: CallOperation, event: CallEvent, now: float) -> None:
-        """Apply the state of *call* that the response to a command told; it is no event of the call's history."""
+    def report(self, call: CallOperation, event: CallEvent, now: float, by: SettledBy = "callback") -> None:
+        """Apply a state of *call* that an answer told, to a command or from the log; it is no event of its history."""
+        call.heard = now
         step = step_of(call, event)
         if step is None or call.has_ended or step.rank < call.rank:
             return
         call.stage = "accepted"
-        call.state, call.rank = event.state, step.rank
+        self._reach(call, event.state, step.rank, now)
         call.note(event)
         if step.ends is Ends.NOTHING:
             call.changed()
         else:
-            self._infer_end(call, event.end_reason, now)
+            self._infer_end(call, event.end_reason, now, by)
 
     def lose(self, call: CallOperation, now: float) -> None:
         """Note that the platform does not know *call* any more, so that it has ended."""
@@ -118,11 +122,16 @@ class Registry:
             self._infer_end(call, None, now)
 
     def stopped(self, action: Operation, now: float) -> None:
-        """Note that our stop of *action* was accepted; what may end without an event of its own does so."""
+        """Note that *action* was told to stop, or was not there to be stopped: its last event must come soon.
+
+        What may end without an event of its own does so.
+        """
         silent_end = LIFECYCLES[action.kind].silent_end
-        if action.settled is not None or silent_end is None:
+        if action.settled is not None:
             return
-        if action.options.summary:
+        if silent_end is None:
+            self._hurry(action, now + self._margin(action))
+        elif action.options.summary:
             self.deadlines.set(action, now + self.limits.grace)
         else:
             self.settle(action, "callback", result=silent_end(action, action.last_event))
@@ -145,26 +154,29 @@ class Registry:
         return "early"
 
     def expire(self, now: float) -> None:
-        """Settle every operation whose time has come."""
-        for action in self.deadlines.expired(now):
-            if isinstance(action, CallOperation):
-                self._finish_call(action)
-                continue
-            call = _call_of(action)
-            what = f"{action.kind} {action.key}"
-            silent_end = LIFECYCLES[action.kind].silent_end
-            if action.settled is not None:
-                self._finish(action)
-            elif silent_end is not None and (action.stopping or call.has_ended):
-                by: SettledBy = "call_ended" if call.has_ended else "callback"
-                self.settle(action, by, result=silent_end(action, action.last_event))
-            elif call.has_ended:
-                reason = call.end_reason
-                message = f"{what}: the call ended ({reason or 'no reason given'}) before its end was reported"
-                self.settle(action, "call_ended", error=CallEnded(message, reason=reason, action=action))
-            else:
-                message = f"{what}: its deadline passed before its end was reported"
-                self.settle(action, "deadline", error=ActionExpired(message, action=action))
+        """See to every operation whose time has come: it settles, unless the log can still say how."""
+        for operation in self.deadlines.expired(now):
+            if isinstance(operation, CallOperation):
+                if operation.has_ended:
+                    self._finish_call(operation)
+                else:
+                    self._sweep(operation, now)
+            elif operation.settled is not None:
+                self._finish(operation)
+            elif not self._ask_first(operation, now):
+                self._give_up(operation)
+
+    def answered(self, call: CallOperation, evidence: Evidence | None, now: float) -> None:
+        """Take in what the log says of *call*; ``None``: nothing, it could not be asked. What is overdue ends now."""
+        waited = self.inquiries.finish(call)
+        was_up = not call.has_ended
+        if evidence is not None:
+            self._prove(call, evidence, now)
+        if was_up and call.has_ended:
+            return  # All of its actions have their grace now.
+        for action in waited:
+            if action.settled is None and not action.over:
+                self._give_up(action)
 
     def close(self) -> None:
         """Settle everything that is left: the client is closing."""
@@ -176,159 +188,64 @@ class Registry:
         for call in {*self._dialled.values(), *self.calls.values()}:
             if not call.has_ended:
                 error = ClientClosed(f"call {call.id}: the client was closed")
-                call.settled = error.outcome = _outcome(call, "closed", error=error)
+                call.settled = error.outcome = outcome_of(call, "closed", error=error)
             self._finish_call(call)
 
-    def _advance(self, operation: Operation, event: Event, now: float) -> Delivered:
-        """Move *operation* by one event that is its own."""
-        if operation.over:
-            return "late"
-        if _is_duplicate(operation, event):
-            return "duplicate"
-        operation.stage = "accepted"
-        if isinstance(operation, CallOperation) and event.call_id:
-            self.identify(operation, event.call_id)
-        step = step_of(operation, event)
-        if step is not None and step.rank >= operation.rank and not _is_older(operation, event, step.rank):
-            operation.state, operation.rank = event.state, step.rank
-        operation.remember(event, self.limits.history)
-        if step is None or step.ends is Ends.NOTHING:
-            operation.changed()
-        elif isinstance(operation, CallOperation):
-            reason = event.end_reason if isinstance(event, CallEvent) else None
-            self._end_call(operation, reason or operation.asked_reason, now)
-            self._finish_call(operation)
-        else:
-            self._conclude(operation, event, step.ends)
-        return "unknown" if step is None else "applied"
+    def _ask_first(self, action: Operation, now: float) -> bool:
+        """Have the log asked how *action*, which is overdue, has ended; or say that it is not worth it."""
+        call = call_of(action)
+        if self._reconcile is None or action.asked or not action.watchers or call.id is None:
+            return False
+        if LIFECYCLES[action.kind].silent_end is not None:
+            return False
+        action.asked = True
+        self.deadlines.set(action, now + self._reconcile.patience)
+        self.inquiries.add(call, action)
+        return True
 
-    def _conclude(self, action: Operation, event: Event, ends: Ends) -> None:
-        """Settle *action* by an event that ends something, unless an answer has settled it before."""
-        if action.settled is not None:
-            if ends is Ends.WAIT:
-                action.changed()
-            else:
-                self._finish(action)
-        elif ends is Ends.FAILED:
-            message = f"{action.kind} {action.key}: the platform reported {event.state!r}"
-            self.settle(action, "callback", error=ActionFailed(message, action=action))
+    def _give_up(self, action: Operation) -> None:
+        """Settle *action* without an event of its own: nothing will tell what has become of it."""
+        call = call_of(action)
+        what = f"{action.kind} {action.key}"
+        silent_end = LIFECYCLES[action.kind].silent_end
+        if silent_end is not None and (action.stopping or call.has_ended):
+            by: SettledBy = "call_ended" if call.has_ended else "callback"
+            self.settle(action, by, result=silent_end(action, action.last_event))
+        elif call.has_ended:
+            reason = call.end_reason
+            message = f"{what}: the call ended ({reason or 'no reason given'}) before its end was reported"
+            self.settle(action, "call_ended", error=CallEnded(message, reason=reason, action=action))
         else:
-            result = LIFECYCLES[action.kind].result(action, event)
-            self.settle(action, "callback", result=result, running=ends is Ends.WAIT)
+            since = "it was stopped, but" if action.stopping else "its deadline passed before"
+            message = f"{what}: {since} its end was {'not ' if action.stopping else ''}reported"
+            self.settle(action, "deadline", error=ActionExpired(message, action=action))
 
-    def _end_call(self, call: CallOperation, reason: str | None, now: float) -> None:
-        """Settle *call*, once; a reason that came later than the end is still good to know."""
-        call.end_reason = call.end_reason or reason
-        if call.has_ended:
+    def _sweep(self, call: CallOperation, now: float) -> None:
+        """Look whether *call* has been silent for too long, and when to look again."""
+        silent = now - call.heard
+        if call.stage == "unconfirmed" and silent >= self.limits.unconfirmed:
+            self.lose(call, now)
             return
-        call.settled = _outcome(call, "callback", result=reason)
-        for action in list(call.pending):
-            self._give_grace(action, now)
-
-    def _infer_end(self, call: CallOperation, reason: str | None, now: float) -> None:
-        """End *call* without its own event, which may be on its way and gets a moment to be seen by iterators."""
-        self._end_call(call, reason or call.asked_reason, now)
-        if call.key in self._dialled:
-            self.deadlines.set(call, now + self.limits.grace)
-            call.changed()
-        else:
-            self._finish_call(call)
-
-    def _finish_call(self, call: CallOperation) -> None:
-        """No event of *call* can follow."""
-        call.over = True
-        self.deadlines.clear(call)
-        if self._dialled.pop(call.key, None) is not None:
-            self._remember_settled(call.key)
-        call.changed()
-
-    def _give_grace(self, action: Operation, now: float) -> None:
-        if action.settled is not None:
-            self._finish(action)
+        if self._reconcile is None:
             return
-        limits = self.limits
-        graces = {Grace.SHORT: limits.grace, Grace.LONG: limits.long_grace, Grace.TRANSCRIPT: limits.transcript_grace}
-        due = now + graces[LIFECYCLES[action.kind].grace]
-        self.deadlines.set(action, due if action.due is None else min(due, action.due))
-
-    def settle(
-        self,
-        action: Operation,
-        by: SettledBy,
-        *,
-        result: Any = None,
-        error: ActionError | None = None,
-        running: bool = False,
-    ) -> None:
-        """Give *action* its one outcome, unless it has it already."""
-        if action.settled is not None:
+        if silent < call.sweep:
+            call.sweep = self._reconcile.sweep
+            self.deadlines.set(call, max(call.heard + call.sweep, now))
             return
-        action.settled = _outcome(action, by, result=result, error=error)
-        if error is not None:
-            error.outcome = action.settled
-        if running:
-            self._keep_running(action)
-        else:
-            action.over = True
-            self._forget(action)
-        action.changed()
+        if call.is_watched and call.id is not None:
+            self.inquiries.add(call)
+        if call.is_watched or call.pending or call.key in self._dialled:
+            call.sweep = min(2 * call.sweep, self._reconcile.longest_sweep)
+            self.deadlines.set(call, now + call.sweep)
 
-    def _keep_running(self, action: Operation) -> None:
-        """Pass on what an action tells after its answer, for as many actions as the limit allows."""
-        del self.actions[action.key]
-        self._running[action.key] = action
-        if len(self._running) > self.limits.running:
-            self._finish(next(iter(self._running.values())))
-
-    def _finish(self, action: Operation) -> None:
-        """End the run of an action that has its outcome already."""
-        action.over = True
-        self._forget(action)
-        action.changed()
-
-    def _forget(self, action: Operation) -> None:
-        self.actions.pop(action.key, None)
-        self._running.pop(action.key, None)
-        _call_of(action).pending.discard(action)
-        self.deadlines.clear(action)
-        if action.settled is not None:
-            self._remember_settled(action.key)
-
-    def _remember_settled(self, key: str) -> None:
-        self._settled[key] = None
-        if len(self._settled) > self.limits.settled:
-            self._settled.popitem(last=False)
-
-
-def _call_of(action: Operation) -> CallOperation:
-    assert action.call is not None
-    return action.call
-
-
-def _outcome(
-    operation: Operation, by: SettledBy, *, result: Any = None, error: Exception | None = None
-) -> Outcome[Any]:
-    return Outcome(result=result, error=error, settled_by=by, event=operation.last_event, stage=operation.stage)
-
-
-def _is_duplicate(operation: Operation, event: Event) -> bool:
-    """Compare whole payloads: the platform sends no event id.
-
-    Without a timestamp the same payload can be sent twice for two events (playing, paused, playing), so there only a
-    repetition with nothing in between is a duplicate, and not even that where the same answer can be given twice.
-    """
-    history = operation.history
-    if not history:
-        return False
-    if event.timestamp is not None:
-        return any(earlier.raw == event.raw for earlier in history)
-    return history[-1].raw == event.raw and not LIFECYCLES[operation.kind].repeats
-
-
-def _is_older(operation: Operation, event: Event, rank: int) -> bool:
-    """Say whether *event*, of the rank that was reached already, happened before what was seen last."""
-    if rank != operation.rank or event.timestamp is None:
-        return False
-    return any(
-        earlier.timestamp is not None and earlier.timestamp > event.timestamp for earlier in operation.history or ()
-    )
+    def _prove(self, call: CallOperation, evidence: Evidence, now: float) -> None:
+        """Apply what the log says of *call* and of its actions, as far as that is news."""
+        for line in evidence.events:
+            action = self.actions.get(line.control_id)
+            if action is None or action.call is not call or not READERS[action.kind].keyed:
+                continue
+            event = line.about(action.kind)
+            if event is not None and not line.is_told_by(action.history or ()):
+                self._advance(action, event, now, "reconciled")
+        for state in evidence.call:
+            self.report(call, state, now, "reconciled")

@@ -8,7 +8,7 @@ from ..errors import CommandError, CommandNotSent, CommandRejected
 
 
 class Retry(Struct, frozen=True, kw_only=True):
-    """Limits on sending a command again. Only what was certainly not processed ever is."""
+    """Limits on sending commands again. Only what was certainly not processed ever is."""
 
     attempts: int = 4
     """How often a command is sent at most, the first time included (>= 1; 1 never retries)."""
@@ -16,12 +16,17 @@ class Retry(Struct, frozen=True, kw_only=True):
     """Seconds before the second attempt when the platform names no time; doubled for each further one."""
     longest_wait: float = 30.0
     """Seconds; a longer ``Retry-After`` is not waited for, the error is raised at once."""
+    budget: int = 100
+    """How many repetitions all commands of a client have together in a minute (>= 0), so that a storm of refusals is
+    not answered with another one; what exceeds it raises at once."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int):
-            raise TypeError(f"Retry: attempts={self.attempts!r} must be a whole number")
-        if self.attempts < 1:
-            raise ValueError(f"Retry: attempts={self.attempts!r} must be at least 1")
+        for name, least in (("attempts", 1), ("budget", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"Retry: {name}={value!r} must be a whole number")
+            if value < least:
+                raise ValueError(f"Retry: {name}={value!r} must be at least {least}")
         for name in ("first_wait", "longest_wait"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float):
@@ -43,6 +48,25 @@ class Retry(Struct, frozen=True, kw_only=True):
             return None if asked > self.longest_wait else asked + jitter * self.first_wait
         wait = self.first_wait * 2.0 ** (attempt - 1)
         return min(wait, self.longest_wait) * (0.5 + jitter / 2)
+
+
+class Budget:
+    """A client's repetitions: *size* at once, and as many more in each minute, a little at a time."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._left = float(size)
+        self._at: float | None = None
+
+    def take(self, now: float) -> bool:
+        """Take one repetition, or say that none is left."""
+        if self._at is not None:
+            self._left = min(self._size, self._left + (now - self._at) * self._size / 60)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 def _not_processed(error: CommandError) -> bool:

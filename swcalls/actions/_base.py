@@ -27,7 +27,11 @@ class Controllable(Protocol):
         ...
 
     def stopped(self, action: Operation) -> None:
-        """Be told that a stop of *action* was accepted."""
+        """Be told that *action* was told to stop, or was not there to be stopped."""
+        ...
+
+    def count_down(self, action: Operation) -> None:
+        """Be told that its command was given that starts the time of *action*."""
         ...
 
 
@@ -170,7 +174,8 @@ class Stoppable(Action[R], Generic[R]):
         try:
             leg = await self._send_stop()
         except CallNotFound:
-            # It is not running there any more, nor perhaps is its call: its last event is on the way.
+            # It is not running there any more, nor perhaps is its call: its last event is on the way, or was lost.
+            self._line.stopped(self)
             return None
         except (CommandRejected, CommandNotSent):
             self.stopping = False

@@ -9,6 +9,8 @@ import uuid
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from .._core.operation import PLAIN, CallOperation, Operation, Options
 from ..commands import KeyedCommand, StartCommand
 from ..errors import ActionError
@@ -36,7 +38,15 @@ class Sender(Protocol):
         ...
 
     def stopped(self, action: Operation) -> None:
-        """Note that a stop of *action* was accepted."""
+        """Note that *action* was told to stop, or was not there to be stopped."""
+        ...
+
+    def count_down(self, action: Operation) -> None:
+        """Let the time run that the parameters of *action* give it."""
+        ...
+
+    def look_after(self, call: CallOperation) -> None:
+        """See to it that whoever is about to wait for *call* does not wait for ever."""
         ...
 
     def tell(self, action: Operation, event: Event) -> None:
@@ -71,8 +81,12 @@ class Line(CallOperation):
         return self.leg
 
     def stopped(self, action: Operation) -> None:
-        """Note that a stop of *action* was accepted."""
+        """Note that *action* was told to stop, or was not there to be stopped."""
         self._sender.stopped(action)
+
+    def count_down(self, action: Operation) -> None:
+        """Let the time run that the parameters of *action* give it."""
+        self._sender.count_down(action)
 
     def _start(
         self,
@@ -86,6 +100,8 @@ class Line(CallOperation):
         """Prepare *command*; it is sent when the ``ActionStart`` is awaited. *key* stands in for a ``control_id``."""
         check_seconds("deadline", deadline)
         control_id = command.control_id if isinstance(command, KeyedCommand) else given(key)
+        if deadline is not None and options.bound is not None:
+            options = replace(options, bound=None)
         return ActionStart(self._sender.start(handle(self, control_id, options), command, deadline))
 
 

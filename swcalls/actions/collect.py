@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from msgspec.structs import replace
+
 from .._core.operation import Options
 from ..commands import Collect, Digits, Speech
 from ..legs import Leg
@@ -24,7 +26,10 @@ class CollectAction(Stoppable[CollectResult]):
 
     async def start_input_timers(self) -> Leg:
         """Start the clock of ``initial_timeout``, for a collect that was begun with ``start_input_timers=False``."""
-        return await self._control("start_input_timers")
+        leg = await self._control("start_input_timers")
+        self.options = replace(self.options, held=False)
+        self._line.count_down(self)
+        return leg
 
 
 class CollectVerbs(Line):
@@ -68,4 +73,25 @@ class CollectVerbs(Line):
             send_start_of_input=send_start_of_input,
             start_input_timers=start_input_timers,
         )
-        return self._start(CollectAction, command, deadline, Options(continuous=continuous is True))
+        return self._start(CollectAction, command, deadline, options_of(command))
+
+
+INITIAL_TIMEOUT = 4.0
+DIGIT_TIMEOUT = 5.0
+SPEECH_TIMEOUT = 60.0
+END_SILENCE = 1.0
+"""What the platform is understood to do when a collect does not say. Seconds; source: its other API's defaults."""
+
+
+def options_of(collect: Collect) -> Options:
+    """Say which event is the end of *collect*, and how long it can take to come."""
+    if collect.continuous:
+        return Options(continuous=True)
+    longest = 0.0
+    if collect.digits is not None:
+        longest = collect.digits.max * (collect.digits.digit_timeout or DIGIT_TIMEOUT)
+    if collect.speech is not None:
+        spoken = collect.speech.speech_timeout or SPEECH_TIMEOUT
+        longest = max(longest, spoken + (collect.speech.end_silence_timeout or END_SILENCE))
+    bound = (collect.initial_timeout or INITIAL_TIMEOUT) + longest
+    return Options(bound=bound, held=not collect.start_input_timers)

@@ -11,6 +11,9 @@ from ._base import Stoppable
 from ._line import Line, given
 from ._start import ActionStart
 
+TIMEOUT = 30.0
+"""Seconds that a detector runs when its command does not say. Source: the platform's documentation."""
+
 
 class DetectAction(Stoppable[Detection]):
     """A detector at work.
@@ -51,4 +54,5 @@ class DetectVerbs(Line):
             control_id=given(control_id), status_url=status_url, detect=detector_item(detector), timeout=timeout
         )
         follows = isinstance(detector, DetectMachine) and detector.detect_message_end
-        return self._start(DetectAction, command, deadline, Options(message_end=follows))
+        bound = TIMEOUT if timeout is None else timeout or None
+        return self._start(DetectAction, command, deadline, Options(message_end=follows, bound=bound))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ..commands import TTS, Direction, Gender, Media, Play, PlayVolume, media_item
+from .._core.operation import Options
+from ..commands import TTS, Direction, Gender, Media, Play, PlayVolume, Ringtone, Silence, media_item
 from ..legs import Leg
 from ..results import Playback
 from ._base import Pausable
@@ -64,7 +65,7 @@ class PlayVerbs(Line):
             voice=voice,
             gender=gender,
         )
-        return self._start(PlayAction, command, deadline)
+        return self._start(PlayAction, command, deadline, Options(bound=_length(media, loop)))
 
     def say(
         self,
@@ -93,3 +94,11 @@ class PlayVerbs(Line):
             status_url=status_url,
             deadline=deadline,
         )
+
+
+def _length(media: tuple[Media, ...], loop: int | None) -> float | None:
+    """Say how many seconds *media* last, if they say so themselves; ``None`` when nobody can tell, or for ever."""
+    seconds = [item.duration for item in media if isinstance(item, Silence | Ringtone)]
+    known = [length for length in seconds if length is not None]
+    passes = 1 if loop is None else loop
+    return sum(known) * passes or None if len(known) == len(media) else None

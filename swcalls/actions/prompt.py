@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable
 from typing import Any
 
-from .._core.operation import CallOperation
+from .._core.operation import PLAIN, CallOperation, Options
 from ..commands import Collect, Digits, Direction, Gender, Media, Play, Speech, media_item
 from ..errors import ActionFailed, CommandError, CommandRejected, SwcallsError
 from ..legs import Leg
@@ -14,7 +14,7 @@ from ..results import CollectResult
 from ._line import Line, check_seconds, given, new_id
 from ._start import ActionStart
 from ._waiting import until
-from .collect import CollectAction
+from .collect import CollectAction, options_of
 from .play import PlayAction
 
 _log = logging.getLogger("swcalls.actions")
@@ -28,8 +28,8 @@ class PromptAction(CollectAction):
 
     __slots__ = ("playback",)
 
-    def __init__(self, call: CallOperation, control_id: str) -> None:
-        super().__init__(call, control_id)
+    def __init__(self, call: CallOperation, control_id: str, options: Options) -> None:
+        super().__init__(call, control_id, options)
         self.playback = PlayAction(call, new_id())
 
     async def stop(self) -> Leg | None:
@@ -52,7 +52,7 @@ class PromptAction(CollectAction):
                 else:
                     await quietly(playback.stop())
                 # Had they been started before, the clock would have run while the prompt was still being played.
-                await self._control("start_input_timers")
+                await self.start_input_timers()
         except CommandRejected as refusal:
             # It ended while its last event was on the way, and does not need its timers any more.
             _log.info("%s %s: timers not started: %s", self.kind, self.key, refusal)
@@ -116,9 +116,8 @@ class PromptVerbs(Line):
             volume: This and the rest are as in ``play``.
         """
         check_seconds("deadline", deadline)
-        action = PromptAction(self, given(control_id))
         collect = Collect(
-            control_id=action.key,
+            control_id=given(control_id),
             status_url=status_url,
             digits=digits,
             speech=speech,
@@ -127,6 +126,7 @@ class PromptVerbs(Line):
             send_start_of_input=barge_in or None,
             start_input_timers=False,
         )
+        action = PromptAction(self, collect.control_id, PLAIN if deadline is not None else options_of(collect))
         play = Play(
             control_id=action.playback.key,
             status_url=status_url,

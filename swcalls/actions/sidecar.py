@@ -26,6 +26,9 @@ from ._base import Action, Stoppable
 from ._line import Line, check_seconds, new_id
 from ._start import ActionStart
 
+_ONE_ANSWER = Options(bound=120)
+"""Whether a question that the model cannot answer is ever answered is not documented; so it has a limit, in seconds."""
+
 UNCLAIMED_KEPT = 64
 """How many answers are kept whose question has not been confirmed yet."""
 
@@ -36,8 +39,8 @@ class AskAction(Action[SidecarAnswer]):
     __slots__ = ("_sidecar", "ask_id")
     family: ClassVar[str] = "calling.ai_sidecar.ask"
 
-    def __init__(self, call: CallOperation, sidecar: SidecarAction) -> None:
-        super().__init__(call, new_id())
+    def __init__(self, call: CallOperation, sidecar: SidecarAction, options: Options) -> None:
+        super().__init__(call, new_id(), options)
         self._sidecar = sidecar
         self.ask_id: str | None = None
 
@@ -67,7 +70,8 @@ class SidecarAction(Stoppable[SidecarResult]):
         """Ask the sidecar; the result is its answer. Wire: ``calling.ai_sidecar.ask``."""
         check_seconds("deadline", deadline)
         line = self._call_line
-        return ActionStart(line._sender.start(AskAction(line, self), SidecarAsk(text=text), deadline))
+        options = PLAIN if deadline is not None else _ONE_ANSWER
+        return ActionStart(line._sender.start(AskAction(line, self, options), SidecarAsk(text=text), deadline))
 
     async def status(self) -> SidecarStatus:
         """Ask for the counters. Wire: ``calling.ai_sidecar.status``."""
@@ -193,4 +197,4 @@ class SidecarVerbs(Line):
         """
         verb = SidecarSummary(summarize=Summarize(prompt=prompt, webhook=status_url))
         command = Sidecar(lang=lang, model=model, url=status_url, action=verb)
-        return self._start(SummaryAction, command, deadline, key=control_id)
+        return self._start(SummaryAction, command, deadline, _ONE_ANSWER, key=control_id)

@@ -8,12 +8,24 @@ from typing import Any
 import hypothesis.strategies as st
 import pytest
 from hypothesis import settings
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
+from msgspec.structs import replace
 
-from swcalls._core.decoding import read
+from swcalls._core.decoding import READERS, read
+from swcalls._core.evidence import read_log
 from swcalls._core.lifecycle import CALL, LIFECYCLES
 from swcalls._core.limits import Limits
 from swcalls._core.operation import CallOperation, Operation, Options
+from swcalls._core.reconcile import Reconcile
 from swcalls._core.registry import Registry
 from swcalls.errors import ActionExpired, ActionFailed, CallEnded, ClientClosed
 from swcalls.events import CallEvent
@@ -28,7 +40,10 @@ LIMITS = Limits(
     early_age=30,
     settled=8,
     running=2,
+    margin=10,
+    unconfirmed=300,
 )
+RECONCILE = Reconcile(patience=20, sweep=60, longest_sweep=200)
 
 WORDS: dict[str, list[dict[str, Any]]] = {
     "play": [{"state": word} for word in ("playing", "paused", "finished", "error", "humming")],
@@ -54,7 +69,14 @@ WORDS: dict[str, list[dict[str, Any]]] = {
         for word in ("transcript.completed", "transcript.failed", "call.transcribe", "call.play")
     ],
 }
-OPTIONS = st.builds(Options, continuous=st.booleans(), message_end=st.booleans(), summary=st.booleans())
+OPTIONS = st.builds(
+    Options,
+    continuous=st.booleans(),
+    message_end=st.booleans(),
+    summary=st.booleans(),
+    bound=st.none() | st.integers(1, 50),
+    held=st.booleans(),
+)
 CALL_STATES = st.sampled_from([*CALL, "levitating"])
 
 
@@ -64,15 +86,19 @@ class Ledger(Operation):
     def __init__(self, kind: str, key: str, call: CallOperation, options: Options) -> None:
         super().__init__(kind, key, call, options)
         self.outcomes: list[object] = []
-        self.states: list[str | None] = []
         self.ranks: list[int] = []
         self.refused = False
-        self.watch(self.look)
+        self.deadline: float | None = None
 
-    def look(self) -> None:
+    def changed(self) -> None:
+        super().changed()
         if self.settled is not None and self.settled not in self.outcomes:
             self.outcomes.append(self.settled)
         self.ranks.append(self.rank)
+
+
+def nobody() -> None:
+    """Somebody who waits."""
 
 
 class Correlation(RuleBasedStateMachine):
@@ -81,7 +107,8 @@ class Correlation(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.registry = Registry(LIMITS)
+        self.registry = Registry(LIMITS, RECONCILE)
+        self.asking: list[CallOperation] = []
         self.now = 1000.0
         self.ids = itertools.count()
         self.everything: list[Ledger] = []
@@ -99,6 +126,7 @@ class Correlation(RuleBasedStateMachine):
         call = CallOperation(f"call-key-{number}")
         self.registry.expect_call(call)
         self.registry.identify(call, f"call-{number}")
+        self.registry.look_after(call, self.now)
         self.all_calls.append(call)
         return call
 
@@ -124,13 +152,29 @@ class Correlation(RuleBasedStateMachine):
     def _expect(self, call: CallOperation, kind: str, key: str, options: Options, deadline: float | None) -> Ledger:
         action = Ledger(kind, key, call, options)
         self.everything.append(action)
+        if deadline is not None:
+            action.deadline = self.now + deadline
+            action.options = replace(options, bound=None)
         self.registry.expect(action, self.now, deadline)
         return action
 
     @rule(action=actions)
+    def wait_for(self, action: Ledger) -> None:
+        action.watch(nobody)
+
+    @rule(action=actions)
+    def wait_no_more(self, action: Ledger) -> None:
+        action.unwatch(nobody)
+
+    @rule(action=actions)
+    def start_its_clock(self, action: Ledger) -> None:
+        action.options = replace(action.options, held=False)
+        self.registry.count_down(action, self.now)
+
+    @rule(action=actions)
     def confirm(self, action: Ledger) -> None:
         if not action.refused:
-            self.registry.confirm(action)
+            self.registry.confirm(action, self.now)
 
     @rule(action=consumes(actions))
     def refuse(self, action: Ledger) -> None:
@@ -180,21 +224,59 @@ class Correlation(RuleBasedStateMachine):
             action.stopping = True
             self.registry.stopped(action, self.now)
 
-    @rule(seconds=st.sampled_from([0.5, 4, 6, 61, 601]))
+    @rule(seconds=st.sampled_from([0.5, 4, 6, 21, 61, 601]))
     def let_time_pass(self, seconds: float) -> None:
         self.now += seconds
         self.registry.expire(self.now)
         assert self.registry.deadlines.next is None or self.registry.deadlines.next > self.now
+        self._take_questions()
+
+    def _take_questions(self) -> None:
+        for call in self.registry.inquiries.take():
+            assert call not in self.asking, "one question at a time"
+            self.asking.append(call)
+
+    @precondition(lambda self: self.asking)
+    @rule(data=st.data())
+    def the_log_answers(self, data: st.DataObject) -> None:
+        call = self.asking.pop(0)
+        lines = []
+        for action in self.everything:
+            if action.call is call and READERS[action.kind].event_types and data.draw(st.booleans()):
+                details = {"call_id": call.id, **data.draw(st.sampled_from(WORDS[action.kind]))}
+                name = READERS[action.kind].event_types[0].replace(".", "_")
+                if data.draw(st.booleans()):
+                    details["control_id"] = action.key
+                lines.append({"event_at": None, "name": name, "details": details})
+        status = data.draw(st.none() | CALL_STATES)
+        before = {id(action): action.settled for action in self.everything}
+        self.registry.answered(call, read_log(call.id or "", {"status": status}, {"data": lines}), self.now)
+        proved = {line["details"].get("control_id") for line in lines}
+        for action in self.everything:
+            if action.settled is not before[id(action)] and action.settled.result is not None:
+                assert action.call is call
+                assert action.key in proved, "a success that nothing proved"
+                assert action.settled.settled_by == "reconciled"
+        self._take_questions()
+
+    @precondition(lambda self: self.asking)
+    @rule()
+    def the_log_cannot_be_read(self) -> None:
+        self.registry.answered(self.asking.pop(0), None, self.now)
+        self._take_questions()
 
     @rule()
     def close(self) -> None:
         self._close()
-        self.registry = Registry(LIMITS)
+        self.registry = Registry(LIMITS, RECONCILE)
         # The next client starts from nothing; what came before it is only looked at.
         self.everything = [action for action in self.everything if action.over]
 
     def _close(self) -> None:
         self.registry.close()
+        while self.asking:
+            self.registry.answered(self.asking.pop(), None, self.now)
+        assert not self.registry.inquiries.take()
         for action in self.everything:
             assert action.over
             assert action.settled is not None
@@ -224,6 +306,7 @@ class Correlation(RuleBasedStateMachine):
                 "call_ended": CallEnded,
                 "deadline": ActionExpired,
                 "closed": ClientClosed,
+                "reconciled": ActionFailed,
             }
             assert isinstance(outcome.error, expected[outcome.settled_by])
 
@@ -261,6 +344,24 @@ class Correlation(RuleBasedStateMachine):
         for action in self.everything:
             if action.settled is None and action.call is not None and action.call.has_ended:
                 assert action.due is not None
+
+    @invariant()
+    def nothing_outlives_its_deadline_but_to_wait_for_the_log(self) -> None:
+        for action in self.everything:
+            if action.settled is None and action.deadline is not None and action.deadline <= self.now:
+                assert action.asked
+                assert action.due is not None
+                assert action.due <= self.now + RECONCILE.patience
+
+    @invariant()
+    def no_live_call_is_lost_sight_of(self) -> None:
+        for call in self.all_calls:
+            assert call.has_ended or call.due is not None
+
+    @invariant()
+    def what_is_told_to_stop_has_a_time_to_end(self) -> None:
+        for action in self.everything:
+            assert action.settled is not None or not action.stopping or action.due is not None
 
     def teardown(self) -> None:
         self._close()

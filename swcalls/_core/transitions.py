@@ -1,0 +1,242 @@
+"""What an event does to its operation and to the call that it is on: states, ends, graces and outcomes.
+
+Each operation settles exactly once. No clock here: every method that needs the time takes ``now``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from typing import Any, Literal
+from weakref import WeakValueDictionary
+
+from ..errors import ActionError, ActionFailed
+from ..events import CallEvent, Event
+from ..outcome import Outcome, SettledBy
+from .deadlines import Deadlines
+from .lifecycle import CALL, LIFECYCLES, Ends, Grace, step_of
+from .limits import Limits
+from .operation import CallOperation, Operation
+
+Delivered = Literal["applied", "unknown", "duplicate", "late", "early"]
+"""What came of an event. ``unknown``: passed on to iterators, but its word means nothing to us."""
+
+
+class Transitions:
+    """The running operations, by key, and what moves them."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.actions: dict[str, Operation] = {}
+        """Pending: expected, and not settled."""
+        self.calls: WeakValueDictionary[str, CallOperation] = WeakValueDictionary()
+        """By call id, for as long as anybody holds one."""
+        self.deadlines = Deadlines()
+        self.settled_by: Counter[SettledBy] = Counter()
+        """How many actions each of them has settled."""
+        self._dialled: dict[str, CallOperation] = {}
+        """By key: the calls whose state webhooks are ours, held until they end."""
+        self._running: OrderedDict[str, Operation] = OrderedDict()
+        """Settled, but still telling: detectors that have answered."""
+        self._settled: OrderedDict[str, None] = OrderedDict()
+        """Keys of the latest that are over."""
+
+    def identify(self, call: CallOperation, call_id: str) -> None:
+        """Note the id of a call, unless it is known."""
+        if call.id is None:
+            call.id = call_id
+            self.calls[call_id] = call
+
+    def _advance(self, operation: Operation, event: Event, now: float, by: SettledBy = "callback") -> Delivered:
+        """Move *operation* by one event that is its own."""
+        if operation.over:
+            return "late"
+        if _is_duplicate(operation, event):
+            return "duplicate"
+        operation.stage = "accepted"
+        call = operation if isinstance(operation, CallOperation) else call_of(operation)
+        call.heard = now
+        if call is operation and event.call_id:
+            self.identify(call, event.call_id)
+        step = step_of(operation, event)
+        if step is not None and step.rank >= operation.rank and not _is_older(operation, event, step.rank):
+            self._reach(operation, event.state, step.rank, now)
+        operation.remember(event, self.limits.history)
+        if step is None or step.ends is Ends.NOTHING:
+            if operation.options.bound is not None:
+                self._extend(operation, event, now)
+            operation.changed()
+        elif isinstance(operation, CallOperation):
+            reason = event.end_reason if isinstance(event, CallEvent) else None
+            self._end_call(operation, reason or operation.asked_reason, now)
+            self._finish_call(operation)
+        else:
+            self._conclude(operation, event, step.ends, by)
+        return "unknown" if step is None else "applied"
+
+    def _conclude(self, action: Operation, event: Event, ends: Ends, by: SettledBy) -> None:
+        """Settle *action* by an event that ends something, unless an answer has settled it before."""
+        if action.settled is not None:
+            if ends is Ends.WAIT:
+                action.changed()
+            else:
+                self._finish(action)
+        elif ends is Ends.FAILED:
+            message = f"{action.kind} {action.key}: the platform reported {event.state!r}"
+            self.settle(action, by, error=ActionFailed(message, action=action))
+        else:
+            result = LIFECYCLES[action.kind].result(action, event)
+            self.settle(action, by, result=result, running=ends is Ends.WAIT)
+
+    def _reach(self, operation: Operation, state: str, rank: int, now: float) -> None:
+        """Note how far *operation* has come; with its call up, the time of what is bounded begins to run."""
+        operation.state = state
+        was, operation.rank = operation.rank, rank
+        if isinstance(operation, CallOperation) and was < CALL["answered"].rank <= rank:
+            for action in operation.pending:
+                self.count_down(action, now)
+
+    def _end_call(self, call: CallOperation, reason: str | None, now: float, by: SettledBy = "callback") -> None:
+        """Settle *call*, once; a reason that came later than the end is still good to know."""
+        call.end_reason = call.end_reason or reason
+        if call.has_ended:
+            return
+        call.settled = outcome_of(call, by, result=reason)
+        for action in list(call.pending):
+            self._give_grace(action, now)
+
+    def _infer_end(self, call: CallOperation, reason: str | None, now: float, by: SettledBy = "callback") -> None:
+        """End *call* without its own event, which may be on its way and gets a moment to be seen by iterators."""
+        self._end_call(call, reason or call.asked_reason, now, by)
+        if call.key in self._dialled:
+            self.deadlines.set(call, now + self.limits.grace)
+            call.changed()
+        else:
+            self._finish_call(call)
+
+    def _finish_call(self, call: CallOperation) -> None:
+        """No event of *call* can follow."""
+        call.over = True
+        self.deadlines.clear(call)
+        if self._dialled.pop(call.key, None) is not None:
+            self._remember_settled(call.key)
+        call.changed()
+
+    def count_down(self, action: Operation, now: float) -> None:
+        """Let the time run that the parameters of *action* give it, if they do, once its call is up."""
+        bound, call = action.options.bound, call_of(action)
+        if bound is None or action.options.held or action.stopping or action.settled is not None or call.has_ended:
+            return
+        if call.state is None or call.rank >= CALL["answered"].rank:
+            self.deadlines.set(action, now + bound + self._margin(action))
+
+    def _extend(self, action: Operation, event: Event, now: float) -> None:
+        """Let the bounded time of *action* run anew, since it is alive; while it is paused, it does not run."""
+        if event.state != "paused":
+            self.count_down(action, now)
+        elif not action.stopping and not call_of(action).has_ended:
+            self.deadlines.clear(action)
+
+    def _give_grace(self, action: Operation, now: float) -> None:
+        if action.settled is not None:
+            self._finish(action)
+        else:
+            self._hurry(action, now + self._grace(action))
+
+    def _hurry(self, action: Operation, due: float) -> None:
+        self.deadlines.set(action, due if action.due is None else min(due, action.due))
+
+    def _grace(self, action: Operation) -> float:
+        limits = self.limits
+        match LIFECYCLES[action.kind].grace:
+            case Grace.SHORT:
+                return limits.grace
+            case Grace.LONG:
+                return limits.long_grace
+            case Grace.TRANSCRIPT:
+                return limits.transcript_grace
+
+    def _margin(self, action: Operation) -> float:
+        return max(self.limits.margin, self._grace(action))
+
+    def settle(
+        self,
+        action: Operation,
+        by: SettledBy,
+        *,
+        result: Any = None,
+        error: ActionError | None = None,
+        running: bool = False,
+    ) -> None:
+        """Give *action* its one outcome, unless it has it already."""
+        if action.settled is not None:
+            return
+        action.settled = outcome_of(action, by, result=result, error=error)
+        self.settled_by[by] += 1
+        if error is not None:
+            error.outcome = action.settled
+        if running:
+            self._keep_running(action)
+        else:
+            action.over = True
+            self._forget(action)
+        action.changed()
+
+    def _keep_running(self, action: Operation) -> None:
+        """Pass on what an action tells after its answer, for as many actions as the limit allows."""
+        del self.actions[action.key]
+        self._running[action.key] = action
+        if len(self._running) > self.limits.running:
+            self._finish(next(iter(self._running.values())))
+
+    def _finish(self, action: Operation) -> None:
+        """End the run of an action that has its outcome already."""
+        action.over = True
+        self._forget(action)
+        action.changed()
+
+    def _forget(self, action: Operation) -> None:
+        self.actions.pop(action.key, None)
+        self._running.pop(action.key, None)
+        call_of(action).pending.discard(action)
+        self.deadlines.clear(action)
+        if action.settled is not None:
+            self._remember_settled(action.key)
+
+    def _remember_settled(self, key: str) -> None:
+        self._settled[key] = None
+        if len(self._settled) > self.limits.settled:
+            self._settled.popitem(last=False)
+
+
+def call_of(action: Operation) -> CallOperation:
+    assert action.call is not None
+    return action.call
+
+
+def outcome_of(
+    operation: Operation, by: SettledBy, *, result: Any = None, error: Exception | None = None
+) -> Outcome[Any]:
+    return Outcome(result=result, error=error, settled_by=by, event=operation.last_event, stage=operation.stage)
+
+
+def _is_duplicate(operation: Operation, event: Event) -> bool:
+    """Compare whole payloads: the platform sends no event id.
+
+    Without a timestamp the same payload can be sent twice for two events (playing, paused, playing), so there only a
+    repetition with nothing in between is a duplicate, and not even that where the same answer can be given twice.
+    """
+    history = operation.history
+    if not history:
+        return False
+    if event.timestamp is not None:
+        return any(earlier.raw == event.raw for earlier in history)
+    return history[-1].raw == event.raw and not LIFECYCLES[operation.kind].repeats
+
+
+def _is_older(operation: Operation, event: Event, rank: int) -> bool:
+    """Say whether *event*, of the rank that was reached already, happened before what was seen last."""
+    if rank != operation.rank or event.timestamp is None:
+        return False
+    return any(
+        earlier.timestamp is not None and earlier.timestamp > event.timestamp for earlier in operation.history or ()
+    )
