@@ -31,6 +31,7 @@ class Space:
         self.log: dict[str, web.Response | Answer] = {}
         """Answers of the voice log, by the end of the path: ``CALL_ID`` or ``events``; else it is 404."""
         self.log_requests: list[str] = []
+        self.leaves = asyncio.Event()
         self.arrived: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._session: aiohttp.ClientSession
 
@@ -63,6 +64,11 @@ class Space:
             return web.json_response({"id": CALL_ID, "status": status} if of_call else {"data": lines})
 
         self.log = {CALL_ID: tell, "events": tell}
+
+    async def hang(self, request: web.Request) -> web.StreamResponse:
+        """Answer nothing for as long as the test runs."""
+        await self.leaves.wait()
+        return web.Response(status=500)
 
     def held(self, release: asyncio.Event, answer: web.Response | None = None) -> Answer:
         """An answer that is given only after *release*."""
@@ -117,6 +123,7 @@ async def space(nothing_is_left_running: None) -> AsyncIterator[Space]:
     space.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     async with aiohttp.ClientSession() as space._session:
         yield space
+    space.leaves.set()
     await runner.cleanup()
 
 

@@ -31,6 +31,7 @@ class Deadlines:
         self._live += operation.due is None
         operation.due = due
         heapq.heappush(self._heap, (due, next(self._number), operation))
+        self._tidy()
 
     def clear(self, operation: Operation) -> None:
         """Take away its deadline, if it has one."""
@@ -38,10 +39,7 @@ class Deadlines:
             return
         operation.due = None
         self._live -= 1
-        # Skipped entries keep their operations alive, so they must not outnumber the others for long.
-        if len(self._heap) > 64 and len(self._heap) > 2 * self._live:
-            self._heap = [entry for entry in self._heap if entry[2].due == entry[0]]
-            heapq.heapify(self._heap)
+        self._tidy()
 
     def expired(self, now: float) -> Iterator[Operation]:
         """Yield each operation that is due, its deadline taken away."""
@@ -50,3 +48,12 @@ class Deadlines:
             operation.due = None
             self._live -= 1
             yield operation
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Skipped entries keep their operations alive, so they must not outnumber the others for long."""
+        if not self._live:
+            self._heap.clear()
+        elif len(self._heap) > 64 and len(self._heap) > 2 * self._live:
+            self._heap = [entry for entry in self._heap if entry[2].due == entry[0]]
+            heapq.heapify(self._heap)
