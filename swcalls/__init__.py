@@ -115,14 +115,15 @@ from .results import (
 if TYPE_CHECKING:
     from .embedding import CLIENT, setup
     from .receiver import WebhookReceiver
+    from .recording import Recorder
 
 __version__ = "0.1.0"
 
-_SERVER_SIDE = {"CLIENT": "embedding", "setup": "embedding", "WebhookReceiver": "receiver"}
+_SERVER_SIDE = {"CLIENT": "embedding", "setup": "embedding", "WebhookReceiver": "receiver", "Recorder": "recording"}
 
 
 def __getattr__(name: str) -> Any:
-    # These need aiohttp's server, which a process that only sends commands never loads.
+    # These need, or serve, aiohttp's server, which a process that only sends commands never loads.
     if name not in _SERVER_SIDE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
@@ -186,6 +187,7 @@ __all__ = [
     "Reconcile",
     "RecordAction",
     "RecordEvent",
+    "Recorder",
     "Recording",
     "ReferAction",
     "ReferEvent",

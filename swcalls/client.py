@@ -21,7 +21,6 @@ from .config import base_url, from_environment, identity, space_url
 from .errors import ConfigurationError
 from .inbound import Doorbell
 from .switchboard import Switchboard
-from .transport import Transport
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -94,6 +93,9 @@ class Client:
         limits: Limits = Limits(),
         reconcile: Reconcile | None = Reconcile(),
     ) -> None:
+        # aiohttp is most of what an import would cost; a program that makes no client does not pay for it.
+        from .transport import Transport
+
         who = identity(project, token, path, signing_key, require_signature=require_signature)
         check_seconds("timeout", timeout)
         if isinstance(max_connections, bool) or not isinstance(max_connections, int) or max_connections < 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
@@ -19,6 +20,7 @@ from ._core.signature import Verifier
 from .config import base_url, identity
 from .errors import ConfigurationError
 from .events import InboundCall
+from .recording import LIMIT, Recorder
 from .switchboard import log_receipt
 
 Handler = Callable[[Any], Awaitable[object]]
@@ -96,6 +98,20 @@ class WebhookReceiver:
         """Return the routes to add to an application: ``app.add_routes(client.receiver.routes())``."""
         return [web.post(f"{self._inbox.urls.prefix}{{callback:.+}}", self._handle)]
 
+    def record(self, file: str | os.PathLike[str], *, limit: int = LIMIT) -> Recorder:
+        """Write each delivery to *file*, after what is there, until the recorder is closed; it is a context manager.
+
+        One JSON object a line, with the MAC of the URL masked, for ``swcalls replay``. What was said and pressed stands
+        in it, so a new file is readable by its owner only. Only one process may write to it at a time.
+
+        Args:
+            limit: How many bytes the file may come to have (> 0); what comes then is dropped, and counted.
+
+        Raises:
+            OSError: The file cannot be opened.
+        """
+        return Recorder(self._inbox, file, limit=limit)
+
     def serve(self, host: str = "127.0.0.1", port: int = 0) -> ReceiverServer:
         """Return a server of its own, to be used in ``async with``; port 0 takes a free one."""
         return ReceiverServer(self._handle_any, self._inbox.urls, host, port)
@@ -117,7 +133,7 @@ class WebhookReceiver:
         limit = self._inbox.limit
         length = request.content_length
         if length is not None and length > limit:
-            return self._inbox.refuse("oversized")
+            return self._inbox.refuse("oversized", request.rel_url.raw_path, request.headers)
         content = request.content
         body = b""
         try:
@@ -126,7 +142,7 @@ class WebhookReceiver:
                 while not content.at_eof() and len(body) <= limit:
                     body += await content.readany()
         except (TimeoutError, web.RequestPayloadError, ConnectionError):
-            return self._inbox.refuse("malformed")
+            return self._inbox.refuse("malformed", request.rel_url.raw_path, request.headers)
         return self._inbox.accept(request.rel_url.raw_path, request.headers, body)
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._core.evidence import Evidence, read_log
 from ._core.operation import CallOperation
-from ._core.reconcile import Reconcile
+from ._core.reconcile import LogUnavailable, Reconcile
 from ._core.registry import Registry
-from .transport import LogUnavailable, Transport
+
+if TYPE_CHECKING:
+    from .transport import Transport
 
 _log = logging.getLogger("swcalls.reconciler")
 

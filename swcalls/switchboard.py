@@ -11,7 +11,7 @@ import contextvars
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._core.callbacks import CallbackUrls
 from ._core.decoding import read
@@ -31,7 +31,9 @@ from .events import CallEvent, Event
 from .legs import CallLeg, Leg
 from .reconciler import Reconciler
 from .timeline import Mark, What
-from .transport import Transport
+
+if TYPE_CHECKING:
+    from .transport import Transport
 
 Op = TypeVar("Op", bound=Operation)
 

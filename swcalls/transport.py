@@ -18,6 +18,7 @@ from yarl import URL
 
 from ._core.decoding import MalformedBody, parse
 from ._core.pacing import Pace
+from ._core.reconcile import LogUnavailable
 from ._core.responses import interpret
 from ._core.retries import Budget, Retry
 from .commands import Request, secret_values
@@ -29,10 +30,6 @@ CONNECT_TIMEOUT = 10.0
 """Seconds for a connection; less than the whole, so that it is known that nothing was sent."""
 
 _chance = random.SystemRandom()
-
-
-class LogUnavailable(Exception):
-    """The voice log gave no answer that could be read."""
 
 
 class Transport:

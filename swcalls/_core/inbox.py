@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
@@ -59,6 +60,9 @@ _REPLIES: Mapping[Verdict, Reply] = {
 Deliver = Callable[[str, str, Event, int], Delivered]
 """Takes kind, key, event and the size of its body."""
 
+Record = Callable[[str, Mapping[str, str], bytes | None, Reply], object]
+"""Takes the path, the headers and the body (``None``: it was not read to its end) of a request, and its answer."""
+
 
 class Receipt(Struct, frozen=True):
     """What an observer of the inbox is told of each request."""
@@ -80,6 +84,8 @@ class Inbox:
         self.verdicts: Counter[Verdict] = Counter()
         self.observers: list[Callable[[Receipt], object]] = []
         """Called after each request. They must not raise."""
+        self.recorders: list[Record] = []
+        """Called after each request as well, with what it was like. They must not raise."""
         self.ring: Callable[[InboundCall], bool] | None = None
         """Takes a call that comes in, or says that it does not."""
         self._verifier = verifier
@@ -88,11 +94,19 @@ class Inbox:
 
     def accept(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Take in one POST. *path* is the raw one, as sent; a query is ignored."""
-        return self._reply(self._judge(self.urls.relative(path.partition("?")[0]), headers, body))
+        reply = self._reply(self._judge(self.urls.relative(path.partition("?")[0]), headers, body))
+        self._record(path, headers, body, reply)
+        return reply
 
-    def refuse(self, verdict: Verdict) -> Reply:
+    def refuse(self, verdict: Verdict, path: str = "", headers: Mapping[str, str] = MappingProxyType({})) -> Reply:
         """Answer a request that was not read to its end."""
-        return self._reply(Receipt(verdict))
+        reply = self._reply(Receipt(verdict))
+        self._record(path, headers, None, reply)
+        return reply
+
+    def _record(self, path: str, headers: Mapping[str, str], body: bytes | None, reply: Reply) -> None:
+        for record in self.recorders:
+            record(path, headers, body, reply)
 
     def _reply(self, receipt: Receipt) -> Reply:
         self.verdicts[receipt.verdict] += 1

@@ -33,6 +33,10 @@ class Reconcile(Struct, frozen=True, kw_only=True):
         check_numbers(self)
 
 
+class LogUnavailable(Exception):
+    """The voice log gave no answer that could be read."""
+
+
 class Inquiries:
     """The calls whose log is being asked, one question at a time each, and the actions whose end depends on it.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
@@ -84,6 +83,9 @@ def _retry_after(headers: Mapping[str, str], wall_clock: float) -> float | None:
         return None
     seconds = number({"value": value}, "value")
     if seconds is None:
+        # Rare, and what it imports is not cheap.
+        from email.utils import parsedate_to_datetime
+
         try:
             date = parsedate_to_datetime(value)
         except ValueError:
