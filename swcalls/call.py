@@ -102,9 +102,9 @@ class Call(Verbs):
         if kind not in HANDLES:
             raise ValueError(f"kind={kind!r} must be one of {', '.join(sorted(HANDLES))}")
         handle = HANDLES[kind]
-        for running in self.pending:
-            if isinstance(running, handle) and running.key == control_id:
-                return running
+        running = self.pending.get(control_id)
+        if isinstance(running, handle):
+            return running
         return self._sender.attach(handle(self, control_id))
 
     async def end(self, reason: EndReason | None = None) -> Leg:

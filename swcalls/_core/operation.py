@@ -142,8 +142,8 @@ class CallOperation(Operation):
         self.end_reason: str | None = None
         self.asked_reason: str | None = None
         """The reason that we gave when we ended it; it counts when the platform says only that it is over."""
-        self.pending: set[Operation] = set()
-        """The operations of this call that can still get events."""
+        self.pending: dict[str, Operation] = {}
+        """The operations of this call that can still get events, by key."""
         self.heard = 0.0
         """When anything was last heard of it, or asked of it."""
         self.sweep = 0.0
@@ -152,7 +152,7 @@ class CallOperation(Operation):
     @property
     def is_watched(self) -> bool:
         """Whether anybody waits for it, or for anything on it."""
-        return bool(self.watchers) or any(action.watchers for action in self.pending)
+        return bool(self.watchers) or any(action.watchers for action in self.pending.values())
 
     @property
     def has_ended(self) -> bool:

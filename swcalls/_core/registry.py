@@ -42,7 +42,7 @@ class Registry(Transitions):
         self._settled.pop(action.key, None)
         self.actions[action.key] = action
         call = call_of(action)
-        call.pending.add(action)
+        call.pending[action.key] = action
         call.heard = now
         self.look_after(call, now)
         if deadline is not None:

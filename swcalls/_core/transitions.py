@@ -92,7 +92,7 @@ class Transitions:
         operation.state = state
         was, operation.rank = operation.rank, rank
         if isinstance(operation, CallOperation) and was < CALL["answered"].rank <= rank:
-            for action in operation.pending:
+            for action in operation.pending.values():
                 self.count_down(action, now)
 
     def _end_call(self, call: CallOperation, reason: str | None, now: float, by: SettledBy = "callback") -> None:
@@ -101,7 +101,7 @@ class Transitions:
         if call.has_ended:
             return
         call.settled = outcome_of(call, by, result=reason)
-        for action in list(call.pending):
+        for action in list(call.pending.values()):
             self._give_grace(action, now)
 
     def _infer_end(self, call: CallOperation, reason: str | None, now: float, by: SettledBy = "callback") -> None:
@@ -195,11 +195,12 @@ class Transitions:
         action.changed()
 
     def _forget(self, action: Operation) -> None:
-        self.actions.pop(action.key, None)
-        self._running.pop(action.key, None)
-        call_of(action).pending.discard(action)
+        # By now its key may be in use again: an answer can come long after the action has expired.
+        for table in (self.actions, self._running, call_of(action).pending):
+            if table.get(action.key) is action:
+                del table[action.key]
         self.deadlines.clear(action)
-        if action.settled is not None:
+        if action.settled is not None and action.key not in self.actions:
             self._remember_settled(action.key)
 
     def _remember_settled(self, key: str) -> None:

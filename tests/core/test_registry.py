@@ -313,3 +313,16 @@ def test_limits_are_checked() -> None:
     with pytest.raises(TypeError, match="grace="):
         Limits(grace="soon")  # type: ignore[arg-type]
     assert Limits(grace=0).grace == 0
+
+
+def test_a_refusal_that_comes_late_does_not_take_the_place_of_who_has_the_key_now() -> None:
+    registry, call = Registry(Limits()), CallOperation("key", "call-1")
+    old = Operation("play", "mine", call)
+    registry.expect(old, 0, deadline=1)
+    registry.expire(1)
+    new = Operation("play", "mine", call)
+    registry.expect(new, 2)
+    registry.withdraw(old, RuntimeError("refused"))
+    assert registry.actions == {"mine": new}
+    assert call.pending == {"mine": new}
+    assert registry.deliver("play", "mine", read("play", {"state": "finished"}), 10, 3) == "applied"

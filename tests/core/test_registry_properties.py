@@ -324,7 +324,8 @@ class Correlation(RuleBasedStateMachine):
         assert self.registry._running.keys() == telling
         assert len(telling) <= LIMITS.running
         for call in self.all_calls:
-            assert call.pending == {action for action in self.everything if action.call is call and not action.over}
+            mine = {action.key: action for action in self.everything if action.call is call and not action.over}
+            assert call.pending == mine
 
     @invariant()
     def a_state_never_runs_backwards(self) -> None:
