@@ -6,7 +6,6 @@ whoever watches that something has changed.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -68,7 +67,7 @@ class Operation:
         self.rank = 0
         self.stopping = False
         """We asked for the end: what comes next may be it, whatever it looks like."""
-        self.history: deque[Event] | None = None
+        self.history: list[Event] | None = None
         """The latest events; made with the first one."""
         self.dropped = 0
         """How many events were pushed out of *history*."""
@@ -103,16 +102,19 @@ class Operation:
     def remember(self, event: Event, limit: int) -> None:
         """Append *event* to the history, which keeps the latest *limit* events."""
         if self.history is None:
-            self.history = deque(maxlen=limit)
-        elif len(self.history) == self.history.maxlen:
-            self.dropped += 1
-        self.history.append(event)
+            self.history = [event]
+        else:
+            self.history.append(event)
+            if len(self.history) > limit:
+                del self.history[0]
+                self.dropped += 1
         self.note(event)
 
     def note(self, event: Event) -> None:
         """Remember which words were reached."""
-        if len(self.seen) < WORDS_KEPT:
-            self.seen += tuple(word for word in event.words if word not in self.seen)
+        for word in event.words:
+            if word not in self.seen and len(self.seen) < WORDS_KEPT:
+                self.seen += (word,)
 
     def watch(self, watcher: Callable[[], object]) -> None:
         """Call *watcher* at every change from now on."""
