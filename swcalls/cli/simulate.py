@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections import deque
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
-from typing import TypeVar
 
 from swcalls._core.decoding import READERS, read
 from swcalls.testing import Callee, Simulator
 from swcalls.testing.deliveries import Delivery
-from swcalls.testing.simulator import ReceivedCommand
+from swcalls.testing.received import ReceivedCommand
 
 from .look import Look, quoted
 from .output import say
 from .serving import interruption, opening
-
-T = TypeVar("T")
 
 ANYBODY = Callee(presses="1234", says="Hello, this is a test.")
 """Who answers every number: somebody who has something to say to whatever listens."""
@@ -37,9 +32,11 @@ async def simulate(*, project: str, token: str, host: str, port: int, signing_ke
 
     # What the simulator logs of lost webhooks is told here, with more of what they were.
     logging.getLogger("swcalls.testing").addHandler(logging.NullHandler())
-    # It keeps records, and calls nobody.
-    space.commands = _Told(lambda command: log(command_line(command, look)))
-    space.deliveries = space._deliveries._log = _Told(lambda delivery: log(delivery_line(delivery, look)))
+
+    def tell(what: ReceivedCommand | Delivery) -> None:
+        log(command_line(what, look) if isinstance(what, ReceivedCommand) else delivery_line(what, look))
+
+    space.observers.append(tell)
     async with AsyncExitStack() as stack:
         with opening(host, port):
             await stack.enter_async_context(space)
@@ -68,14 +65,3 @@ def delivery_line(delivery: Delivery, look: Look) -> str:
 def _line(arrow: str, what: str, about: object, status: int | None, tries: str, look: Look) -> str:
     answer = look.paint(f"{status or 'no answer'}{tries}", "" if status is not None and status < 300 else "red")
     return f"{arrow}  {what:<24}  {quoted(about):<36}  {answer}"
-
-
-class _Told(deque[T]):
-    """Tells of what is appended to it, and keeps nothing."""
-
-    def __init__(self, tell: Callable[[T], object]) -> None:
-        super().__init__(maxlen=0)
-        self._tell = tell
-
-    def append(self, item: T, /) -> None:
-        self._tell(item)

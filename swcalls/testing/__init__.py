@@ -1,7 +1,9 @@
 """A SignalWire space to test against, or to try things out on, without an account."""
 
 from .callee import Callee
+from .faults import Faults
 from .inbound import NotAnswered
+from .replay import Replay, Replayed, ReplayedCall, replay
 from .simulator import Simulator
 
-__all__ = ["Callee", "NotAnswered", "Simulator"]
+__all__ = ["Callee", "Faults", "NotAnswered", "Replay", "Replayed", "ReplayedCall", "Simulator", "replay"]

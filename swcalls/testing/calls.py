@@ -206,8 +206,6 @@ class SimulatedCall:
 
     def _enter(self, state: State, **more: Any) -> None:
         self.state = state
-        if state not in self._status_events:
-            return
         kind = self.device_type
         sides = ("from_number", "to_number") if kind == "phone" else ("from", "to")
         times = {"start_time": self._started, "end_time": self._ended, "answer_time": self._answered}
@@ -221,7 +219,8 @@ class SimulatedCall:
             **more,
             **{name: int(moment * 1000) for name, moment in times.items() if moment is not None},
         }
-        self.wire.post(self.status_url, "calling.call.state", params)
+        url = self.status_url if state in self._status_events else None
+        self.wire.post(url, "calling.call.state", params)
 
 
 class Listener:

@@ -7,10 +7,12 @@ import base64
 import hashlib
 import hmac
 import logging
+import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,7 +20,8 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from .clock import Clock
+from .clock import Clock, TimerGroup
+from .faults import HELD_FOR, Dice, altered, params_of, with_state
 
 RETRY_AFTER = (0.5, 1.0)
 """Simulated seconds before the second and the third try."""
@@ -37,6 +40,8 @@ class Delivery:
     status: int | None
     """The HTTP status of the last try; None when there was no answer."""
     attempts: int
+    is_forged: bool = False
+    """It pretended to be one, as a fault that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class _Outgoing:
     payload: dict[str, Any]
     method: str
     gate: asyncio.Event | None
+    is_forged: bool = False
 
 
 class Deliveries:
@@ -54,12 +60,16 @@ class Deliveries:
     receiver delays what comes after it on the same call, and nothing else.
     """
 
-    def __init__(self, clock: Clock, signing_key: str | None, log: deque[Delivery]) -> None:
+    def __init__(self, clock: Clock, signing_key: str | None, dice: Dice, tell: Callable[[Delivery], object]) -> None:
+        self.dice = dice
         self._clock = clock
         self._key = None if signing_key is None else signing_key.encode()
-        self._log = log
+        self._tell = tell
         self._lanes: dict[str, deque[_Outgoing]] = {}
-        self._workers: set[asyncio.Task[None]] = set()
+        self._workers: dict[asyncio.Task[None], str] = {}
+        self._held: dict[str, _Outgoing] = {}
+        """By lane: what goes out after the next one."""
+        self._timers: TimerGroup = set()
         self._session: aiohttp.ClientSession | None = None
         self._gate: asyncio.Event | None = None
         self._busy = 0
@@ -87,18 +97,54 @@ class Deliveries:
 
     def post(self, lane: str, url: str, payload: dict[str, Any], method: str = "POST") -> None:
         """Post *payload* to *url*, after all that *lane* was given before."""
+        dice = self.dice
+        if dice.fall("drop"):
+            return
+        if dice.fall("forge"):
+            forged = with_state(payload, "ended" if "call_state" in params_of(payload) else "finished")
+            self._queue(lane, _Outgoing(altered(url), forged, method, self._gate, is_forged=True))
+        if dice.fall("unknown"):
+            self._queue(lane, _Outgoing(url, with_state(payload, "levitating"), method, self._gate))
+        if dice.fall("nulls"):
+            payload = dice.with_null(payload)
+        outgoing = _Outgoing(url, payload, method, self._gate)
+        for _ in range(2 if dice.fall("duplicate") else 1):
+            late = dice.seconds("delay")
+            if late:
+                # A lane of its own: what comes after it does not wait for it.
+                self._clock.later(late, partial(self._queue, str(uuid.uuid4()), outgoing), self._timers)
+            elif lane not in self._held and dice.fall("reorder"):
+                self._held[lane] = outgoing
+                self._clock.later(HELD_FOR, partial(self._release, lane, outgoing), self._timers)
+            else:
+                self._queue(lane, outgoing)
+                self._release(lane)
+
+    def _release(self, lane: str, outgoing: _Outgoing | None = None) -> None:
+        """Let go what was held back on *lane*, if it is *outgoing*, or whatever it is."""
+        held = self._held.get(lane)
+        if held is not None and outgoing in (None, held):
+            del self._held[lane]
+            self._queue(lane, held)
+
+    def _queue(self, lane: str, outgoing: _Outgoing) -> None:
         if self._session is None:
             return
         self._work_begins()
-        outgoing = _Outgoing(url, payload, method, self._gate)
         queue = self._lanes.get(lane)
         if queue is not None:
             queue.append(outgoing)
             return
         queue = self._lanes[lane] = deque([outgoing])
         worker = asyncio.get_running_loop().create_task(self._drain(self._session, lane, queue))
-        self._workers.add(worker)
-        worker.add_done_callback(self._workers.discard)
+        self._workers[worker] = lane
+        worker.add_done_callback(self._workers.pop)
+
+    async def flushed(self, lane: str, *, timeout: float) -> None:
+        """Return once nothing is queued on *lane*, or after *timeout* seconds of real time."""
+        workers = [worker for worker, its in self._workers.items() if its == lane]
+        if workers:
+            await asyncio.wait(workers, timeout=timeout)
 
     async def fetch(self, url: str, payload: dict[str, Any]) -> bytes | None:
         """Ask *url* for a document, once, as the platform does; ``None`` unless it is answered with 200."""
@@ -177,7 +223,7 @@ class Deliveries:
         url, headers, body = self._signed(outgoing.url, outgoing.payload)
         status: int | None = None
         attempts = 0
-        for delay in (0.0, *RETRY_AFTER):
+        for delay in (0.0,) if outgoing.is_forged else (0.0, *RETRY_AFTER):
             if attempts:
                 await self._clock.sleep(delay)
             attempts += 1
@@ -185,9 +231,10 @@ class Deliveries:
             if status is not None and 200 <= status < 300:
                 break
         else:
-            # Not the URL: what is unguessable in it is what keeps others from posting there.
-            _log.warning("gave up a webhook after %d tries; last answer: %s", attempts, status or "none")
-        self._log.append(Delivery(outgoing.url, outgoing.payload, status, attempts))
+            if not outgoing.is_forged:
+                # Not the URL: what is unguessable in it is what keeps others from posting there.
+                _log.warning("gave up a webhook after %d tries; last answer: %s", attempts, status or "none")
+        self._tell(Delivery(outgoing.url, outgoing.payload, status, attempts, outgoing.is_forged))
 
 
 def signatures(key: bytes, url: str, body: bytes) -> dict[str, str]:

@@ -6,6 +6,7 @@ import math
 import os
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 from msgspec import Struct
@@ -70,10 +71,10 @@ def replay(file: str | os.PathLike[str], *, limits: Limits = Limits()) -> Replay
     """Feed what ``WebhookReceiver.record`` or ``swcalls listen --record`` has written to the rules of this version.
 
     Each action that a delivery is about is taken for one that was started, on the call that its payloads name, before
-    the first of them. Time goes as it went then, graces included, and after the last delivery on until nothing is due;
-    it takes none. Signatures are not checked, since the URLs are not known any more: what was refused then as forged,
-    foreign or oversized is shown as it was. Of what was asked for (``continuous``, a stop, a deadline) nothing is known,
-    and a ``control_id`` that was used again counts as one action.
+    the first of them. Time goes as it went then, graces included, and after the last delivery until nothing is due any
+    more; it takes none. Signatures are not checked, since the URLs are not known any more: what was refused then as
+    forged, foreign or oversized is shown as it was. Nothing is known of what was asked for (``continuous``, a stop, a
+    deadline), and a ``control_id`` that was used again counts as one action.
 
     Raises:
         OSError: The file cannot be read.
@@ -86,26 +87,30 @@ class _Stage:
     """The core of a receiver, with operations that a recording tells of in the place of a client's."""
 
     def __init__(self, file: str | os.PathLike[str], recording: Sequence[Recorded], limits: Limits) -> None:
-        self._urls = CallbackUrls("replay", secrets.token_hex(), "/replay", "http://replay")
+        self._file = os.fspath(file)
+        self._recording = recording
+        self._urls = CallbackUrls("replay", secrets.token_hex(), "/replay")
         self._registry = Registry(limits)
         self._inbox = Inbox(self._urls, Verifier(), self._deliver, limit=limits.body)
         self._inbox.observers.append(self._note)
         self._inbox.ring = self._ring
-        self._file = os.fspath(file)
-        self._recording = recording
-        self._now = 0.0
-        self._receipt = Receipt("malformed")
         self._addresses = [self._address(delivery) for delivery in recording]
         self._calls: dict[str, CallOperation] = {}
+        self._keys: dict[str, str] = {}
+        """By the key of a URL for the states of a call: that of the call."""
         self._actions: dict[tuple[str, str], Operation] = {}
+        self._now = 0.0
+        self._receipt: Receipt
+        self._takes_calls = True
+        self._taken: set[str] = set()
 
     def play(self) -> Replay:
+        """Feed it everything, and say what came of it."""
         self._set_up()
-        deliveries = []
-        for delivery, address in zip(self._recording, self._addresses, strict=True):
-            # A clock that was set back in the meantime stands still.
-            self._pass(max(self._now, delivery.time - self._recording[0].time))
-            deliveries.append(self._feed(delivery, address))
+        deliveries = [
+            self._replayed(delivery, address)
+            for delivery, address in zip(self._recording, self._addresses, strict=True)
+        ]
         self._pass(math.inf)
         return Replay(
             deliveries=deliveries,
@@ -118,39 +123,124 @@ class _Stage:
 
     def _set_up(self) -> None:
         """Expect what the deliveries are about, each on its call."""
-        announced = set()
-        on: dict[tuple[str, str], str | None] = {}
+        found: dict[tuple[str, str], str | None] = {}
         for delivery, address in zip(self._recording, self._addresses, strict=True):
-            if address is None or delivery.verdict in _REFUSED:
-                continue
-            kind, key, call_id = _about(delivery, address)
-            if kind == INBOUND:
-                announced.add(key)
-            elif kind is not None:
-                on[kind, key] = on.get((kind, key)) or call_id
-        for (kind, key), call_id in on.items():
+            about = None if address is None or delivery.verdict in _REFUSED else _about(delivery, address)
+            if about is not None:
+                kind, key, call_id = about
+                found[kind, key] = found.get((kind, key)) or call_id
+        for (kind, key), call_id in found.items():
             if kind == "call":
-                call = self._calls.setdefault(call_id or key, CallOperation(key))
-                if key not in announced:
-                    self._registry.expect_call(call)
-        for (kind, key), call_id in on.items():
-            if kind != "call":
+                # One that came in has its id for a key, wherever its states were posted.
+                own = call_id if call_id is not None and (INBOUND, call_id) in found else key
+                self._keys[key] = self._calls.setdefault(call_id or key, CallOperation(own)).key
+        for (kind, key), call_id in found.items():
+            if kind == INBOUND:
+                self._call(key)
+            elif kind != "call":
                 self._actions[kind, key] = Operation(kind, key, self._call(call_id))
-        for call_id in announced:
-            self._call(call_id)
         for name, call in self._calls.items():
-            call.stage = "accepted"
             self._registry.identify(call, name)
+            if (INBOUND, name) not in found:
+                self._registry.expect_call(call)
         for action in self._actions.values():
             self._expect(action)
 
     def _call(self, call_id: str | None) -> CallOperation:
-        if call_id is None:
-            return CallOperation("")
-        return self._calls.setdefault(call_id, CallOperation(call_id))
+        return CallOperation("") if call_id is None else self._calls.setdefault(call_id, CallOperation(call_id))
 
     def _expect(self, action: Operation) -> None:
-        # Two kinds may have used one id in turn: the second has to wait until the first is over.
-        if action.stage == "not_sent" and action.key not in self._registry.actions:
-            self._registry.expect(action, self._now)
-            action.stage = "accepted"
+        if action.stage == "not_sent":
+            # Two kinds may have had one id in turn: the second has to wait until the first is over.
+            with suppress(ValueError):
+                self._registry.expect(action, self._now)
+                action.stage = "accepted"
+
+    def _replayed(self, delivery: Recorded, address: Address | None) -> Replayed:
+        # A clock that was set back in the meantime stands still.
+        self._pass(max(self._now, delivery.time - self._recording[0].time))
+        kind, key = address or (None, None)
+        then = cast(Verdict, delivery.verdict)
+        event = None if address is None or then != "foreign" else _event(delivery, address.kind)
+        self._receipt = Receipt(then, kind, key, event)
+        if address is not None and delivery.body is not None and then not in _REFUSED:
+            if address in self._actions:
+                self._expect(self._actions[address])
+            self._takes_calls = then != "busy"
+            self._inbox.accept(self._signed(_tail(delivery)), delivery.headers, delivery.body)
+        return Replayed(
+            line=delivery.line,
+            time=self._now,
+            verdict=self._receipt.verdict,
+            recorded=then,
+            kind=self._receipt.kind,
+            key=self._receipt.key,
+            event=self._receipt.event,
+            new_shape=self._receipt.new_shape,
+        )
+
+    def _pass(self, now: float) -> None:
+        """Let everything happen that is due until *now*, each at its time."""
+        while (due := self._registry.deadlines.next) is not None and due <= now:
+            self._registry.expire(due)
+        self._now = now
+
+    def _note(self, receipt: Receipt) -> None:
+        self._receipt = receipt
+
+    def _deliver(self, kind: str, key: str, event: Event, size: int) -> Delivered:
+        if kind == "call":
+            key = self._keys.get(key, key)
+        return self._registry.deliver(kind, key, event, size, self._now)
+
+    def _ring(self, inbound: InboundCall) -> bool:
+        """Take a call if one was taken then; that is not a matter of rules."""
+        if self._takes_calls and inbound.call_id not in self._taken:
+            self._taken.add(inbound.call_id)
+            self._registry.adopt(self._calls[inbound.call_id], self._now)
+        return self._takes_calls
+
+    def _address(self, delivery: Recorded) -> Address | None:
+        """Read what the path says; ``None``: nothing, as that of a refused request may."""
+        address = None
+        tail = _tail(delivery)
+        with suppress(ValueError):
+            address = self._urls.parse(self._signed(tail))
+        if address is not None and address.kind and address.key:
+            return address
+        if delivery.body is not None and delivery.verdict not in _REFUSED:
+            raise RecordingError(f"{self._file}, line {delivery.line}: its path names no kind and key")
+        return None
+
+    def _signed(self, tail: str) -> str:
+        """Make the path of a genuine URL."""
+        return f"{self._urls.prefix}{tail}/{self._urls._sign(tail)}"
+
+
+def _tail(delivery: Recorded) -> str:
+    """Return the segments of the path that name kind and key; the last one is the MAC, or what masks it."""
+    return "/".join(delivery.path.split("/")[-3:-1])
+
+
+def _about(delivery: Recorded, address: Address) -> tuple[str, str, str | None] | None:
+    """Say which operation *delivery* is about, by kind and key, and on which call; ``None``: none."""
+    kind, key = address
+    raw = _payload(delivery)
+    if kind == INBOUND:
+        inbound = read_inbound(raw)
+        if inbound is not None:
+            return INBOUND, inbound.call_id, inbound.call_id
+        call_id = read("call", raw).call_id
+        return None if call_id is None else ("call", call_id, call_id)
+    return (kind, key, read(kind, raw).call_id) if kind in READERS else None
+
+
+def _event(delivery: Recorded, kind: str) -> Event | None:
+    return read(kind, _payload(delivery)) if kind in READERS else None
+
+
+def _payload(delivery: Recorded) -> dict[str, Any]:
+    try:
+        return parse(delivery.body or b"")
+    except MalformedBody:
+        return {}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import logging
 import math
-from collections import deque
-from collections.abc import Mapping, Sequence
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,6 +26,11 @@ from .contract import Refusal, read, unauthorized
 from .deliveries import Deliveries, Delivery
 from .dispatch import execute
 from .exchange import Exchange
+from .faults import HANGS_UP_WITHIN, Dice, Faults
+from .lookup import PATH as LOG_PATH
+from .lookup import answer as look_up
+from .received import ReceivedCommand, received
+from .voicelog import VoiceLog
 from .wire import Shape, Wire
 
 PATH = "/api/calling/calls"
@@ -33,17 +39,10 @@ MAX_REMEMBERED = 10_000
 
 _LONGEST_GOODBYE = 0.1
 """Seconds for which a request that is half sent may hold up the end."""
+_EARLY = 1.0
+"""Seconds for which an answer waits at most for the webhooks that are to come before it."""
 
-
-@dataclass(frozen=True, slots=True)
-class ReceivedCommand:
-    """A request as it came, and how it was answered. What cannot be read is ``""``, ``None`` or ``{}``."""
-
-    command: str
-    call_id: str | None
-    params: dict[str, Any] = field(repr=False)
-    status: int
-    """The HTTP status of the answer."""
+_log = logging.getLogger("swcalls.testing")
 
 
 class Simulator:
@@ -66,6 +65,7 @@ class Simulator:
         callee: Who answers numbers that are not in ``callees``.
         speed: Simulated seconds per second, above 0.
         shape: The form of webhooks: the platform's documentation has both. Those of ``stream`` are always enveloped.
+        faults: What goes wrong; it can be changed at any time: ``space.faults = Faults(drop=0.1)``.
 
     Raises:
         ValueError: for an argument that breaks its rule.
@@ -82,6 +82,7 @@ class Simulator:
         callee: Callee = Callee(),
         speed: float = 1.0,
         shape: Shape = "enveloped",
+        faults: Faults = Faults(),
     ) -> None:
         _check(_is_text(project) and ":" not in project, "project", project, "a string that is not empty, without ':'")
         _check(_is_text(token), "token", "***", "a string that is not empty")
@@ -95,12 +96,18 @@ class Simulator:
         """The latest requests, refused ones too."""
         self.deliveries: deque[Delivery] = deque(maxlen=MAX_REMEMBERED)
         """The latest webhooks that were posted, or given up."""
+        self.log_requests: deque[str] = deque(maxlen=MAX_REMEMBERED)
+        """The paths of the latest questions to the voice log."""
+        self.observers: list[Callable[[ReceivedCommand | Delivery], object]] = []
+        """Told of each command and each webhook once it is over. They must not raise."""
         self._credentials = f"{project}:{token}".encode()
         self._host = host
         self._port = port
         self._clock = Clock(speed)
-        self._deliveries = Deliveries(self._clock, signing_key, self.deliveries)
-        self._wire = Wire(self._clock, self._deliveries, project=project, shape=shape)
+        self._dice = Dice(faults)
+        self._deliveries = Deliveries(self._clock, signing_key, self._dice, self._note_delivery)
+        self._voice_log = VoiceLog(self._clock, project)
+        self._wire = Wire(self._clock, self._deliveries, self._voice_log, project=project, shape=shape)
         self._exchange = Exchange(self._wire, callee)
         self._runner: web.AppRunner | None = None
 
@@ -123,6 +130,27 @@ class Simulator:
     def callees(self) -> dict[str, Callee]:
         """Who answers a number or an address, to be filled in before it is dialled."""
         return self._exchange.callees
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong."""
+        return self._dice.faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        thrown = self._dice.thrown
+        self._dice = self._deliveries.dice = Dice(faults)
+        self._dice.thrown = thrown
+
+    @property
+    def seed(self) -> int:
+        """What the dice that decide on faults started from: give it to ``Faults`` to have the same ones again."""
+        return self._dice.seed
+
+    @property
+    def faulted(self) -> Counter[str]:
+        """How often each fault has happened."""
+        return self._dice.thrown
 
     async def call(
         self,
@@ -163,6 +191,8 @@ class Simulator:
             raise RuntimeError("a simulator runs once: make another")
         app = web.Application(middlewares=[_json_errors])
         app.router.add_post(PATH, self._on_command)
+        for path in (LOG_PATH, LOG_PATH + "/{call_id}", LOG_PATH + "/{call_id}/{part}"):
+            app.router.add_get(path, self._on_question)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LONGEST_GOODBYE)
         await runner.setup()
         try:
@@ -175,12 +205,16 @@ class Simulator:
         self._wire.base_url = f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{port}"
         self._deliveries.open()
         self._runner = runner
+        if self.faults != Faults():
+            _log.info("faults are on: seed %d", self.seed)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         runner, self._runner = self._runner, None
+        if error is not None and self.faults != Faults():
+            error.add_note(f"The simulator had faults on, with seed={self.seed}.")
         try:
             if runner is not None:
                 await runner.cleanup()
@@ -191,12 +225,34 @@ class Simulator:
 
     async def _on_command(self, request: web.Request) -> web.StreamResponse:
         body = await _read_body(request) if self._is_authorized(request) else None
-        # A webhook never overtakes the answer to the command that caused it.
+        dice = self._dice
+        if body is not None:
+            if dice.fall("reset_before"):
+                return _reset(request)
+            refusal = dice.refusal()
+            if refusal is not None:
+                self._note_command(body, refusal)
+                return web.json_response(
+                    {"error": "refused on purpose"}, status=refusal, headers=dice.retry_after(refusal, time.time())
+                )
+        # A webhook never overtakes the answer to the command that caused it, unless it is told to.
         answered = asyncio.Event()
         with self._deliveries.busy():
             try:
-                with self._deliveries.held_until(answered):
+                if dice.fall("early"):
                     status, answer = self._answer(body)
+                    await self._deliveries.flushed(_call_id(answer), timeout=_EARLY)
+                else:
+                    with self._deliveries.held_until(answered):
+                        status, answer = self._answer(body)
+                if slow := dice.seconds("slow"):
+                    await self._clock.sleep(slow)
+                if status == 200:
+                    self._let_hang_up(_call_id(answer))
+                    if dice.fall("reset_after"):
+                        return _reset(request)
+                    if dice.fall("unanswered"):
+                        return web.json_response({"error": "lost on purpose"}, status=dice.lost_answer())
                 if isinstance(answer, str):
                     response = web.Response(text=answer)
                 else:
@@ -215,6 +271,21 @@ class Simulator:
                 answered.set()
         return response
 
+    async def _on_question(self, request: web.Request) -> web.StreamResponse:
+        """Answer what somebody wants to know from the voice log."""
+        self.log_requests.append(request.path)
+        match = request.match_info
+        try:
+            if not self._is_authorized(request):
+                raise unauthorized()
+            if self.faults.log_status is not None:
+                self._dice.thrown["log_status"] += 1
+                return web.json_response({"error": "refused on purpose"}, status=self.faults.log_status)
+            found = look_up(self._voice_log, self._exchange, match.get("call_id"), match.get("part", ""), request.query)
+        except Refusal as refusal:
+            return web.json_response(refusal.body, status=refusal.status, dumps=_dumps)
+        return web.json_response(found, dumps=_dumps)
+
     def _answer(self, body: bytes | None) -> tuple[int, dict[str, Any] | str]:
         request: dict[str, Any] = {}
         answer: dict[str, Any] | str
@@ -225,8 +296,29 @@ class Simulator:
             status, answer = 200, execute(self._exchange, request)
         except Refusal as refusal:
             status, answer = refusal.status, refusal.body
-        self.commands.append(_received(request, status))
+        self._note(self.commands, received(request, status))
         return status, answer
+
+    def _note_command(self, body: bytes, status: int) -> None:
+        """Note a command that was refused without a look at what it wants."""
+        try:
+            request = read(body)
+        except Refusal:
+            request = {}
+        self._note(self.commands, received(request, status))
+
+    def _note_delivery(self, delivery: Delivery) -> None:
+        self._note(self.deliveries, delivery)
+
+    def _note(self, notes: deque[Any], what: ReceivedCommand | Delivery) -> None:
+        notes.append(what)
+        for observer in self.observers:
+            observer(what)
+
+    def _let_hang_up(self, call_id: str) -> None:
+        call = self.calls.get(call_id)
+        if call is not None and self._dice.fall("hangs_up"):
+            self._clock.later(self._dice.between(0, HANGS_UP_WITHIN), call.hang_up, set())
 
     def _is_authorized(self, request: web.Request) -> bool:
         scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
@@ -237,15 +329,15 @@ class Simulator:
         return hmac.compare_digest(given, self._credentials) and scheme.lower() == "basic"
 
 
-def _received(request: dict[str, Any], status: int) -> ReceivedCommand:
-    command, call_id, params = request.get("command"), request.get("id"), request.get("params")
-    if not isinstance(params, dict):
-        params = {}
-    if command == "update":
-        call_id = params.get("id")
-    return ReceivedCommand(
-        command if isinstance(command, str) else "", call_id if isinstance(call_id, str) else None, params, status
-    )
+def _call_id(answer: dict[str, Any] | str) -> str:
+    return str(answer.get("id", "")) if isinstance(answer, dict) else ""
+
+
+def _reset(request: web.Request) -> web.Response:
+    """Reset the connection; what is returned goes nowhere."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
 
 
 async def _read_body(request: web.Request) -> bytes:

@@ -7,15 +7,17 @@ from typing import Any, Literal
 
 from .clock import Clock
 from .deliveries import Deliveries
+from .voicelog import VoiceLog
 
 Shape = Literal["enveloped", "bare"]
 
 
 class Wire:
-    """Puts events into the shape that webhooks have, and sends them off."""
+    """Puts events into the shape that webhooks have, and sends them off; the log has them in any case."""
 
-    def __init__(self, clock: Clock, deliveries: Deliveries, *, project: str, shape: Shape) -> None:
+    def __init__(self, clock: Clock, deliveries: Deliveries, log: VoiceLog, *, project: str, shape: Shape) -> None:
         self.clock = clock
+        self.log = log
         self.node_id = str(uuid.uuid4())
         self.base_url = ""
         self._deliveries = deliveries
@@ -33,9 +35,10 @@ class Wire:
         shape: Shape | None = None,
     ) -> None:
         """Post *params*, which name their ``call_id``, to *url*; without one, nobody asked to be told."""
+        call_id = params["call_id"]
+        self.log.note(call_id, event_type, params)
         if url is None:
             return
-        call_id = params["call_id"]
         payload = params
         if (shape or self._shape) == "enveloped":
             payload = {
@@ -50,6 +53,8 @@ class Wire:
 
     def post_plain(self, url: str | None, call_id: str, payload: dict[str, Any]) -> None:
         """Post *payload* as it is: its kind has one shape, and not the common one."""
+        if isinstance(payload.get("event_type"), str) and isinstance(payload.get("params"), dict):
+            self.log.note(call_id, payload["event_type"], payload["params"])
         if url is not None:
             self._deliveries.post(call_id, url, payload)
 

@@ -1240,6 +1240,7 @@ async def test_an_error_in_the_block_is_passed_on() -> None:
 def test_nothing_of_the_client_is_imported() -> None:
     allowed = ("from swcalls.commands import", "from .", "from __future__")
     root = Path(__file__).parents[2] / "swcalls" / "testing"
-    for path in root.rglob("*.py"):
+    # A replay is no part of the simulator: it is the client's own rules that a recording is fed to.
+    for path in set(root.rglob("*.py")) - {root / "replay.py"}:
         for line in path.read_text().splitlines():
             assert not ("import" in line and "swcalls" in line and not line.startswith(allowed)), (path, line)

@@ -1,0 +1,29 @@
+"""A request as it came, for whoever looks at it afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedCommand:
+    """A request as it came, and how it was answered. What cannot be read is ``""``, ``None`` or ``{}``."""
+
+    command: str
+    call_id: str | None
+    params: dict[str, Any] = field(repr=False)
+    status: int
+    """The HTTP status of the answer."""
+
+
+def received(request: dict[str, Any], status: int) -> ReceivedCommand:
+    """Note *request*, whatever it is, and the status of its answer."""
+    command, call_id, params = request.get("command"), request.get("id"), request.get("params")
+    if not isinstance(params, dict):
+        params = {}
+    if command == "update":
+        call_id = params.get("id")
+    return ReceivedCommand(
+        command if isinstance(command, str) else "", call_id if isinstance(call_id, str) else None, params, status
+    )
