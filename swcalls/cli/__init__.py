@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Sequence
 from swcalls import __version__
 from swcalls.errors import ConfigurationError
 
-from .serving import CannotListen
+from .failure import Failure
 
 MAX_SPEED = 10_000.0
 """Beyond, the simulated calendar would soon run out of years."""
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = asyncio.run(options.run(options))
     except KeyboardInterrupt:
         status = options.interrupted
-    except (CannotListen, ConfigurationError) as error:
+    except (Failure, ConfigurationError) as error:
         print(f"swcalls {options.command}: {error}", file=sys.stderr)
         status = 2 if isinstance(error, ConfigurationError) else 1
     return status
@@ -56,13 +56,37 @@ def _simulate(options: argparse.Namespace) -> Coroutine[None, None, int]:
 def _listen(options: argparse.Namespace) -> Coroutine[None, None, int]:
     from .listen import listen
 
-    return listen(host=options.host, port=options.port, public_url=options.public_url, path=options.path)
+    return listen(
+        host=options.host,
+        port=options.port,
+        public_url=options.public_url,
+        path=options.path,
+        record=options.record,
+    )
+
+
+def _replay(options: argparse.Namespace) -> Coroutine[None, None, int]:
+    from .replay import replay_file
+
+    return replay_file(options.file, as_json=options.json)
+
+
+def _doctor(options: argparse.Namespace) -> Coroutine[None, None, int]:
+    from .doctor import doctor
+
+    return doctor(
+        host=options.host,
+        port=options.port,
+        public_url=options.public_url,
+        path=options.path,
+        as_json=options.json,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="swcalls",
-        description="Try out swcalls, and test against it, without an account.",
+        description="Try out swcalls and test against it without an account; check settings, and look into incidents.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"swcalls {__version__}")
@@ -109,19 +133,61 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     _add_address(listen, 8080)
+    _add_public_address(listen)
     listen.add_argument(
-        "--public-url",
-        metavar="URL",
-        help="where the platform reaches the receiver (SWCALLS_PUBLIC_URL, else its own address)",
+        "--record",
+        type=_text,
+        metavar="FILE",
+        help="write each delivery to this file as well, for swcalls replay; what is in it stays",
     )
-    listen.add_argument("--path", default="/swcalls", help="where it is mounted below that (%(default)s)")
     listen.set_defaults(run=_listen, interrupted=0)
+
+    replay = commands.add_parser(
+        "replay",
+        help="feed a recording of webhooks to the rules again",
+        description="Feed the deliveries of a recording (listen --record, or WebhookReceiver.record) to the rules of "
+        "this version, as if every action that they are about were running. Print a line for each delivery: time since "
+        "the first, verdict, kind, key, state, and the verdict then, if it was another; then a line for each action: "
+        "how it settled, or that it did not; and for each call. It takes none of the time that the recording took.",
+        epilog="Signatures are not checked: a recording does not have the URLs that they are made of.",
+        allow_abbrev=False,
+    )
+    replay.add_argument("file", type=_text, metavar="FILE", help="the recording")
+    _add_json(replay)
+    replay.set_defaults(run=_replay, interrupted=130)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="check the settings against the world",
+        description="Check, before a first call: the environment, the space and the credentials, the clock, the public "
+        "URL (by serving a receiver, and posting to it through that URL), and signatures. Print a line for each: what "
+        "was checked, and when it is wrong, what to do. The exit status is 0 only if nothing is wrong; warnings (!) do "
+        "not count. No call is made.",
+        allow_abbrev=False,
+    )
+    _add_address(doctor, 8080)
+    _add_public_address(doctor)
+    _add_json(doctor)
+    doctor.set_defaults(run=_doctor, interrupted=130)
     return parser
 
 
 def _add_address(parser: argparse.ArgumentParser, port: int) -> None:
     parser.add_argument("--host", type=_text, default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=_port, default=port, help="port, 0 for any that is free (%(default)s)")
+
+
+def _add_public_address(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--public-url",
+        metavar="URL",
+        help="where the platform reaches the receiver (SWCALLS_PUBLIC_URL, else its own address)",
+    )
+    parser.add_argument("--path", default="/swcalls", help="where it is mounted below that (%(default)s)")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead, for programs")
 
 
 def _add_speed(parser: argparse.ArgumentParser) -> None:

@@ -6,17 +6,22 @@ import sys
 from contextlib import AsyncExitStack
 from datetime import datetime
 
-from swcalls import WebhookReceiver
+from swcalls import Recorder, WebhookReceiver
 from swcalls._core.inbox import Receipt
 from swcalls.config import from_environment
+from swcalls.testing import Replayed
 
+from .failure import Failure, reason
 from .look import Look, quoted
 from .output import say
 from .serving import interruption, opening
 
 
-async def listen(*, host: str, port: int, public_url: str | None, path: str) -> int:
-    """Serve until the process is asked to end, or nobody reads its output; return the exit status."""
+async def listen(*, host: str, port: int, public_url: str | None, path: str, record: str | None = None) -> int:
+    """Serve until the process is asked to end, or nobody reads its output; return the exit status.
+
+    With *record*, what comes is written to that file too.
+    """
     asked = interruption()
     settings = _settings(public_url)
     receiver = WebhookReceiver(
@@ -33,22 +38,39 @@ async def listen(*, host: str, port: int, public_url: str | None, path: str) -> 
             asked.set()
 
     # Instead of those that are there, which log what is printed here.
-    receiver._inbox.observers[:] = [lambda receipt: tell(line(receipt, datetime.now().astimezone(), look))]
+    receiver._inbox.observers[:] = [lambda receipt: tell(line(receipt, _time(), look))]
+    recorder = None if record is None else _recorder(receiver, record)
     async with AsyncExitStack() as stack:
+        if recorder is not None:
+            stack.enter_context(recorder)
         with opening(host, port):
             server = await stack.enter_async_context(receiver.serve(host, port))
         tell(f"listening on {server.url}{path}/; Ctrl-C ends it")
         await asked.wait()
+    if recorder is not None:
+        lost = f"; {recorder.dropped} could not be written" if recorder.dropped else ""
+        tell(f"recorded {recorder.written} deliveries in {record}{lost}")
     return 0
 
 
-def line(receipt: Receipt, now: datetime, look: Look) -> str:
+def _time() -> str:
+    return datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
+
+
+def _recorder(receiver: WebhookReceiver, file: str) -> Recorder:
+    try:
+        return receiver.record(file)
+    except OSError as error:
+        raise Failure(f"cannot record in {file}: {reason(error)}") from error
+
+
+def line(receipt: Receipt | Replayed, time: str, look: Look) -> str:
     """Tell of one delivery: time, verdict, kind, key, state."""
     event = receipt.event
     state = quoted(event.state) if event is not None and event.state else "-"
     return "  ".join(
         (
-            look.paint(now.strftime("%H:%M:%S.%f")[:-3], "dim"),
+            look.paint(time, "dim"),
             look.paint(f"{receipt.verdict:<9}", _STYLES.get(receipt.verdict, "red")),
             f"{quoted(receipt.kind or '-'):<8}",
             f"{quoted(receipt.key or '-'):<36}",

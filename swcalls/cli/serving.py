@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-
-class CannotListen(Exception):
-    """The address is not to be had; the message says why."""
+from .failure import Failure, reason
 
 
 @contextmanager
@@ -20,7 +16,7 @@ def opening(host: str, port: int) -> Iterator[None]:
     try:
         yield
     except (OSError, UnicodeError) as error:
-        raise CannotListen(f"cannot listen on {host}:{port}: {_reason(error)}") from error
+        raise Failure(f"cannot listen on {host}:{port}: {reason(error)}") from error
 
 
 def interruption() -> asyncio.Event:
@@ -32,11 +28,3 @@ def interruption() -> asyncio.Event:
         with suppress(NotImplementedError):
             loop.add_signal_handler(number, asked.set)
     return asked
-
-
-def _reason(error: OSError | UnicodeError) -> str:
-    if isinstance(error, UnicodeError):
-        return "not the name of a host"
-    # The message of asyncio repeats the address; that of a name that is not known is in `strerror` only.
-    known = error.errno and not isinstance(error, socket.gaierror)
-    return os.strerror(error.errno or 0) if known else error.strerror or str(error)

@@ -1,0 +1,77 @@
+"""Deliveries that a receiver sends to itself through its public URL, and what is seen of them where it listens."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct
+from yarl import URL
+
+from swcalls import WebhookReceiver
+from swcalls._core.inbox import Receipt
+from swcalls.receiver import ReceiverServer
+from swcalls.testing.deliveries import signatures, split_credentials
+
+from .asking import Answer, NoAnswer, ask
+
+KIND = "probe"
+"""The kind of their URLs, which nothing else has."""
+
+
+class Sent(Struct, frozen=True):
+    """What became of a probe."""
+
+    answer: Answer | NoAnswer
+    receipt: Receipt | None
+    """What the receiver made of it; ``None``: its URL did not come there as it was."""
+    came_as: str | None
+    """How it came to the server, by method and path, with its MAC masked; ``None``: it did not."""
+
+
+class Probes:
+    """Serves *receiver*, which must have no other use, and sends probes to it."""
+
+    def __init__(self, receiver: WebhookReceiver, signing_key: str | None) -> None:
+        self.is_signed = signing_key is not None
+        self._key = (signing_key or "").encode()
+        self._receiver = receiver
+        self._urls = receiver._inbox.urls
+        self._probe = ""
+        self._receipt: Receipt | None = None
+        self._came_as: str | None = None
+        # Instead of those that are there, which would log a shape never seen.
+        receiver._inbox.observers[:] = [self._note]
+
+    def serve(self, host: str, port: int) -> ReceiverServer:
+        """Return the receiver's server, to be used in ``async with``."""
+        return ReceiverServer(self._handle, self._urls, host, port)
+
+    async def send(self, *, forged: bool = False) -> Sent:
+        """Post one probe to the public URL: signed, if there is a key; *forged*: with a signature by another key."""
+        self._probe, self._receipt, self._came_as = uuid.uuid4().hex, None, None
+        url, authorization = split_credentials(self._urls.mint(KIND, self._probe))
+        body = msgspec.json.encode({KIND: self._probe})
+        headers = {"Content-Type": "application/json"}
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        if self.is_signed or forged:
+            headers |= signatures(secrets.token_bytes() if forged else self._key, url, body)
+        answer: Answer | NoAnswer
+        try:
+            answer = await ask("POST", URL(url, encoded=True), headers, body)
+        except NoAnswer as error:
+            answer = error
+        return Sent(answer, self._receipt, self._came_as)
+
+    def _note(self, receipt: Receipt) -> None:
+        if (receipt.kind, receipt.key) == (KIND, self._probe):
+            self._receipt = receipt
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        before, found, _ = request.raw_path.partition(self._probe)
+        if found:
+            self._came_as = f"{request.method} {before}{found}/***"
+        return await self._receiver._handle_any(request)

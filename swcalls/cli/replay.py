@@ -1,0 +1,129 @@
+"""``swcalls replay``: a recording of deliveries, fed to the rules of this version, and what came of it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import msgspec
+
+from swcalls import Outcome
+from swcalls.recording import RecordingError
+from swcalls.testing import Replay, Replayed, replay
+
+from .failure import Failure, reason
+from .listen import line
+from .look import Look, escaped, quoted
+from .output import say
+
+
+async def replay_file(file: str, *, as_json: bool) -> int:
+    """Print a line for each delivery of *file*, and for each of its actions and calls; return the exit status."""
+    try:
+        found = replay(file)
+    except OSError as error:
+        raise Failure(f"cannot read {file}: {reason(error)}") from error
+    except RecordingError as error:
+        raise Failure(escaped(str(error))) from error
+    if as_json:
+        say(msgspec.json.encode(document(found)).decode())
+        return 0
+    look = Look.of(sys.stdout)
+    lines = [delivery_line(delivery, look) for delivery in found.deliveries]
+    last = _last_states(found)
+    ends = [
+        *(
+            action_line(kind, key, outcome, last.get((kind, key)), look)
+            for (kind, key), outcome in found.actions.items()
+        ),
+        *(call_line(name, found, look) for name in found.calls),
+    ]
+    for text in (*lines, *([""] if ends else []), *ends):
+        if not say(text):
+            break
+    return 0
+
+
+def delivery_line(delivery: Replayed, look: Look) -> str:
+    """Tell of one delivery: time since the first, verdict, kind, key, state, and the verdict then, if another."""
+    then = f" (then {quoted(delivery.recorded)})" if delivery.recorded != delivery.verdict else ""
+    return line(delivery, f"{delivery.time:10.3f} s", look) + then
+
+
+def action_line(kind: str, key: str, outcome: Outcome[Any] | None, last: str | None, look: Look) -> str:
+    """Tell how an action settled, or that it did not."""
+    heard = f"last event: {quoted(last)}" if last else "no event of its own"
+    if outcome is None:
+        return _end_line("?", "yellow", kind, key, f"not settled; {heard}", look)
+    error = outcome.error
+    came_to = f"{type(error).__name__}: {error}" if error is not None else repr(outcome.result)
+    mark, style = (look.glyphs.passed, "green") if error is None else (look.glyphs.failed, "red")
+    return _end_line(mark, style, kind, key, f"{outcome.settled_by}: {escaped(came_to)}; {heard}", look)
+
+
+def call_line(name: str, found: Replay, look: Look) -> str:
+    """Tell what became of a call."""
+    call = found.calls[name]
+    state = quoted(call.state) if call.state else "nothing told of its state"
+    reason = f": {quoted(call.end_reason)}" if call.end_reason else ""
+    mark, style = ("?", "yellow") if call.outcome is None else (look.glyphs.passed, "green")
+    return _end_line(mark, style, "call", name, state + reason, look)
+
+
+def document(found: Replay) -> dict[str, Any]:
+    """Put everything that is printed in one JSON object."""
+    last = _last_states(found)
+    return {
+        "deliveries": [
+            {
+                "line": delivery.line,
+                "time": round(delivery.time, 6),
+                "verdict": delivery.verdict,
+                "recorded": delivery.recorded,
+                "kind": delivery.kind,
+                "key": delivery.key,
+                "state": _state(delivery),
+                "new_shape": delivery.new_shape,
+            }
+            for delivery in found.deliveries
+        ],
+        "actions": [
+            {"kind": kind, "key": key, "last_event": last.get((kind, key))} | _settled(outcome)
+            for (kind, key), outcome in found.actions.items()
+        ],
+        "calls": [
+            {"call_id": name, "state": call.state, "end_reason": call.end_reason, "ended": call.outcome is not None}
+            for name, call in found.calls.items()
+        ],
+    }
+
+
+def _settled(outcome: Outcome[Any] | None) -> dict[str, Any]:
+    if outcome is None:
+        return {"settled_by": None, "result": None, "error": None}
+    result = None if outcome.result is None else msgspec.to_builtins(outcome.result)
+    if result is not None:
+        # It is in the recording.
+        del result["raw"]
+    error = outcome.error
+    told = None if error is None else {"type": type(error).__name__, "message": str(error)}
+    return {"settled_by": outcome.settled_by, "result": result, "error": told}
+
+
+def _last_states(found: Replay) -> dict[tuple[str, str], str]:
+    """Find the state that each action told last, while it was heard."""
+    return {
+        (delivery.kind, delivery.key): state
+        for delivery in found.deliveries
+        if delivery.kind is not None and delivery.key is not None
+        if delivery.verdict in ("applied", "unknown") and (state := _state(delivery))
+    }
+
+
+def _state(delivery: Replayed) -> str | None:
+    return delivery.event.state or None if delivery.event is not None else None
+
+
+def _end_line(mark: str, style: str, kind: str, key: str, text: str, look: Look) -> str:
+    width = max(len(look.glyphs.passed), len(look.glyphs.failed))
+    return f"{look.paint(f'{mark:<{width}}', style)}  {quoted(kind):<9}  {quoted(key):<36}  {text}"

@@ -1,0 +1,83 @@
+"""What the doctor checks of the settings: that they are there, and can be what they should be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+from yarl import URL
+
+from swcalls.config import _ENVIRONMENT, _OPTIONAL_ENVIRONMENT, base_url, space_url
+from swcalls.errors import ConfigurationError
+
+from .finding import Finding
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """The settings that can be used; ``None``: it is not set, or *faulty*."""
+
+    project: str | None
+    token: str | None
+    space: URL | None
+    signing_key: str | None
+    public_url: str | None
+    faulty: frozenset[str]
+    """The names of those that are set, but cannot be used."""
+
+    def __repr__(self) -> str:
+        return f"<Settings of {self.space}>"
+
+
+def check_environment(environ: Mapping[str, str], public_url: str | None) -> tuple[Finding, Settings]:
+    """Look for the settings of a client in *environ*; a *public_url* comes first."""
+    found: dict[str, str] = {}
+    faults: dict[str, str] = {}
+    wrong, there, not_there = [], [], []
+    for name, variable in (_ENVIRONMENT | _OPTIONAL_ENVIRONMENT).items():
+        is_given = name == "public_url" and public_url is not None
+        where, value = ("--public-url", public_url) if is_given else (variable, environ.get(variable))
+        fault = _fault(name, value) if value else None
+        if fault is not None:
+            faults[name] = fault
+            wrong.append(f"{where} {fault}")
+        elif value:
+            found[name] = value
+            there.append(where)
+        elif name in _ENVIRONMENT:
+            wrong.append(f"{where} is not set")
+        else:
+            not_there.append(where)
+    if wrong:
+        advice = "Export what is missing, and mend the rest"
+        finding = Finding(name="environment", level="wrong", what="; ".join(wrong), advice=advice)
+    else:
+        optional = f"; not set: {', '.join(not_there)}" if not_there else ""
+        finding = Finding(name="environment", level="ok", what=f"set: {', '.join(there)}{optional}")
+    space = found.get("space")
+    return finding, Settings(
+        project=found.get("project"),
+        token=found.get("token"),
+        space=None if space is None else space_url(space),
+        signing_key=found.get("signing_key"),
+        public_url=found.get("public_url"),
+        faulty=frozenset(faults),
+    )
+
+
+def _fault(name: str, value: str) -> str | None:
+    """Say what is wrong with a value, without a word of it, since it may be secret."""
+    if value != value.strip():
+        return "has white space around it"
+    if not value.isprintable():
+        return "has characters that are not printable, or not UTF-8"
+    if name == "project" and ":" in value:
+        return "has a colon, which no project's id has"
+    try:
+        if name == "space" and space_url(value).raw_user is not None:
+            return "must have no user and password in it"
+        if name == "public_url":
+            base_url(name, value)
+    except ConfigurationError:
+        expected = "a space's name, its host, or a URL" if name == "space" else "an http(s) URL with no query"
+        return f"must be {expected}"
+    return None

@@ -1,0 +1,106 @@
+"""What the doctor checks of the space: that it answers, takes the credentials, and tells the same time."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
+
+from yarl import URL
+
+from swcalls._core.decoding import MalformedBody, parse
+
+from .asking import Answer, NoAnswer, ask
+from .finding import Finding, Level
+from .look import escaped
+
+SKEW_TO_WARN, SKEW_TO_FAIL = 30.0, 300.0
+"""Seconds that two clocks may be apart."""
+
+
+async def check_space(space: URL, project: str | None, token: str | None) -> tuple[Finding, Answer | None]:
+    """Ask *space* for one line of its voice log; say whether it answers at all, and return what it did."""
+    headers = {"Accept": "application/json"}
+    if project is not None and token is not None:
+        headers["Authorization"] = "Basic " + b64encode(f"{project}:{token}".encode()).decode()
+    try:
+        answer = await ask("GET", space.joinpath("api/voice/logs").with_query(page_size=1), headers)
+    except NoAnswer as error:
+        advice = {
+            "name": "Is SIGNALWIRE_SPACE the name of your space, and is this machine online?",
+            "certificate": "Is SIGNALWIRE_SPACE right, the clock of this machine, and its certificates?",
+        }.get(error.why, "Is SIGNALWIRE_SPACE right, and may this machine connect to it?")
+        return Finding(name="space", level="wrong", what=str(error), advice=advice), None
+    if space.scheme == "http" and not is_local(space):
+        what = f"{space} answers, but whatever is sent to it can be read on the way"
+        return Finding(name="space", level="warning", what=what, advice="Use https"), answer
+    return Finding(name="space", level="ok", what=f"{space} answers"), answer
+
+
+def check_credentials(answer: Answer) -> Finding:
+    """Judge by the *answer* for the voice log whether project and token were accepted."""
+    status = answer.status
+    match status:
+        case 200 if _is_log(answer.body):
+            return Finding(name="credentials", level="ok", what="project and token are accepted, for the voice log")
+        case 200:
+            what = "the answer is not that of a voice log"
+            advice = "Is SIGNALWIRE_SPACE right, and nothing in between that answers in its place?"
+        case 401 | 403:
+            what = f"refused ({status}): project or token is wrong, or the token lacks the Voice scope"
+            advice = "Compare SIGNALWIRE_PROJECT_ID and SIGNALWIRE_API_TOKEN with the space's page of API credentials"
+        case 404:
+            what = f"there is no voice log ({status})"
+            advice = "Is SIGNALWIRE_SPACE the name of your space?"
+        case 429:
+            what = f"not judged: too many requests ({status})"
+            advice = "Try again later"
+        case _ if 300 <= status < 400:
+            what = f"the space redirects ({status}) to {host_of(answer)}"
+            advice = "Give the final address as SIGNALWIRE_SPACE: commands follow no redirect"
+        case _ if status >= 500:
+            what = f"not judged: the space failed ({status})"
+            advice = "Try again later"
+        case _:
+            what = f"the space answered {status}"
+            advice = "Is SIGNALWIRE_SPACE right?"
+    return Finding(name="credentials", level="wrong", what=what, advice=advice)
+
+
+def check_clock(answer: Answer) -> Finding:
+    """Compare the clock of this machine with the date of the *answer*."""
+    try:
+        date = parsedate_to_datetime(answer.headers.get("Date", ""))
+    except ValueError:
+        return Finding(name="clock", level="skipped", what="the space's answer has no date to compare with")
+    ahead = answer.at - (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    if abs(ahead) <= SKEW_TO_WARN:
+        return Finding(name="clock", level="ok", what=f"within {SKEW_TO_WARN:g} s of the space's")
+    what = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the space's"
+    level: Level = "warning" if abs(ahead) <= SKEW_TO_FAIL else "wrong"
+    return Finding(name="clock", level=level, what=what, advice="Have this machine set its clock by the network (NTP)")
+
+
+def is_local(url: URL) -> bool:
+    """Say whether *url* leads to this very machine."""
+    host = url.host or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def host_of(answer: Answer) -> str:
+    """Name the host that a redirection leads to, and no more of it, since the rest may be secret."""
+    try:
+        return escaped(URL(answer.headers.get("Location", "")).host or "another path")
+    except ValueError:
+        return "nowhere"
+
+
+def _is_log(body: bytes) -> bool:
+    try:
+        return isinstance(parse(body).get("data"), list)
+    except MalformedBody:
+        return False
