@@ -73,7 +73,11 @@ def space_url(space: str) -> URL:
         raise ConfigurationError(f"space={space!r} must be a space's name, its host, or a URL")
     if "://" not in space:
         space = f"https://{space}" if "." in space or ":" in space else f"https://{space}.signalwire.com"
-    return base_url("space", space)
+    url = base_url("space", space)
+    if url.user is not None or url.password is not None:
+        # Without the value, which has a password in it.
+        raise ConfigurationError("space must have no user and no password: they are project and token")
+    return url
 
 
 def base_url(name: str, value: str) -> URL:

@@ -72,6 +72,7 @@ def test_space_may_be_a_name_a_host_or_a_url(space: str, url: str) -> None:
         ({"space": ""}, "space"),
         ({"space": "ftp://x"}, "space"),
         ({"space": 3}, "space"),
+        ({"space": "https://user:password@example.com"}, "space must have no user and no password"),
         ({"public_url": "example.com"}, "public_url"),
         ({"public_url": "https://example.com/?a=b"}, "public_url"),
         ({"path": "swcalls"}, "path"),

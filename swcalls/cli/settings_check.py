@@ -73,11 +73,11 @@ def _fault(name: str, value: str) -> str | None:
     if name == "project" and ":" in value:
         return "has a colon, which no project's id has"
     try:
-        if name == "space" and space_url(value).raw_user is not None:
-            return "must have no user and password in it"
+        if name == "space":
+            space_url(value)
         if name == "public_url":
             base_url(name, value)
     except ConfigurationError:
-        expected = "a space's name, its host, or a URL" if name == "space" else "an http(s) URL with no query"
+        expected = "a space's name, its host, or a URL with no user" if name == "space" else "an http(s) URL with no query"
         return f"must be {expected}"
     return None

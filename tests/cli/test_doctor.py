@@ -283,7 +283,7 @@ async def test_what_is_optional_is_told_but_not_its_value(
         ("SIGNALWIRE_API_TOKEN", f"{TOKEN}\udcff", "not printable", ["credentials", "public URL", "signature"]),
         ("SIGNALWIRE_PROJECT_ID", f"{PROJECT}:{TOKEN}", "a colon", ["credentials", "public URL", "signature"]),
         ("SIGNALWIRE_SPACE", f"ftp://{TOKEN}", "must be a space's name", ["space", "credentials", "clock"]),
-        ("SIGNALWIRE_SPACE", f"https://u:{TOKEN}@host", "must have no user and", ["space", "credentials", "clock"]),
+        ("SIGNALWIRE_SPACE", f"https://u:{TOKEN}@host", "a URL with no user", ["space", "credentials", "clock"]),
         ("SWCALLS_PUBLIC_URL", f"hooks/{TOKEN}", "must be an http(s) URL", ["public URL", "signature"]),
         ("SWCALLS_PUBLIC_URL", f"https://hooks?{TOKEN}", "must be an http(s) URL", ["public URL", "signature"]),
         ("SIGNALWIRE_SIGNING_KEY", f" {KEY}", "white space around it", ["signature"]),
