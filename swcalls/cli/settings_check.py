@@ -78,6 +78,6 @@ def _fault(name: str, value: str) -> str | None:
         if name == "public_url":
             base_url(name, value)
     except ConfigurationError:
-        expected = "a space's name, its host, or a URL with no user" if name == "space" else "an http(s) URL with no query"
-        return f"must be {expected}"
+        space = "a space's name, its host, or a URL with no user"
+        return f"must be {space if name == 'space' else 'an http(s) URL with no query'}"
     return None
