@@ -233,10 +233,11 @@ async def test_17_what_never_ends_does_not_pile_up_beyond_its_call(space, connec
     outcomes = await asyncio.gather(*(tap.outcome() for tap in taps))
     assert {type(outcome.error) for outcome in outcomes} == {CallEnded}
     assert client.stats.pending == 0
+    keys = {tap.key for tap in taps}
     del taps, outcomes
     await asyncio.sleep(0)  # until then the loop holds what the last step was given
     gc.collect()
-    assert not [thing for thing in gc.get_objects() if isinstance(thing, TapAction)]
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, TapAction) and thing.key in keys]
 
 
 async def test_18_an_event_that_nobody_knows_is_kept_and_counted(space, connect) -> None:
@@ -310,7 +311,7 @@ async def test_22_any_server_can_receive_and_media_have_types(space, client: Cli
 
 async def test_and_what_is_lost_altogether_ends_at_its_bound(space, connect) -> None:
     """No webhook, no log, no end of the call: what bounds itself, and what was given a deadline, ends all the same."""
-    client = await connect(limits=Limits(margin=0.01), reconcile=Reconcile(timeout=0.05))
+    client = await connect(limits=Limits(margin=0.01, grace=0), reconcile=Reconcile(timeout=0.05))
     call = await client.dial(to=NUMBER, from_=FROM)
     for start in (call.detect(timeout=0.01), call.say("Hi", deadline=0.1)):
         with pytest.raises(ActionExpired):
