@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from ._core.callbacks import CallbackUrls
 from ._core.inbox import INBOUND, Inbox, Reply
@@ -28,6 +30,23 @@ Handler = Callable[[Any], Awaitable[object]]
 
 BODY_TIMEOUT = 10.0
 """Seconds in which a body must have come; the platform itself gives up after 5."""
+
+HEADERS_TIMEOUT = 10.0
+"""Seconds in which the first request of a connection must have begun to be handled. Left alone, aiohttp 3.12 waits for
+it for ever, and 3.14 for as long as for a further one."""
+
+KEEPALIVE_TIMEOUT = 630.0
+"""Seconds that a connection may be idle between two requests: longer than any proxy keeps one (600 is the longest usual
+time), so that none sends a webhook just as we hang up. Only a sender whose webhook was accepted has that long, since
+with any other answer its connection is closed."""
+
+LINGERING_TIME = 5.0
+"""Seconds for which the rest of a refused body is read and thrown away, so that its sender gets to see the answer."""
+
+UNVERIFIED_BODY = 16 * 1024
+"""Bytes that are read of a body that was posted to a forged URL; nobody but a recorder has any use for them."""
+
+_log = logging.getLogger("swcalls.receiver")
 
 
 class WebhookReceiver:
@@ -118,32 +137,104 @@ class WebhookReceiver:
 
     async def _handle(self, request: web.BaseRequest) -> web.Response:
         reply = await self._take(request)
-        return web.Response(status=reply.status, body=reply.body, content_type=reply.content_type)
+        response = web.Response(status=reply.status, body=reply.body, content_type=reply.content_type)
+        if reply.status != 200:
+            response.force_close()
+        return response
 
     async def _handle_any(self, request: web.BaseRequest) -> web.Response:
         """Do what the router does for an application: there is one route only."""
         urls = self._inbox.urls
-        if not urls.relative(request.rel_url.raw_path).startswith(urls.prefix):
-            return web.Response(status=404)
-        if request.method != "POST":
-            return web.Response(status=405, headers={"Allow": "POST"})
-        return await self._handle(request)
+        if not urls.relative(request.raw_path).startswith(urls.prefix):
+            response = web.Response(status=404)
+        elif request.method != "POST":
+            response = web.Response(status=405, headers={"Allow": "POST"})
+        else:
+            return await self._handle(request)
+        response.force_close()
+        return response
 
     async def _take(self, request: web.BaseRequest) -> Reply:
-        limit = self._inbox.limit
+        # The path as sent: what a URL class makes of it (no fragment, no host) is not what was signed.
+        inbox, path, headers, content = self._inbox, request.raw_path, request.headers, request.content
         length = request.content_length
-        if length is not None and length > limit:
-            return self._inbox.refuse("oversized", request.rel_url.raw_path, request.headers)
-        content = request.content
-        body = b""
+        if length is not None and length > inbox.limit:
+            return inbox.refuse("oversized", path, headers)
+        is_known = inbox.knows(path)
+        limit = inbox.limit if is_known else min(inbox.limit, UNVERIFIED_BODY)
+        if "Content-Encoding" in headers:
+            # Webhooks come as they are; to unpack one would be to let its sender say how large it becomes.
+            return inbox.refuse("malformed" if is_known else "forged", path, headers)
+        chunks, size = [], 0
         try:
             # A body that came with its headers, as nearly all do, needs no timer.
             async with asyncio.timeout(None if content.is_eof() else BODY_TIMEOUT):
-                while not content.at_eof() and len(body) <= limit:
-                    body += await content.readany()
+                while not content.at_eof() and size <= limit:
+                    chunks.append(await content.readany())
+                    size += len(chunks[-1])
         except (TimeoutError, web.RequestPayloadError, ConnectionError):
-            return self._inbox.refuse("malformed", request.rel_url.raw_path, request.headers)
-        return self._inbox.accept(request.rel_url.raw_path, request.headers, body)
+            return inbox.refuse("malformed" if is_known else "forged", path, headers)
+        if size > limit and not is_known:
+            return inbox.refuse("forged", path, headers)
+        return inbox.accept(path, headers, b"".join(chunks))
+
+
+class _Server(web.Server):
+    """Answers with *handler*, and hangs up on whoever sends nothing, or too slowly, or something that is not HTTP."""
+
+    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+        self._answer = handler
+        self._awaited: dict[web.RequestHandler, asyncio.TimerHandle] = {}
+        """Of each connection that has not brought a request yet, when it will be closed."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        super().__init__(
+            self._handle,
+            access_log=None,
+            logger=_log,
+            keepalive_timeout=KEEPALIVE_TIMEOUT,
+            lingering_time=LINGERING_TIME,
+            auto_decompress=False,
+        )
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        self._awaited[handler] = asyncio.get_running_loop().call_later(HEADERS_TIMEOUT, transport.abort)
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        self._await_no_more(handler)
+        super().connection_lost(handler, exc)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._await_no_more(request.protocol)
+        if request.task not in self._tasks:
+            self._tasks.add(request.task)
+            request.task.add_done_callback(self._tasks.discard)
+        return await self._answer(request)
+
+    async def shutdown(self, timeout: float | None = None) -> None:
+        await super().shutdown(timeout)
+        # aiohttp forgets those that still read from a connection that is gone.
+        left = tuple(self._tasks)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    def _await_no_more(self, handler: web.RequestHandler) -> None:
+        timer = self._awaited.pop(handler, None)
+        if timer is not None:
+            timer.cancel()
+
+
+def _without_what_was_sent(record: logging.LogRecord) -> bool:
+    """Make one line, with nothing of a stranger's in it, of aiohttp's report of a request that is not HTTP."""
+    fault = record.exc_info[1] if record.exc_info else None
+    if isinstance(fault, HttpProcessingError | web.RequestPayloadError):
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args, record.exc_info = "request refused: not HTTP (%s)", (type(fault).__name__,), None
+    return True
+
+
+_log.addFilter(_without_what_was_sent)
 
 
 class ReceiverServer:
@@ -165,7 +256,7 @@ class ReceiverServer:
         self.url = ""
 
     async def __aenter__(self) -> Self:
-        runner = web.ServerRunner(web.Server(self._handler, access_log=None), shutdown_timeout=1.0)
+        runner = web.ServerRunner(_Server(self._handler), shutdown_timeout=1.0)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, self._port).start()

@@ -60,8 +60,9 @@ async def run(code: str, space: Simulator) -> str:
 def test_every_snippet_is_run_by_one_of_these_tests() -> None:
     assert len(PROGRAMS) == 4
     rest = [snippet for snippet in SNIPPETS if snippet not in PROGRAMS and snippet not in APPLICATIONS]
-    assert len(rest) == 1
-    assert "client.accept(" in rest[0]
+    assert len(rest) == 3
+    for snippet, what in zip(rest, ("client.accept(", "receiver.record(", "import replay"), strict=True):
+        assert what in snippet
 
 
 @pytest.mark.parametrize("code", PROGRAMS, ids=lambda code: f"snippet-{PROGRAMS.index(code)}")
@@ -122,6 +123,19 @@ async def test_the_adapter_of_the_readme_runs() -> None:
     exec(compile(code, "README.md", "exec"), namespace)
     client = swcalls.Client("project", "token", "space")
     assert await namespace["webhook"](client, "/swcalls/play/x/y", {}, b"{}") == (403, b"")
+
+
+async def test_the_recording_of_the_readme_is_replayed_by_its_test(
+    space: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, replay = (snippet for snippet in SNIPPETS if "incident.jsonl" in snippet)
+    namespace: dict[str, Any] = {"__name__": "snippet"}
+    exec(compile(record, "README.md", "exec"), namespace)
+    exec(compile(replay, "README.md", "exec"), namespace)
+    monkeypatch.chdir(tmp_path)
+    async with swcalls.Client("project", "token", space.url) as client, client.receiver.serve():
+        await namespace["say"](client, "+15550198765", "Hello.")
+    namespace["test_the_incident"]()
 
 
 def example(name: str) -> str:
@@ -209,3 +223,14 @@ def test_the_changelog_and_the_version_are_one() -> None:
         (ROOT / "CHANGELOG.md").read_text(),
         re.MULTILINE,
     )
+
+
+def test_every_guarantee_names_tests_that_exist() -> None:
+    table = README.partition("## Guarantees")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ") and "](tests/" in line]
+    assert len(rows) >= 12
+    for row in rows:
+        sources = [(ROOT / path).read_text() for path in re.findall(r"\]\((tests/[^)]+)\)", row)]
+        assert sources
+        for name in re.findall(r"`((?:test_|Test)\w+)", row.rpartition("|")[0].rpartition("|")[2]):
+            assert any(re.search(rf"\b{name}", source) for source in sources), name

@@ -52,7 +52,8 @@ class CallbackUrls:
 
     def relative(self, path: str) -> str:
         """Take the public URL's own path off *path*; a proxy, or whatever mounts us, may have done so already."""
-        return path.removeprefix(self._base)
+        inner = path.removeprefix(self._base)
+        return inner if inner.startswith(self.prefix) else path
 
     def mint(self, kind: str, key: str) -> str:
         """Return the URL for the callbacks of the operation *kind*/*key*.

@@ -6,6 +6,7 @@ The kind comes from the callback URL. ``event_type`` can only contradict it, and
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,6 +32,15 @@ from ..events import (
 )
 
 Object = Mapping[str, Any]
+
+DEEPEST = 100
+"""Levels of nesting that a body may have; the platform uses five. What is much deeper can be parsed, but neither
+compared nor shown where the stack has been used up to another depth."""
+
+LONGEST_WORD = 200
+"""Characters of a state, or of an ``event_type``, beyond which it is cut: words are remembered, and shown."""
+
+_ID = re.compile(r"[!-~]{1,128}\Z")
 
 
 class MalformedBody(ValueError):
@@ -71,6 +81,12 @@ def truth(source: Object, key: str) -> bool | None:
         if isinstance(value, bool)
         else {"true": True, "false": False}.get(value if isinstance(value, str) else "")
     )
+
+
+def identifier(source: Object, key: str) -> str | None:
+    """Read an id; what no id looks like, by its characters or its length, is taken as none."""
+    value = text(source, key)
+    return value if value is not None and _ID.match(value) else None
 
 
 def part(source: Object, key: str) -> Object:
@@ -232,7 +248,7 @@ def _sidecar(p: Object, raw: Object) -> Fields:
     ts = number(event, "ts")
     return {
         "state": text(event, "type") or "",
-        "call_id": text(part(raw, "call_info"), "call_id") or text(part(event, "channel_data"), "call_id"),
+        "call_id": identifier(part(raw, "call_info"), "call_id") or identifier(part(event, "channel_data"), "call_id"),
         "timestamp": None if ts is None else ts / 1_000_000,
         "text": next((said for key in ("raw", "text", "question") if (said := text(event, key)) is not None), None),
         "ask_id": text(event, "ask_id"),
@@ -278,14 +294,32 @@ _decode = msgspec.json.Decoder().decode
 
 
 def parse(body: bytes | str) -> dict[str, Any]:
-    """Parse a JSON object, or raise `MalformedBody`."""
+    """Parse a JSON object, or raise `MalformedBody`; one of more than `DEEPEST` levels is taken as none."""
     try:
-        value = _decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        data = body.encode() if isinstance(body, str) else body
+        value = _decode(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise MalformedBody("the body is not JSON") from None
     if not isinstance(value, dict):
         raise MalformedBody("the body is not a JSON object")
+    # Only what has that many brackets can be that deep, and hardly anything has.
+    if data.count(b"{") + data.count(b"[") > DEEPEST and _is_too_deep(value):
+        raise MalformedBody("the body is nested too deeply")
     return value
+
+
+def _is_too_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def read(kind: str, raw: dict[str, Any]) -> Event:
@@ -295,14 +329,17 @@ def read(kind: str, raw: dict[str, Any]) -> Event:
     enveloped = _is_enveloped(raw)
     params = inner(raw)
     common: Fields = {
-        "call_id": text(params, "call_id"),
+        "call_id": identifier(params, "call_id"),
         "control_id": text(params, "control_id"),
         "timestamp": number(raw, "timestamp") if enveloped else None,
         "raw": raw,
     }
     if enveloped and reader.event_types and event_type not in reader.event_types:
-        return UnknownEvent(state=text(params, "state") or "", event_type=event_type, **common)
-    return reader.event(**common | reader.fields(params, raw))
+        state, name = text(params, "state") or "", str(event_type)
+        return UnknownEvent(state=state[:LONGEST_WORD], event_type=name[:LONGEST_WORD], **common)
+    fields = common | reader.fields(params, raw)
+    fields["state"] = fields["state"][:LONGEST_WORD]
+    return reader.event(**fields)
 
 
 def _is_enveloped(raw: Object) -> bool:
@@ -325,8 +362,8 @@ def inner(raw: Object) -> Object:
 def read_inbound(raw: dict[str, Any]) -> InboundCall | None:
     """Make the announcement of an inbound call of *raw*; ``None`` if it is not one."""
     call = part(raw, "call")
-    call_id = text(call, "call_id")
-    if not call_id:
+    call_id = identifier(call, "call_id")
+    if call_id is None:
         return None
     headers = call.get("headers")
     pairs = [item for item in headers if isinstance(item, dict)] if isinstance(headers, list) else []

@@ -17,7 +17,7 @@ from msgspec import Struct
 from ..commands import PARKED
 from ..events import Event, InboundCall, UnknownEvent
 from .callbacks import CallbackUrls
-from .decoding import READERS, MalformedBody, parse, read, read_inbound
+from .decoding import READERS, MalformedBody, parse, read, read_inbound, text
 from .signature import Verifier
 from .transitions import Delivered
 
@@ -98,6 +98,10 @@ class Inbox:
         self._record(path, headers, body, reply)
         return reply
 
+    def knows(self, path: str) -> bool:
+        """Say whether *path* was minted with our secret: then its body is worth reading. `accept` looks again."""
+        return self.urls.parse(self.urls.relative(path.partition("?")[0])) is not None
+
     def refuse(self, verdict: Verdict, path: str = "", headers: Mapping[str, str] = MappingProxyType({})) -> Reply:
         """Answer a request that was not read to its end."""
         reply = self._reply(Receipt(verdict))
@@ -135,7 +139,9 @@ class Inbox:
             event: Event = UnknownEvent(state="", raw=raw)
             return Receipt("unknown", kind, key, event, self._is_new_shape(kind, event))
         event = read(kind, raw)
-        if READERS[kind].keyed and event.control_id is not None and event.control_id != key:
+        # An envelope may have one inside and one outside; neither may be another action's.
+        claimed = (event.control_id, text(raw, "control_id"))
+        if READERS[kind].keyed and any(claim is not None and claim != key for claim in claimed):
             return Receipt("foreign", kind, key, event)
         verdict = self._deliver(kind, key, event, len(body))
         return Receipt(verdict, kind, key, event, verdict == "unknown" and self._is_new_shape(kind, event))

@@ -129,8 +129,9 @@ class Operation:
 
     def changed(self) -> None:
         """Tell the watchers."""
-        for watcher in tuple(self.watchers or ()):
-            watcher()
+        if self.watchers:
+            for watcher in tuple(self.watchers):
+                watcher()
 
 
 class CallOperation(Operation):

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 SHA1_HEADER = "X-SignalWire-Signature"
 SHA256_HEADER = "X-SignalWire-SHA256-Signature"
 
+_DIGESTS = {SHA1_HEADER.lower(): "sha1", SHA256_HEADER.lower(): "sha256"}
 _CREDENTIALS = re.compile(r"^(https?://)[^/?#]*@", re.IGNORECASE)
 
 
@@ -38,10 +39,8 @@ class Verifier:
         """
         if not self._keys:
             return True
-        present = [
-            (digest, value) for digest, name in (("sha1", SHA1_HEADER), ("sha256", SHA256_HEADER))
-            if (value := _header(headers, name)) is not None
-        ]  # fmt: skip
+        # All of them: of a header that is there twice, the one that is right must not hide the other.
+        present = [(digest, value) for name, value in headers.items() if (digest := _DIGESTS.get(name.lower()))]
         if not present:
             return not (self._require or required)
         if url is None:
@@ -53,12 +52,3 @@ class Verifier:
         if not value.isascii():
             return False
         return any(hmac.compare_digest(hmac.digest(key, signed, digest).hex(), value) for key in self._keys)
-
-
-def _header(headers: Mapping[str, str], name: str) -> str | None:
-    """Find a header in a mapping that may or may not ignore case."""
-    value = headers.get(name)
-    if value is not None:
-        return value
-    wanted = name.lower()
-    return next((value for key, value in headers.items() if key.lower() == wanted), None)

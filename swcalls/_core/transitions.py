@@ -50,13 +50,15 @@ class Transitions:
         """Move *operation* by one event that is its own."""
         if operation.over:
             return "late"
-        if _is_duplicate(operation, event):
+        if operation.history and _is_duplicate(operation, event):
             return "duplicate"
         operation.stage = "accepted"
-        call = operation if isinstance(operation, CallOperation) else call_of(operation)
-        call.heard = now
-        if call is operation and event.call_id:
-            self.identify(call, event.call_id)
+        if isinstance(operation, CallOperation):
+            operation.heard = now
+            if event.call_id:
+                self.identify(operation, event.call_id)
+        else:
+            call_of(operation).heard = now
         step = step_of(operation, event)
         if step is not None and step.rank >= operation.rank and not _is_older(operation, event, step.rank):
             self._reach(operation, event.state, step.rank, now)
@@ -196,12 +198,17 @@ class Transitions:
 
     def _forget(self, action: Operation) -> None:
         # By now its key may be in use again: an answer can come long after the action has expired.
-        for table in (self.actions, self._running, call_of(action).pending):
-            if table.get(action.key) is action:
-                del table[action.key]
+        key = action.key
+        if self.actions.get(key) is action:
+            del self.actions[key]
+        elif self._running.get(key) is action:
+            del self._running[key]
+        pending = call_of(action).pending
+        if pending.get(key) is action:
+            del pending[key]
         self.deadlines.clear(action)
-        if action.settled is not None and action.key not in self.actions:
-            self._remember_settled(action.key)
+        if action.settled is not None and key not in self.actions:
+            self._remember_settled(key)
 
     def _remember_settled(self, key: str) -> None:
         self._settled[key] = None
@@ -226,9 +233,7 @@ def _is_duplicate(operation: Operation, event: Event) -> bool:
     Without a timestamp the same payload can be sent twice for two events (playing, paused, playing), so there only a
     repetition with nothing in between is a duplicate, and not even that where the same answer can be given twice.
     """
-    history = operation.history
-    if not history:
-        return False
+    history = operation.history or ()
     if event.timestamp is not None:
         return any(earlier.raw == event.raw for earlier in history)
     return history[-1].raw == event.raw and not LIFECYCLES[operation.kind].repeats
