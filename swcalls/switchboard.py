@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 Op = TypeVar("Op", bound=Operation)
 
+_REFUSED = frozenset({"forged", "foreign", "malformed", "oversized", "busy"})
+
 _log = logging.getLogger("swcalls.switchboard")
 
 
@@ -353,13 +355,12 @@ def can_only_miss_the_call(command: str, params: object) -> bool:
 
 def log_receipt(receipt: Receipt) -> None:
     """Log what an operator should know of a webhook; nothing in it can forge a line."""
-    match receipt.verdict:
-        case "forged" | "foreign" | "malformed" | "oversized" | "busy":
-            _log.warning("webhook refused: %s (%s)", receipt.verdict, receipt.kind or "unknown address")
-        case _ if receipt.new_shape and receipt.event is not None:
-            _log.warning("webhook of a shape never seen: %s %.200r", receipt.kind, receipt.event)
-        case _:
-            _log.debug("webhook %s: %s %r", receipt.verdict, receipt.kind, receipt.event)
+    if receipt.verdict in _REFUSED:
+        _log.warning("webhook refused: %s (%s)", receipt.verdict, receipt.kind or "unknown address")
+    elif receipt.new_shape:
+        _log.warning("webhook of a shape never seen: %s %.200r", receipt.kind, receipt.event)
+    elif _log.isEnabledFor(logging.DEBUG):
+        _log.debug("webhook %s: %s %.200r", receipt.verdict, receipt.kind, receipt.event)
 
 
 def _call_of(action: Operation) -> CallOperation:

@@ -365,9 +365,9 @@ def test_secrets_are_compared_in_constant_time_and_by_nothing_else(monkeypatch: 
 
     decide(True)
     # If anything else were looked at, this would not pass.
-    forged = path.rpartition("/")[0] + "/" + "A" * 24
+    forged = path.rpartition("/")[0] + "/" + "A" * 36
     assert inbox.accept(forged, {"X-SignalWire-Signature": "0" * 40}, body).status == 200
-    assert [{len(one), len(other)} for one, other in compared] == [{24}, {40}]
+    assert [{len(one), len(other)} for one, other in compared] == [{36}, {40}]
     decide(False)
     assert inbox.accept(path, {"X-SignalWire-Signature": signature}, body).status == 403
 
@@ -731,7 +731,7 @@ async def test_of_a_body_for_a_forged_url_only_the_beginning_is_read(
 
 async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, drop: bytes) -> None:
     """Send *drop* again and again, until the server has had enough."""
-    while True:
+    for _ in range(100 * PATIENCE):
         writer.write(drop)
         try:
             async with asyncio.timeout(0.01):
@@ -741,6 +741,7 @@ async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, drop:
         except TimeoutError:
             continue
         return
+    pytest.fail("the server has all the time in the world")
 
 
 @served
@@ -1024,9 +1025,8 @@ def test_nothing_that_is_sent_can_forge_a_line_of_the_log(
     assert len(caplog.get_records("call")) == sum(inbox.verdicts.values())
 
 
-@pytest.mark.xfail(strict=True, reason="log_receipt shows a whole event at DEBUG: it needs %.200r there as well")
 def test_a_line_of_the_log_is_short_however_much_was_sent(caplog: pytest.LogCaptureFixture) -> None:
-    inbox, _, _ = core(kinds=("play", "transcribe"))
+    inbox, _, _ = core(kinds=("play",))
     inbox.observers.append(log_receipt)
     long = "y" * 100_000
     for kind in READERS:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ..errors import ConfigurationError
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,128}\Z")
-_MAC_BYTES = 18  # 144 bits, and base64 of 18 bytes has no padding bits that could vary
+_MAC_BYTES = 18  # 144 bits
 
 
 class Address(NamedTuple):
@@ -85,7 +85,7 @@ class CallbackUrls:
     def _sign(self, tail: str) -> str:
         mac = self._mac.copy()
         mac.update(tail.encode())
-        return base64.urlsafe_b64encode(mac.digest()).decode()
+        return mac.hexdigest()
 
 
 def _segment(key: str) -> str:

