@@ -183,6 +183,8 @@ def _detection(operation: Operation, event: Event) -> Result:
 def _as(result: type[Result]) -> Callable[[Operation, Event], Result]:
     """Make a result of the event that settles the action: what has the same name in both is the same thing."""
     names = tuple(name for name in result.__struct_fields__ if name != "raw")
+    if not names:
+        return lambda _, event: result(raw=event.raw)
     return lambda _, event: result(**{name: getattr(event, name) for name in names}, raw=event.raw)
 
 

@@ -112,9 +112,10 @@ class Operation:
 
     def note(self, event: Event) -> None:
         """Remember which words were reached."""
+        seen = self.seen
         for word in event.words:
-            if word not in self.seen and len(self.seen) < WORDS_KEPT:
-                self.seen += (word,)
+            if word not in seen and len(seen) < WORDS_KEPT:
+                self.seen = seen = (*seen, word)
 
     def watch(self, watcher: Callable[[], object]) -> None:
         """Call *watcher* at every change from now on."""

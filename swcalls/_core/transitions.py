@@ -60,7 +60,9 @@ class Transitions:
         else:
             call_of(operation).heard = now
         step = step_of(operation, event)
-        if step is not None and step.rank >= operation.rank and not _is_older(operation, event, step.rank):
+        if step is not None and (
+            step.rank > operation.rank or (step.rank == operation.rank and not _is_older(operation, event))
+        ):
             self._reach(operation, event.state, step.rank, now)
         operation.remember(event, self.limits.history)
         if step is None or step.ends is Ends.NOTHING:
@@ -239,9 +241,9 @@ def _is_duplicate(operation: Operation, event: Event) -> bool:
     return history[-1].raw == event.raw and not LIFECYCLES[operation.kind].repeats
 
 
-def _is_older(operation: Operation, event: Event, rank: int) -> bool:
+def _is_older(operation: Operation, event: Event) -> bool:
     """Say whether *event*, of the rank that was reached already, happened before what was seen last."""
-    if rank != operation.rank or event.timestamp is None:
+    if event.timestamp is None:
         return False
     return any(
         earlier.timestamp is not None and earlier.timestamp > event.timestamp for earlier in operation.history or ()
