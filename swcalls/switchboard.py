@@ -63,6 +63,7 @@ class Switchboard:
         """Told of every command and every delivered event. They must not raise."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at = 0.0
         self._closing = False
         self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -106,7 +107,7 @@ class Switchboard:
         self.registry.expect(action, time.monotonic(), deadline)
         self._arm()
         try:
-            leg = await self.send(call, command.command, command, sending=action.leaves)
+            answer = await self._send(call, command.command, command, action.leaves)
         except CommandUnconfirmed as error:
             if error.status is not None:
                 self.registry.withdraw(action, error)
@@ -123,7 +124,7 @@ class Switchboard:
             gone = CommandUnconfirmed("cancelled while it was being sent", command=command.command, call_id=call.id)
             self.registry.withdraw(action, gone)
             raise
-        action.accepted(leg)
+        action.accepted(answer)
         self.registry.confirm(action, time.monotonic())
         self._arm()
         return action
@@ -224,7 +225,7 @@ class Switchboard:
             raise
         call.stage = "accepted"
         self.registry.identify(call, leg.id)
-        self._report(call, leg)
+        self._report(call, leg.raw)
         self.look_after(call)
         return leg
 
@@ -247,26 +248,27 @@ class Switchboard:
         self.registry.adopt(call, time.monotonic())
         self._arm()
 
-    async def send(
-        self, call: CallOperation, command: str, params: object, *, sending: Callable[[], object] | None = None
-    ) -> Leg:
+    async def send(self, call: CallOperation, command: str, params: object) -> Leg:
         """Send *command* to *call*, and note what the answer tells about the call."""
+        answer = await self._send(call, command, params)
+        return read_leg(answer) or CallLeg(id=call.id or "", raw=answer)
+
+    async def _send(
+        self, call: CallOperation, command: str, params: object, sending: Callable[[], object] | None = None
+    ) -> dict[str, Any]:
         self._check_open(command, call.id)
         # `update` is the one command that takes the call's id among its parameters.
         request = Request(command, None if command == "update" else call.id, params)
         try:
-            raw = await self._post(request, call.id, sending)
+            answer = await self._post(request, call.id, sending)
         except CallNotFound as error:
             # "Gone" is always the call.
             if error.status == 410 or can_only_miss_the_call(command, params):
                 self.registry.lose(call, time.monotonic())
                 self._arm()
             raise
-        leg = read_leg(raw)
-        if leg is None:
-            return CallLeg(id=call.id or "", raw=raw)
-        self._report(call, leg)
-        return leg
+        self._report(call, answer)
+        return answer
 
     async def execute(self, command: str, call_id: str | None, params: dict[str, Any]) -> dict[str, Any]:
         """Send any command as it is, and return the answer as it came."""
@@ -301,9 +303,12 @@ class Switchboard:
             for observer in self.observers:
                 observer(mark)
 
-    def _report(self, call: CallOperation, leg: Leg) -> None:
-        event = read("call", leg.raw)
-        if leg.id == call.id and isinstance(event, CallEvent):
+    def _report(self, call: CallOperation, answer: dict[str, Any]) -> None:
+        """Apply the state that an answer tells of *call*; as a rule it is the one that is known."""
+        if answer.get("id") != call.id or answer.get("status") in (None, call.state):
+            return
+        event = read("call", answer)
+        if isinstance(event, CallEvent):
             self.registry.report(call, event, time.monotonic())
             self._arm()
 
@@ -321,13 +326,12 @@ class Switchboard:
         due = self.registry.deadlines.next
         if due is None or self._loop is None:
             return
-        delay = due - time.monotonic()
-        when = self._loop.time() + delay
         if self._timer is not None:
-            if self._timer.when() <= when:
+            if self._wakes_at <= due:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._tick)
+        self._wakes_at = due
+        self._timer = self._loop.call_later(due - time.monotonic(), self._tick)
 
     def _tick(self) -> None:
         self._timer = None

@@ -40,6 +40,8 @@ class EarlyEvents:
 
     def take(self, kind: str, key: str, now: float) -> list[Event]:
         """Hand over what was kept for *kind*/*key*, in the order of arrival."""
+        if not self._kept:
+            return []
         self.trim(now)
         numbers = self._by_key.get(key, ())
         mine = [number for number in numbers if self._kept[number][1].kind == kind]

@@ -6,13 +6,12 @@ whoever watches that something has changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
 
 from ..events import Event
-from ..legs import Leg
 from ..outcome import Outcome, Stage
 
 WORDS_KEPT = 64
@@ -96,7 +95,7 @@ class Operation:
         if self.stage == "not_sent":
             self.stage = "unconfirmed"
 
-    def accepted(self, leg: Leg) -> None:
+    def accepted(self, answer: Mapping[str, Any]) -> None:
         """Be told what the platform answered to the command that started it."""
 
     def remember(self, event: Event, limit: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from .._core.operation import PLAIN, CallOperation, Options
@@ -44,8 +44,8 @@ class AskAction(Action[SidecarAnswer]):
         self._sidecar = sidecar
         self.ask_id: str | None = None
 
-    def accepted(self, leg: Leg) -> None:
-        self.ask_id = find_text(leg.raw, "ask_id")
+    def accepted(self, answer: Mapping[str, Any]) -> None:
+        self.ask_id = find_text(answer, "ask_id")
         if self.ask_id is not None:
             self._sidecar.expect_answer(self.ask_id, self)
 

@@ -48,8 +48,12 @@ class Checked:
     """Fields whose value is never shown."""
 
     def __post_init__(self) -> None:
-        for name, rule in _rules(type(self)):
-            fault = rule(getattr(self, name))
+        for name, optional, rule in _rules(type(self)):
+            value = getattr(self, name)
+            # Most parameters of most commands are not given.
+            if value is None and optional:
+                continue
+            fault = rule(value)
             if fault is not None:
                 raise self._error(name, fault)
 
@@ -63,7 +67,7 @@ class Checked:
         raise self._error(name, _Fault(rule))
 
     def __repr__(self) -> str:
-        values = ((name, getattr(self, name)) for name, _ in _rules(type(self)))
+        values = ((name, getattr(self, name)) for name, _, _ in _rules(type(self)))
         shown = (f"{name}={'***' if name in self.secret else repr(v)}" for name, v in values if v is not None)
         return f"{type(self).__name__}({', '.join(shown)})"
 
@@ -147,7 +151,8 @@ _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 80
 
 
-_Rules = tuple[tuple[str, _Rule], ...]
+_Rules = tuple[tuple[str, bool, _Rule], ...]
+"""Of each field: its name, whether it may be ``None``, and the rule for what it is else."""
 _compiled: dict[type, _Rules] = {}
 
 
@@ -157,7 +162,9 @@ def _rules(cls: type) -> _Rules:
     if rules is None:
         info = inspect.type_info(cls)
         assert isinstance(info, inspect.StructType)
-        rules = _compiled[cls] = tuple((field.name, _rule(field.type)) for field in info.fields)
+        rules = _compiled[cls] = tuple(
+            (field.name, _rule(field.type)(None) is None, _rule(field.type)) for field in info.fields
+        )
     return rules
 
 
@@ -191,6 +198,10 @@ def _rule(kind: inspect.Type, described: str = "") -> _Rule:
 
 
 def _union_rule(options: list[_Rule], *, optional: bool) -> _Rule:
+    if len(options) == 1:
+        (only,) = options
+        return lambda value: None if value is None and optional else only(value)
+
     def rule(value: Any) -> _Fault | None:
         if value is None and optional:
             return None
@@ -300,7 +311,7 @@ def _dict_rule(value_rule: _Rule) -> _Rule:
 def secret_values(params: object) -> Iterator[str]:
     """Yield every value in *params* that no error may show, however deep it is."""
     if isinstance(params, Checked):
-        for name, _ in _rules(type(params)):
+        for name, _, _ in _rules(type(params)):
             value = getattr(params, name)
             if name in params.secret and isinstance(value, str):
                 yield value
