@@ -34,6 +34,11 @@ class Options(Struct, frozen=True):
 PLAIN = Options()
 
 
+def bounded(seconds: float | None) -> Options:
+    """Say that *seconds* bound it, if any do."""
+    return PLAIN if seconds is None else Options(bound=seconds)
+
+
 class Operation:
     """A running operation: its identity, and how far it has come."""
 

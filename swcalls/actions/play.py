@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from .._core.operation import Options
+from .._core.operation import bounded
 from ..commands import TTS, Direction, Gender, Media, Play, PlayVolume, Ringtone, Silence, media_item
 from ..legs import Leg
 from ..results import Playback
@@ -65,7 +65,7 @@ class PlayVerbs(Line):
             voice=voice,
             gender=gender,
         )
-        return self._start(PlayAction, command, deadline, Options(bound=_length(media, loop)))
+        return self._start(PlayAction, command, deadline, bounded(_length(media, loop)))
 
     def say(
         self,

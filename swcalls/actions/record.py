@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from .._core.operation import Options
+from .._core.operation import bounded
 from ..commands import Direction, Format, PauseBehavior, Record, RecordAudio, RecordParams, RecordPause
 from ..legs import Leg
 from ..results import Recording
@@ -73,4 +73,4 @@ class RecordVerbs(Line):
             input_sensitivity=input_sensitivity,
         )
         command = Record(control_id=given(control_id), status_url=status_url, record=RecordParams(audio=audio))
-        return self._start(RecordAction, command, deadline, Options(bound=max_length or None))
+        return self._start(RecordAction, command, deadline, bounded(max_length or None))

@@ -287,7 +287,7 @@ class Correlation(RuleBasedStateMachine):
         assert not self.registry._running
         assert not self.registry._dialled
         assert self.registry.deadlines.next is None
-        assert self.registry.deadlines._live == 0
+        assert not self.registry.deadlines._slots
         for call in self.all_calls:
             self.registry.withdraw_call(call)
         self.all_calls = [call for call in self.all_calls if not call.over]
