@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
@@ -15,6 +15,7 @@ from ._core.limits import Limits
 from ._core.reconcile import Reconcile
 from ._core.retries import Retry
 from .actions import Action, check_seconds
+from .backplane import Backplane
 from .call import Call, CallStart
 from .commands import PARKED, STATUS_EVENTS, Codec, Dial, StatusEvent
 from .config import base_url, from_environment, identity, space_url
@@ -68,6 +69,7 @@ class Client:
         command_rate: Commands a second (> 0), dials included; the platform's limit is 1,380 an account.
         session: An ``aiohttp.ClientSession`` to use; it is never closed here.
         limits: Bounds on memory and on waiting.
+        backplane: What connects the processes of a project (``swcalls.backplane``); the client opens and closes it.
         reconcile: When the voice log is asked for what no webhook told; ``None`` for never.
 
     Raises:
@@ -92,6 +94,7 @@ class Client:
         session: ClientSession | None = None,
         limits: Limits = Limits(),
         reconcile: Reconcile | None = Reconcile(),
+        backplane: Backplane | None = None,
     ) -> None:
         # aiohttp is most of what an import would cost; a program that makes no client does not pay for it.
         from .transport import Transport
@@ -116,7 +119,7 @@ class Client:
             session=session,
         )
         reached_at = None if public_url is None else str(base_url("public_url", public_url)).rstrip("/")
-        self._switchboard = Switchboard(who, reached_at, transport, limits, reconcile)
+        self._switchboard = Switchboard(who, reached_at, transport, limits, reconcile, backplane)
         self._receiver: WebhookReceiver | None = None
 
     @classmethod
@@ -164,7 +167,7 @@ class Client:
             from .receiver import WebhookReceiver
 
             self._receiver = WebhookReceiver.of(
-                self._switchboard.inbox, lambda handler: Doorbell(self._switchboard, handler).ring
+                self._switchboard.intake, lambda handler: Doorbell(self._switchboard, handler).ring
             )
         return self._receiver
 
@@ -277,7 +280,24 @@ class Client:
             headers: Its headers; the case of their names does not matter.
             body: Its body as sent.
         """
-        return self._switchboard.inbox.accept(path, headers, body)
+        return await self._switchboard.intake.accept(path, headers, body)
+
+    async def recover(self, owner: str | None = None) -> AsyncIterator[Action[Any]]:
+        """Yield the unsettled actions that an owner left behind: this process's own name, or *owner*, if it is dead.
+
+        Each is attached to its call, gets the webhooks that came in between, and settles here.
+
+        Raises:
+            ConfigurationError: The client has no backplane.
+            OwnerTaken: *owner* is alive, or another process was faster.
+            BackplaneUnavailable: The backplane cannot be reached.
+        """
+        from .recovery import recover
+
+        if self._switchboard.keeper is None:
+            raise ConfigurationError("recover() needs a backplane, which remembers what was running")
+        for action in await recover(self._switchboard, self._switchboard.keeper, owner):
+            yield action
 
     async def _dial(self, call: Call, command: Dial) -> Call:
         call.leg = await self._switchboard.dial(call, command)

@@ -19,11 +19,12 @@ from ._core.inbox import INBOUND, Inbox, Reply
 from ._core.limits import Limits
 from ._core.registry import Registry
 from ._core.signature import Verifier
+from .backplane import Backplane
 from .config import base_url, identity
 from .errors import ConfigurationError
 from .events import InboundCall
+from .intake import Intake, log_receipt
 from .recording import LIMIT, Recorder
-from .switchboard import log_receipt
 
 Handler = Callable[[Any], Awaitable[object]]
 """Takes a ``Call``."""
@@ -52,7 +53,8 @@ _log = logging.getLogger("swcalls.receiver")
 class WebhookReceiver:
     """Receives the webhooks of a project in a process that sends no commands; a client has one of its own.
 
-    The parameters are those of ``Client``.
+    The parameters are those of ``Client``. With a *backplane*, what comes is handed to the process that waits for it;
+    whoever made it closes it.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class WebhookReceiver:
         signing_key: str | Sequence[str] | None = None,
         require_signature: bool = False,
         limits: Limits = Limits(),
+        backplane: Backplane | None = None,
     ) -> None:
         who = identity(project, token, path, signing_key, require_signature=require_signature)
         reached_at = None if public_url is None else str(base_url("public_url", public_url)).rstrip("/")
@@ -77,14 +80,15 @@ class WebhookReceiver:
             limit=limits.body,
         )
         self._inbox.observers.append(log_receipt)
-
+        self._intake = Intake(self._inbox, project, backplane)
         self._answer: Callable[[Handler], Callable[[InboundCall], bool]] | None = None
 
     @classmethod
-    def of(cls, inbox: Inbox, answer: Callable[[Handler], Callable[[InboundCall], bool]]) -> Self:
-        """Make a receiver that hands everything to *inbox*; *answer* makes what takes inbound calls for a handler."""
+    def of(cls, intake: Intake, answer: Callable[[Handler], Callable[[InboundCall], bool]]) -> Self:
+        """Make a receiver that hands everything to *intake*; *answer* makes what takes inbound calls for a handler."""
         receiver = cls.__new__(cls)
-        receiver._inbox = inbox
+        receiver._intake = intake
+        receiver._inbox = intake.inbox
         receiver._answer = answer
         return receiver
 
@@ -97,7 +101,7 @@ class WebhookReceiver:
         Raises:
             ConfigurationError: There is no public URL, and the receiver is not being served.
         """
-        return self._inbox.urls.mint(INBOUND, "calls")
+        return self._inbox.urls.mint(INBOUND, "calls", shared=True)
 
     def on_call(self, handler: Handler) -> Handler:
         """Run ``await handler(call)`` for each call that comes in at ``inbound_url``; usable as a decorator.
@@ -111,6 +115,8 @@ class WebhookReceiver:
         if self._answer is None:
             raise ConfigurationError("on_call needs the receiver of a client: this one can send no commands")
         self._inbox.ring = self._answer(handler)
+        if self._intake.backplane is not None:
+            self._intake.backplane.offer(takes_calls=True)
         return handler
 
     def routes(self) -> list[web.RouteDef]:
@@ -139,7 +145,9 @@ class WebhookReceiver:
         reply = await self._take(request)
         if reply.status == 200 and not reply.body:
             return web.Response()
-        response = web.Response(status=reply.status, body=reply.body, content_type=reply.content_type)
+        response = web.Response(
+            status=reply.status, body=reply.body, content_type=reply.content_type, headers=reply.headers
+        )
         if reply.status != 200:
             response.force_close()
         return response
@@ -162,7 +170,9 @@ class WebhookReceiver:
         is_plain = "Content-Encoding" not in headers and content.exception() is None
         if is_plain and content.is_eof() and content.total_bytes <= inbox.limit:
             # It came with its headers, as nearly all do: there is nothing to wait for, and nothing to save.
-            return inbox.accept(path, headers, content.read_nowait())
+            body = content.read_nowait()
+            found = inbox.accept(path, headers, body)
+            return found if isinstance(found, Reply) else await self._intake.forward(found, path, headers, body)
         length = request.content_length
         if length is not None and length > inbox.limit:
             return inbox.refuse("oversized", path, headers)
@@ -181,7 +191,7 @@ class WebhookReceiver:
             return inbox.refuse("malformed" if is_known else "forged", path, headers)
         if size > limit and not is_known:
             return inbox.refuse("forged", path, headers)
-        return inbox.accept(path, headers, b"".join(chunks))
+        return await self._intake.accept(path, headers, b"".join(chunks))
 
 
 class _Server(web.Server):

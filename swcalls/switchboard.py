@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._core.callbacks import CallbackUrls
 from ._core.decoding import read
-from ._core.inbox import Inbox, Receipt
+from ._core.inbox import Inbox
 from ._core.limits import Limits
 from ._core.operation import CallOperation, Operation
 from ._core.reconcile import Reconcile
@@ -23,11 +23,14 @@ from ._core.registry import Registry
 from ._core.responses import read_leg
 from ._core.signature import Verifier
 from ._core.transitions import Delivered
+from .backplane import Backplane
 from .commands import KeyedCommand, Request, StartCommand
 from .commands.calls import Dial, End
 from .config import Identity
 from .errors import ActionError, CallNotFound, CommandError, CommandNotSent, CommandUnconfirmed
 from .events import CallEvent, Event
+from .intake import Intake, log_receipt
+from .keeper import Keeper
 from .legs import CallLeg, Leg
 from .reconciler import Reconciler
 from .timeline import Mark, What
@@ -37,7 +40,6 @@ if TYPE_CHECKING:
 
 Op = TypeVar("Op", bound=Operation)
 
-_REFUSED = frozenset({"forged", "foreign", "malformed", "oversized", "busy"})
 
 _log = logging.getLogger("swcalls.switchboard")
 
@@ -50,7 +52,13 @@ class Switchboard:
     """The engine of one client."""
 
     def __init__(
-        self, who: Identity, public_url: str | None, transport: Transport, limits: Limits, reconcile: Reconcile | None
+        self,
+        who: Identity,
+        public_url: str | None,
+        transport: Transport,
+        limits: Limits,
+        reconcile: Reconcile | None,
+        backplane: Backplane | None = None,
     ) -> None:
         self.registry = Registry(limits, reconcile)
         self.reconciler = Reconciler(self.registry, transport, reconcile or Reconcile())
@@ -58,6 +66,9 @@ class Switchboard:
         verifier = Verifier(who.signing_keys, require=who.require_signature)
         self.inbox = Inbox(self.urls, verifier, self.deliver, limit=limits.body)
         self.inbox.observers.append(log_receipt)
+        self.intake = Intake(self.inbox, who.project, backplane)
+        self.keeper = None if backplane is None else Keeper(self, backplane, who.project)
+        """Keeps what is running where another process finds it."""
         self.transport = transport
         self.observers: list[Callable[[Mark], object]] = []
         """Told of every command and every delivered event. They must not raise."""
@@ -75,6 +86,8 @@ class Switchboard:
             raise RuntimeError("the client is closed, and cannot be opened again")
         self._loop = asyncio.get_running_loop()
         await self.transport.open()
+        if self.keeper is not None:
+            await self.keeper.open()
         self._arm()
 
     async def close(self) -> None:
@@ -90,6 +103,8 @@ class Switchboard:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self.keeper is not None:
+            await self.keeper.close()
         self.registry.close()
         for task in self._tasks:
             task.cancel()
@@ -107,6 +122,8 @@ class Switchboard:
         self.registry.expect(action, time.monotonic(), deadline)
         self._arm()
         try:
+            if self.keeper is not None:
+                await self.keeper.keep(action)
             answer = await self._send(call, command.command, command, action.leaves)
         except CommandUnconfirmed as error:
             if error.status is not None:
@@ -129,12 +146,21 @@ class Switchboard:
         self._arm()
         return action
 
-    def attach(self, action: Op) -> Op:
+    def attach(self, action: Op, deadline: float | None = None) -> Op:
         """Expect *action*, which was started elsewhere; events that came for it are applied at once."""
         action.stage = "unconfirmed"
-        self.registry.expect(action, time.monotonic())
+        self.registry.expect(action, time.monotonic(), deadline)
         self._arm()
         return action
+
+    def resume_call(self, call: CallOperation, key: str) -> None:
+        """Take on the state webhooks of a call that was dialled, or came in, before a restart."""
+        call.key = key
+        call.stage = "accepted"
+        self.registry.expect_call(call)
+        if call.id is not None:
+            self.registry.calls[call.id] = call
+        self.look_after(call)
 
     def stopped(self, action: Operation) -> None:
         """Note that a stop of *action* was accepted."""
@@ -207,6 +233,8 @@ class Switchboard:
     async def _dial(self, call: CallOperation, command: Dial) -> Leg:
         self.registry.expect_call(call)
         try:
+            if self.keeper is not None:
+                await self.keeper.keep(call)
             leg = read_leg(await self._post(Request("dial", params=command), None, call.leaves))
             if leg is None:
                 unclear = CommandUnconfirmed("the answer names no call", command="dial")
@@ -225,6 +253,8 @@ class Switchboard:
             raise
         call.stage = "accepted"
         self.registry.identify(call, leg.id)
+        if self.keeper is not None:
+            await self.keeper.keep(call)
         self._report(call, leg.raw)
         self.look_after(call)
         return leg
@@ -246,6 +276,8 @@ class Switchboard:
     def adopt(self, call: CallOperation) -> None:
         """Take on a call that came in."""
         self.registry.adopt(call, time.monotonic())
+        if self.keeper is not None:
+            self.spawn(self.keeper.keep(call))
         self._arm()
 
     async def send(self, call: CallOperation, command: str, params: object) -> Leg:
@@ -355,16 +387,6 @@ def can_only_miss_the_call(command: str, params: object) -> bool:
         return True
     is_about_more = command.startswith(("calling.ai", "calling.live_")) or command.endswith(".stop")
     return not is_about_more and not hasattr(params, "control_id")
-
-
-def log_receipt(receipt: Receipt) -> None:
-    """Log what an operator should know of a webhook; nothing in it can forge a line."""
-    if receipt.verdict in _REFUSED:
-        _log.warning("webhook refused: %s (%s)", receipt.verdict, receipt.kind or "unknown address")
-    elif receipt.new_shape:
-        _log.warning("webhook of a shape never seen: %s %.200r", receipt.kind, receipt.event)
-    elif _log.isEnabledFor(logging.DEBUG):
-        _log.debug("webhook %s: %s %.200r", receipt.verdict, receipt.kind, receipt.event)
 
 
 def _call_of(action: Operation) -> CallOperation:

@@ -34,7 +34,7 @@ from swcalls._core.operation import CallOperation, Operation
 from swcalls._core.registry import Registry
 from swcalls._core.signature import Verifier
 from swcalls.actions import HANDLES
-from swcalls.switchboard import log_receipt
+from swcalls.intake import log_receipt
 
 TOKEN = "PT-that-nobody-else-has"
 KEY, NEXT_KEY = "PSK-of-today", "PSK-of-tomorrow"
@@ -180,8 +180,8 @@ def nothing_of_a_stranger_and_no_secret_is_logged(
     secrets = {TOKEN, KEY, NEXT_KEY}
     mint = CallbackUrls.mint
 
-    def remember(self: CallbackUrls, kind: str, key: str) -> str:
-        url = mint(self, kind, key)
+    def remember(self: CallbackUrls, kind: str, key: str, **how: bool) -> str:
+        url = mint(self, kind, key, **how)
         secrets.add(url.rpartition("/")[2])
         return url
 

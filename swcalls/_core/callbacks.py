@@ -1,7 +1,8 @@
 """The URLs that are handed out for callbacks: self-describing, and worth nothing to who guesses.
 
-``{public_url}{path}/{kind}/{key}/{mac}``. Path segments only, since a query string may not survive. The MAC binds
-project, kind and key; its secret derives from the API token, so every process of one project agrees on it.
+``{public_url}{path}/{kind}/{key}/{mac}``, or ``…/{key}/{owner}/{mac}`` where several processes share a project. Path
+segments only, since a query string may not survive. The MAC binds all of it and the project; its secret derives from
+the API token, so every process of one project agrees on it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ class Address(NamedTuple):
 
     kind: str
     key: str
+    owner: str = ""
+    """Which of the processes that share a project waits for it; ``""``: whoever gets it."""
 
 
 class CallbackUrls:
@@ -30,6 +33,9 @@ class CallbackUrls:
 
     ``public_url``, without a slash at its end, may change while we run.
     """
+
+    owner = ""
+    """Who waits for what the URLs are minted for."""
 
     def __init__(self, project: str, token: str, path: str, public_url: str | None = None) -> None:
         self.prefix = f"{path}/"
@@ -55,8 +61,8 @@ class CallbackUrls:
         inner = path.removeprefix(self._base)
         return inner if inner.startswith(self.prefix) else path
 
-    def mint(self, kind: str, key: str) -> str:
-        """Return the URL for the callbacks of the operation *kind*/*key*.
+    def mint(self, kind: str, key: str, *, shared: bool = False) -> str:
+        """Return the URL for the callbacks of the operation *kind*/*key*; *shared*: which is nobody's in particular.
 
         Raises:
             ConfigurationError: There is no public URL to hand out.
@@ -66,6 +72,8 @@ class CallbackUrls:
                 "public_url is not set, and no receiver is being served: callbacks have nowhere to go"
             )
         tail = f"{kind}/{_segment(key)}"
+        if self.owner and not shared:
+            tail += f"/{self.owner}"
         return f"{self.public_url}{self.prefix}{tail}/{self._sign(tail)}"
 
     def handed_out(self, path: str) -> str | None:
@@ -79,8 +87,9 @@ class CallbackUrls:
         tail, _, mac = path[len(self.prefix) :].rpartition("/")
         if not path.isascii() or not hmac.compare_digest(mac, self._sign(tail)):
             return None
-        kind, _, segment = tail.partition("/")
-        return Address(kind, _key(segment))
+        kind, _, rest = tail.partition("/")
+        segment, _, owner = rest.partition("/")
+        return Address(kind, _key(segment), owner)
 
     def _sign(self, tail: str) -> str:
         mac = self._mac.copy()

@@ -21,9 +21,12 @@ from .decoding import READERS, MalformedBody, parse, read, read_inbound, text
 from .signature import Verifier
 from .transitions import Delivered
 
-Verdict = Delivered | Literal["inbound", "busy", "malformed", "forged", "foreign", "oversized"]
+Verdict = Delivered | Literal[
+    "inbound", "busy", "malformed", "forged", "foreign", "oversized", "forwarded", "unavailable"
+]  # fmt: skip
 """What became of a request. ``inbound``: a call that comes in, and is taken; ``busy``: nobody takes calls here.
-``foreign``: genuine URL, but the payload is about another action."""
+``foreign``: genuine URL, but the payload is about another action. ``forwarded``: it is kept for the process that waits
+for it; ``unavailable``: it could not be, and must be sent again."""
 
 INBOUND = "inbound"
 """The kind of the URL at which inbound calls are announced; it has but one key."""
@@ -41,6 +44,17 @@ class Reply(Struct, frozen=True):
     body: bytes
     verdict: Verdict
     content_type: str = "text/plain"
+    headers: Mapping[str, str] = MappingProxyType({})
+
+
+class Forward(Struct, frozen=True):
+    """A verified webhook that another process waits for, or perhaps does."""
+
+    owner: str
+    """``""``: whoever has the call."""
+    kind: str
+    key: str
+    event: Event | InboundCall
 
 
 _REPLIES: Mapping[Verdict, Reply] = {
@@ -55,6 +69,8 @@ _REPLIES: Mapping[Verdict, Reply] = {
     "forged": Reply(403, b"", "forged"),
     "foreign": Reply(403, b"", "foreign"),
     "oversized": Reply(413, b"", "oversized"),
+    "forwarded": Reply(200, b"", "forwarded"),
+    "unavailable": Reply(503, b"", "unavailable", headers={"Retry-After": "1"}),
 }
 
 Deliver = Callable[[str, str, Event, int], Delivered]
@@ -88,13 +104,23 @@ class Inbox:
         """Called after each request as well, with what it was like. They must not raise."""
         self.ring: Callable[[InboundCall], bool] | None = None
         """Takes a call that comes in, or says that it does not."""
+        self.is_ours: Callable[[str], bool] | None = None
+        """Where processes share a project: whether an owner's deliveries are dealt with here."""
         self._verifier = verifier
-        self._deliver = deliver
+        self.deliver = deliver
         self._shapes: set[tuple[str, str | None, str]] = set()
 
-    def accept(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Take in one POST. *path* is the raw one, as sent; a query is ignored."""
-        reply = self._reply(self._judge(self.urls.relative(path.partition("?")[0]), headers, body))
+    def accept(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply | Forward:
+        """Take in one POST. *path* is the raw one, as sent; a query is ignored.
+
+        What another process may be waiting for is not answered yet: whoever forwards it calls `conclude`.
+        """
+        receipt = self._judge(self.urls.relative(path.partition("?")[0]), headers, body)
+        return receipt if isinstance(receipt, Forward) else self.conclude(receipt, path, headers, body)
+
+    def conclude(self, receipt: Receipt, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Answer a request as *receipt* says."""
+        reply = self._reply(receipt)
         if self.recorders:
             self._record(path, headers, body, reply)
         return reply
@@ -113,19 +139,23 @@ class Inbox:
         for record in self.recorders:
             record(path, headers, body, reply)
 
+    def note(self, receipt: Receipt) -> None:
+        """Count, and tell observers of, what came in by another way than a request."""
+        self._reply(receipt)
+
     def _reply(self, receipt: Receipt) -> Reply:
         self.verdicts[receipt.verdict] += 1
         for observer in self.observers:
             observer(receipt)
         return _REPLIES[receipt.verdict]
 
-    def _judge(self, path: str, headers: Mapping[str, str], body: bytes) -> Receipt:
+    def _judge(self, path: str, headers: Mapping[str, str], body: bytes) -> Receipt | Forward:
         if len(body) > self.limit:
             return Receipt("oversized")
         address = self.urls.parse(path)
         if address is None:
             return Receipt("forged")
-        kind, key = address
+        kind, key, owner = address
         # A person pasted the URL for inbound calls somewhere, and these are documented to be signed.
         required = kind == INBOUND
         verifier = self._verifier
@@ -145,19 +175,29 @@ class Inbox:
         own = (None, key)
         if READERS[kind].keyed and (event.control_id not in own or text(raw, "control_id") not in own):
             return Receipt("foreign", kind, key, event)
-        verdict = self._deliver(kind, key, event, len(body))
+        if owner and self.is_ours is not None and not self.is_ours(owner):
+            return Forward(owner, kind, key, event)
+        verdict = self.deliver(kind, key, event, len(body))
         return Receipt(verdict, kind, key, event, verdict == "unknown" and self._is_new_shape(kind, event))
 
-    def _announce(self, raw: dict[str, Any], size: int) -> Receipt:
+    def _announce(self, raw: dict[str, Any], size: int) -> Receipt | Forward:
         """Take an inbound call; or the state of one, whose webhooks may have been pointed here as well."""
         inbound = read_inbound(raw)
         if inbound is not None:
-            taken = self.ring is not None and self.ring(inbound)
-            return Receipt("inbound" if taken else "busy", INBOUND, inbound.call_id)
+            if self.is_ours is not None:
+                return Forward("", INBOUND, inbound.call_id, inbound)
+            return self.announce(inbound)
         event = read("call", raw)
         if event.call_id is None:
             return Receipt("malformed", INBOUND)
-        return Receipt(self._deliver("call", event.call_id, event, size), "call", event.call_id, event)
+        if self.is_ours is not None:
+            return Forward("", "call", event.call_id, event)
+        return Receipt(self.deliver("call", event.call_id, event, size), "call", event.call_id, event)
+
+    def announce(self, inbound: InboundCall) -> Receipt:
+        """Have a call taken here, if anybody does."""
+        taken = self.ring is not None and self.ring(inbound)
+        return Receipt("inbound" if taken else "busy", INBOUND, inbound.call_id)
 
     def _is_new_shape(self, kind: str, event: Event) -> bool:
         event_type = event.event_type if isinstance(event, UnknownEvent) else None

@@ -100,6 +100,8 @@ class Registry(Transitions):
     def withdraw_call(self, call: CallOperation) -> None:
         """Forget a call that was never started."""
         self._dialled.pop(call.key, None)
+        if self.on_over is not None:
+            self.on_over(call)
 
     def report(self, call: CallOperation, event: CallEvent, now: float, by: SettledBy = "callback") -> None:
         """Apply a state of *call* that an answer told, to a command or from the log; it is no event of its history."""

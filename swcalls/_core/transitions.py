@@ -6,6 +6,7 @@ Each operation settles exactly once. No clock here: every method that needs the 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
@@ -33,6 +34,8 @@ class Transitions:
         self.deadlines = Deadlines()
         self.settled_by: Counter[SettledBy] = Counter()
         """How many actions each of them has settled."""
+        self.on_over: Callable[[Operation], object] | None = None
+        """Called when an operation is over, or was never begun."""
         self._dialled: dict[str, CallOperation] = {}
         """By key: the calls whose state webhooks are ours, held until they end."""
         self._running: OrderedDict[str, Operation] = OrderedDict()
@@ -119,6 +122,8 @@ class Transitions:
 
     def _finish_call(self, call: CallOperation) -> None:
         """No event of *call* can follow."""
+        if self.on_over is not None and not call.over:
+            self.on_over(call)
         call.over = True
         self.deadlines.clear(call)
         if self._dialled.pop(call.key, None) is not None:
@@ -209,6 +214,8 @@ class Transitions:
         if pending.get(key) is action:
             del pending[key]
         self.deadlines.clear(action)
+        if self.on_over is not None:
+            self.on_over(action)
         if action.settled is not None and key not in self.actions:
             self._remember_settled(key)
 

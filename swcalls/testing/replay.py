@@ -159,13 +159,13 @@ class _Stage:
     def _replayed(self, delivery: Recorded, address: Address | None) -> Replayed:
         # A clock that was set back in the meantime stands still.
         self._pass(max(self._now, delivery.time - self._recording[0].time))
-        kind, key = address or (None, None)
+        kind, key = address[:2] if address is not None else (None, None)
         then = cast(Verdict, delivery.verdict)
         event = None if address is None or then != "foreign" else _event(delivery, address.kind)
         self._receipt = Receipt(then, kind, key, event)
         if address is not None and delivery.body is not None and then not in _REFUSED:
-            if address in self._actions:
-                self._expect(self._actions[address])
+            if address[:2] in self._actions:
+                self._expect(self._actions[address[:2]])
             self._takes_calls = then != "busy"
             self._inbox.accept(self._signed(_tail(delivery)), delivery.headers, delivery.body)
         return Replayed(
@@ -224,7 +224,7 @@ def _tail(delivery: Recorded) -> str:
 
 def _about(delivery: Recorded, address: Address) -> tuple[str, str, str | None] | None:
     """Say which operation *delivery* is about, by kind and key, and on which call; ``None``: none."""
-    kind, key = address
+    kind, key = address[:2]
     raw = _payload(delivery)
     if kind == INBOUND:
         inbound = read_inbound(raw)

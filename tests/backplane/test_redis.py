@@ -1,0 +1,289 @@
+"""Several clients of one project on one Redis: each gets its own, wherever the webhook lands, and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from swcalls import TTS, ActionExpired, Call, Client, ClientClosed, ConfigurationError, Limits, Retry, WebhookReceiver
+from swcalls.backplane import BackplaneUnavailable, Delivery, Memo, OwnerTaken, RedisBackplane
+
+FROM, TO = "+12069708643", "+15550198765"
+Worker = Callable[..., Awaitable[Client]]
+
+
+@pytest.fixture
+async def worker(space, server, prefix: str) -> AsyncIterator[Worker]:
+    """Make clients of one project; all of them have the public URL of one receiver that is nobody's."""
+    async with AsyncExitStack() as stack:
+        front = RedisBackplane(server.url, owner="front", prefix=prefix)
+        stack.push_async_callback(front.close)
+        receiver = WebhookReceiver("project", "token", backplane=front)
+        serving = await stack.enter_async_context(receiver.serve())
+
+        async def make(owner: str | None = None, *, lifetime: float = 5.0, **settings: Any) -> Client:
+            backplane = RedisBackplane(server.url, owner=owner, prefix=prefix, lifetime=lifetime)
+            settings = {"limits": Limits(grace=0, long_grace=0), "retry": Retry(attempts=1), **settings}
+            client = Client(
+                "project", "token", space.url, public_url=serving.url, backplane=backplane, **settings
+            )
+            client.front = receiver  # type: ignore[attr-defined]
+            return await stack.enter_async_context(client)
+
+        yield make
+
+
+async def test_a_webhook_reaches_whoever_waits_wherever_it_lands(space, worker: Worker) -> None:
+    one, other = await worker("one"), await worker("other")
+    calls = [await client.dial(to=TO, from_=FROM) for client in (one, other)]
+    plays = [await call.play(TTS("Hi"), control_id=f"play-{n}") for n, call in enumerate(calls)]
+    for command in [c for c in space.commands if c["command"] == "calling.play"]:
+        url = command["params"]["status_url"]
+        assert await space.post(url, {"control_id": command["params"]["control_id"], "state": "finished"}) == 200
+    for play in plays:
+        await play.finished(timeout=5)
+        assert (await play.outcome()).event.control_id == play.control_id
+    assert one.front._inbox.verdicts == {"forwarded": 2}
+    assert one.stats.webhooks["applied"] == other.stats.webhooks["applied"] == 1
+
+
+async def test_the_state_of_a_call_reaches_its_owner(space, worker: Worker) -> None:
+    client = await worker("one")
+    call = await client.dial(to=TO, from_=FROM)
+    assert await space.tell_call("ended", end_reason="hangup") == 200
+    assert await call.ended(timeout=5) == "hangup"
+
+
+async def test_what_is_ones_own_never_leaves_the_process(space, server, prefix: str, look) -> None:
+    backplane = RedisBackplane(server.url, owner="one", prefix=prefix)
+    async with Client("project", "token", space.url, backplane=backplane) as client, client.receiver.serve():
+        call = await client.dial(to=TO, from_=FROM)
+        play = await call.play(TTS("Hi"))
+        assert await space.tell("calling.play", state="finished") == 200
+        assert play.done()
+    assert backplane.published == backplane.received == 0
+
+
+async def test_the_owner_in_a_url_is_covered_by_its_mac(space, worker: Worker) -> None:
+    client = await worker("one")
+    call = await client.dial(to=TO, from_=FROM)
+    play = await call.play(TTS("Hi"))
+    url = space.last("calling.play")["status_url"]
+    assert "/one/" in url
+    for forged in (url.replace("/one/", "/two/"), url.replace("/one/", "/")):
+        assert await space.post(forged, {"state": "finished"}) == 403
+    assert not play.done()
+
+
+async def test_what_is_running_is_remembered_until_it_is_over(space, worker: Worker, look, prefix: str) -> None:
+    client = await worker("one")
+    name = f"{prefix}:{{project:one}}:memos"
+    call = await client.dial(to=TO, from_=FROM)
+    play = await call.play(TTS("a secret text"), control_id="mine", deadline=100)
+    kept = await look.hgetall(name)
+    assert sorted(kept) == [f"call/{call.key}".encode(), b"play/mine"]
+    assert b"secret" not in b"".join(kept.values())
+    await space.tell("calling.play", state="finished")
+    await play
+    await space.tell_call("ended")
+    await call.ended()
+    backplane = client._switchboard.keeper.backplane
+    await backplane._batch.flush()
+    assert await look.hgetall(name) == {}
+
+
+async def test_a_successor_takes_up_what_was_left_and_gets_what_came_in_between(space, worker: Worker) -> None:
+    first = await worker("one", lifetime=0.5)
+    call = await first.dial(to=TO, from_=FROM)
+    await call.play(TTS("Hi"), control_id="a", deadline=100)
+    await call.detect(control_id="b")
+    await first.close()
+    detect = space.last("calling.detect")["status_url"]
+    payload = {"control_id": "b", "detect": {"type": "machine", "params": {"event": "MACHINE"}}}
+    assert await space.post(detect, payload) == 200
+    second = await worker("one", lifetime=0.5)
+    found = {action.control_id: action async for action in second.recover()}
+    assert sorted(found) == ["a", "b"]
+    assert found["a"].call is found["b"].call
+    assert found["a"].call.id == call.id
+    assert found["a"].due is not None
+    # With detect_message_end, MACHINE is not the answer yet: what was asked for is remembered.
+    await found["b"].reached("MACHINE", timeout=5)
+    assert not found["b"].done()
+    payload["detect"]["params"]["event"] = "READY"
+    assert await space.post(detect, payload) == 200
+    assert (await found["b"].finished(timeout=5)).event == "MACHINE"
+    await space.tell("calling.play", state="finished")
+    await found["a"].finished(timeout=5)
+    await space.tell_call("ended", end_reason="hangup")
+    assert await found["a"].call.ended(timeout=5) == "hangup"
+    assert [action async for action in second.recover()] == []
+
+
+async def test_a_claimer_takes_over_who_is_dead_and_nobody_who_is_alive(space, worker: Worker) -> None:
+    dead, alive, claimer = await worker("dead", lifetime=0.5), await worker("alive"), await worker("claimer")
+    call = await dead.dial(to=TO, from_=FROM)
+    await call.play(TTS("Hi"), control_id="a")
+    await dead.close()
+    with pytest.raises(OwnerTaken):
+        await _recovered(claimer, "alive")
+    assert "dead" in await claimer._switchboard.keeper.backplane.dead()
+    rivals = await asyncio.gather(_recovered(claimer, "dead"), _recovered(alive, "dead"), return_exceptions=True)
+    winners = [result for result in rivals if not isinstance(result, Exception)]
+    losers = [result for result in rivals if isinstance(result, Exception)]
+    assert [len(winner) for winner in winners] == [1]
+    assert [type(loser) for loser in losers] == [OwnerTaken]
+    assert await space.tell("calling.play", state="finished") == 200
+    await winners[0][0].finished(timeout=5)
+
+
+async def _recovered(client: Client, owner: str | None = None) -> list[Any]:
+    return [action async for action in client.recover(owner)]
+
+
+async def test_a_name_that_is_in_use_is_refused(space, server, prefix: str, worker: Worker) -> None:
+    await worker("one")
+    backplane = RedisBackplane(server.url, owner="one", prefix=prefix, lifetime=0.2)
+    client = Client("project", "token", space.url, backplane=backplane)
+    with pytest.raises(OwnerTaken, match="'one'"):
+        await client.open()
+    await client.close()
+
+
+async def test_an_inbound_call_is_handled_by_exactly_one_worker(space, worker: Worker) -> None:
+    rung: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+    clients = [await worker(name) for name in ("one", "other", "third")]
+    for client in clients[:2]:
+
+        async def handler(call: Call, client: Client = client) -> None:
+            rung.put_nowait((client._switchboard.keeper.backplane.owner, call.id or ""))
+            await call.ended()
+
+        client.receiver.on_call(handler)
+        await client._switchboard.keeper.backplane._batch.flush()
+    front = clients[0].front
+    for n in range(10):
+        announcement = {"call": {"call_id": f"in-{n}", "call_state": "created", "direction": "inbound"}}
+        for _ in range(2):
+            assert await space.post(front.inbound_url, announcement) == 200
+    rang = [await rung.get() for _ in range(10)]
+    assert {call_id for _, call_id in rang} == {f"in-{n}" for n in range(10)}
+    assert {owner for owner, _ in rang} <= {"one", "other"}
+    for n in range(10):
+        assert await space.post(front.inbound_url, {"call_id": f"in-{n}", "call_state": "ended"}) == 200
+    assert rung.empty()
+
+
+async def test_with_nobody_who_takes_calls_it_is_busy(space, worker: Worker) -> None:
+    client = await worker("one")
+    announcement = {"call": {"call_id": "in-1", "call_state": "created", "direction": "inbound"}}
+    assert await space.post(client.front.inbound_url, announcement) == 503
+
+
+async def test_a_full_stream_refuses_and_loses_nothing(space, server, prefix: str, look) -> None:
+    backplane = RedisBackplane(server.url, owner="front", prefix=prefix, capacity=3)
+    for n in range(3):
+        await backplane.publish("project", Delivery(owner="gone", kind="play", key=str(n), body=b"{}"))
+    with pytest.raises(BackplaneUnavailable, match="full"):
+        await backplane.publish("project", Delivery(owner="gone", kind="play", key="3", body=b"{}"))
+    entries = await look.xrange(f"{prefix}:{{project:gone}}:deliveries")
+    assert [fields[b"key"] for _, fields in entries] == [b"0", b"1", b"2"]
+    assert (backplane.published, backplane.refused) == (3, 1)
+    await backplane.close()
+
+
+async def test_while_redis_is_away_a_webhook_is_refused_and_commands_go_on(space, fragile, prefix: str) -> None:
+    async with AsyncExitStack() as stack:
+        front = RedisBackplane(fragile.url, owner="front", prefix=prefix, patience=0.3)
+        stack.push_async_callback(front.close)
+        receiver = WebhookReceiver("project", "token", backplane=front)
+        serving = await stack.enter_async_context(receiver.serve())
+        backplane = RedisBackplane(fragile.url, owner="one", prefix=prefix, lifetime=2, patience=0.3)
+        client = Client("project", "token", space.url, public_url=serving.url, backplane=backplane)
+        await stack.enter_async_context(client)
+        call = await client.dial(to=TO, from_=FROM)
+        fragile.pause()
+        play = await call.play(TTS("Hi"))
+        again = await call.play(TTS("Hi"), deadline=0.5)
+        assert await space.tell("calling.play", state="finished") == 503
+        with pytest.raises(ActionExpired):
+            await again
+        fragile.go_on()
+        first = next(c["params"] for c in space.commands if c["command"] == "calling.play")
+        while await space.post(first["status_url"], {"state": "finished"}) != 200:
+            pass
+        await play.finished(timeout=10)
+
+
+async def test_redis_may_die_and_come_back(space, fragile, prefix: str) -> None:
+    backplane = RedisBackplane(fragile.url, owner="one", prefix=prefix, lifetime=1, patience=0.5)
+    front = RedisBackplane(fragile.url, owner="front", prefix=prefix, patience=0.5)
+    async with Client("project", "token", space.url, public_url="http://127.0.0.1:9", backplane=backplane) as client:
+        call = await client.dial(to=TO, from_=FROM)
+        play = await call.play(TTS("Hi"))
+        fragile.kill()
+        with pytest.raises(BackplaneUnavailable):
+            await front.publish("project", Delivery(owner="one", kind="play", key=play.control_id, body=b"{}"))
+        late = await call.play(TTS("Hi"), control_id="late")
+        fragile.start()
+        body = b'{"state":"finished"}'
+        for key in (play.control_id, "late"):
+            delivery = Delivery(owner="one", kind="play", key=key, body=body)
+            while True:
+                try:
+                    await front.publish("project", delivery)
+                    break
+                except BackplaneUnavailable:
+                    pass
+        await play.finished(timeout=10)
+        await late.finished(timeout=10)
+    await front.close()
+
+
+async def test_a_process_that_seemed_dead_settles_what_was_taken_over(space, worker: Worker, look, prefix: str) -> None:
+    client = await worker("one", lifetime=0.4)
+    call = await client.dial(to=TO, from_=FROM)
+    play = await call.play(TTS("Hi"), control_id="mine")
+    await look.set(f"{prefix}:{{project:one}}:alive", "another process")
+    with pytest.raises(ClientClosed, match="taken over"):
+        await play.finished(timeout=5)
+    await client._switchboard.keeper.backplane._batch.flush()
+    assert await look.hexists(f"{prefix}:{{project:one}}:memos", "play/mine"), "it is the other's now"
+
+
+async def test_memos_and_deliveries_that_make_no_sense_harm_nobody(space, worker: Worker, look, prefix: str) -> None:
+    client = await worker("one")
+    await look.hset(f"{prefix}:{{project:one}}:memos", mapping={"play/x": "junk", "no/y": b'{"kind":"no","key":"y","call_key":"k","call_id":"c"}'})
+    stream = f"{prefix}:{{project:one}}:deliveries"
+    for fields in ({"a": "b"}, {"kind": "play", "key": "x", "body": b"\xff"}, {"kind": "nobody", "key": "x", "body": b"{}"}):
+        await look.xadd(stream, fields)
+    assert await _recovered(client) == []
+    call = await client.dial(to=TO, from_=FROM)
+    play = await call.play(TTS("Hi"))
+    await space.tell("calling.play", state="finished")
+    await play.finished(timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [({"owner": "a/b"}, "owner"), ({"prefix": ""}, "prefix"), ({"lifetime": 0}, "lifetime"), ({"capacity": -1}, "capacity")],
+)
+def test_a_wrong_setting_is_refused_by_name(settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        RedisBackplane("redis://127.0.0.1", **settings)
+
+
+async def test_recovering_needs_a_backplane(space) -> None:
+    async with Client("project", "token", space.url) as client:
+        with pytest.raises(ConfigurationError, match="backplane"):
+            await _recovered(client)
+
+
+def test_no_password_is_shown() -> None:
+    backplane = RedisBackplane("redis://user:a-password@127.0.0.1", owner="one")
+    assert "a-password" not in repr(backplane)
+    assert "secret" not in repr(Memo(kind="play", key="k", call_key="c", call_id=None))
