@@ -157,11 +157,11 @@ class RedisBackplane:
         """Write what is still to be written, give the names up, and let go of everything."""
         self._closing = True
         tasks = [task for task in (self._heart, *self._readers.values()) if task is not None]
+        held, self._heart = list(self._readers), None
+        self._readers.clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        held, self._heart = list(self._readers), None
-        self._readers.clear()
         try:
             async with asyncio.timeout(self._patience):
                 self._memos.catch_up()
@@ -314,7 +314,8 @@ class RedisBackplane:
         """Hand over what is in the stream of *owner*, and then what comes, until it is cancelled."""
         stream, last, wait = self._name(owner, "deliveries"), b"0-0", 0.05
         block = max(1, int(self._patience * 1000 / 4))
-        while True:
+        # A cancellation that meets a timeout inside the client can get lost there.
+        while self._readers.get(owner) is asyncio.current_task():
             try:
                 found = await self._redis.xread({stream: last}, count=100, block=block)
                 wait = 0.05
@@ -346,7 +347,7 @@ class RedisBackplane:
     async def _beat(self) -> None:
         """Give signs of life, a few in each lifetime, and catch up on what could not be written."""
         milliseconds = int(self._lifetime * 1000)
-        while True:
+        while not self._closing:
             await asyncio.sleep(self._lifetime / 4)
             try:
                 await self._set_clock()
