@@ -28,9 +28,7 @@ async def worker(space, server, prefix: str) -> AsyncIterator[Worker]:
         async def make(owner: str | None = None, *, lifetime: float = 5.0, **settings: Any) -> Client:
             backplane = RedisBackplane(server.url, owner=owner, prefix=prefix, lifetime=lifetime)
             settings = {"limits": Limits(grace=0, long_grace=0), "retry": Retry(attempts=1), **settings}
-            client = Client(
-                "project", "token", space.url, public_url=serving.url, backplane=backplane, **settings
-            )
+            client = Client("project", "token", space.url, public_url=serving.url, backplane=backplane, **settings)
             client.front = receiver  # type: ignore[attr-defined]
             return await stack.enter_async_context(client)
 
@@ -257,9 +255,16 @@ async def test_a_process_that_seemed_dead_settles_what_was_taken_over(space, wor
 
 async def test_memos_and_deliveries_that_make_no_sense_harm_nobody(space, worker: Worker, look, prefix: str) -> None:
     client = await worker("one")
-    await look.hset(f"{prefix}:{{project:one}}:memos", mapping={"play/x": "junk", "no/y": b'{"kind":"no","key":"y","call_key":"k","call_id":"c"}'})
+    await look.hset(
+        f"{prefix}:{{project:one}}:memos",
+        mapping={"play/x": "junk", "no/y": b'{"kind":"no","key":"y","call_key":"k","call_id":"c"}'},
+    )
     stream = f"{prefix}:{{project:one}}:deliveries"
-    for fields in ({"a": "b"}, {"kind": "play", "key": "x", "body": b"\xff"}, {"kind": "nobody", "key": "x", "body": b"{}"}):
+    for fields in (
+        {"a": "b"},
+        {"kind": "play", "key": "x", "body": b"\xff"},
+        {"kind": "nobody", "key": "x", "body": b"{}"},
+    ):
         await look.xadd(stream, fields)
     assert await _recovered(client) == []
     call = await client.dial(to=TO, from_=FROM)
@@ -270,7 +275,12 @@ async def test_memos_and_deliveries_that_make_no_sense_harm_nobody(space, worker
 
 @pytest.mark.parametrize(
     ("settings", "named"),
-    [({"owner": "a/b"}, "owner"), ({"prefix": ""}, "prefix"), ({"lifetime": 0}, "lifetime"), ({"capacity": -1}, "capacity")],
+    [
+        ({"owner": "a/b"}, "owner"),
+        ({"prefix": ""}, "prefix"),
+        ({"lifetime": 0}, "lifetime"),
+        ({"capacity": -1}, "capacity"),
+    ],
 )
 def test_a_wrong_setting_is_refused_by_name(settings: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):

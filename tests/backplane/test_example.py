@@ -1,0 +1,40 @@
+"""The example of several processes runs as it stands."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from pathlib import Path
+
+from swcalls.testing import Callee, Simulator
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "workers_on_redis.py"
+
+
+async def test_a_worker_is_killed_and_its_successor_goes_on(server, nothing_is_left_running: None) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # The digits come when the first worker is long dead, and before the second one gives up.
+    async with Simulator(callee=Callee(presses="1234", reacts_after=50), speed=10) as space:
+        environment = os.environ | {
+            "SIGNALWIRE_PROJECT_ID": "project",
+            "SIGNALWIRE_API_TOKEN": "token",
+            "SIGNALWIRE_SPACE": space.url,
+            "REDIS_URL": server.url,
+            "PORT": str(port),
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(EXAMPLE), env=environment, stdout=asyncio.subprocess.PIPE
+        )
+        async with asyncio.timeout(60):
+            output, _ = await process.communicate()
+        assert process.returncode == 0
+        lines = output.decode().splitlines()
+        assert lines[0] == "receiver: ready"
+        assert sorted(lines[1:3]) == ["one: waits", "two: waits"]
+        assert lines[3] == "one: killed"
+        assert sorted(lines[4:]) == ["one: goes on", "one: got 1234", "two: got 1234"]
+        assert [call.end_reason for call in space.calls.values()] == ["hangup", "hangup"]

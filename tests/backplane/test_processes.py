@@ -1,0 +1,161 @@
+"""Real processes on one Redis: workers that wait, receivers that do not, and a worker that is killed in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from swcalls import WebhookReceiver
+from swcalls.backplane import RedisBackplane
+
+ROOT = Path(__file__).parents[2]
+PER_WORKER = 300
+
+
+class Workers:
+    """Worker processes, and what they have written down."""
+
+    def __init__(self, ledger: Path, common: dict[str, Any]) -> None:
+        self.ledger = ledger
+        self.common = common
+        self.processes: dict[str, asyncio.subprocess.Process] = {}
+
+    async def start(self, owner: str, *, takes_over: str | None = None, count: int = PER_WORKER) -> None:
+        task = {**self.common, "owner": owner, "takes_over": takes_over, "count": count, "ledger": str(self.ledger)}
+        self.processes[owner] = await asyncio.create_subprocess_exec(
+            sys.executable, "-W", "error", str(Path(__file__).with_name("worker.py")), msgspec.json.encode(task).decode(),
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+
+    def lines(self, what: str) -> list[list[str]]:
+        found = self.ledger.read_text().splitlines() if self.ledger.exists() else []
+        return [line.split()[1:] for line in found if line.startswith(f"{what} ")]
+
+    async def until(self, what: str, count: int) -> None:
+        """Return once the ledger has that many lines; fail if a worker ends badly."""
+        async with asyncio.timeout(60):
+            while len(self.lines(what)) < count:
+                assert not any(process.returncode for process in self.processes.values()), "a worker failed"
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def receivers(server, prefix: str, nothing_is_left_running: None) -> AsyncIterator[list[str]]:
+    """The addresses of two receivers that belong to no worker."""
+    async with AsyncExitStack() as stack:
+        urls = []
+        for name in ("front-1", "front-2"):
+            backplane = RedisBackplane(server.url, owner=name, prefix=prefix)
+            stack.push_async_callback(backplane.close)
+            receiver = WebhookReceiver("project", "token", backplane=backplane)
+            urls.append((await stack.enter_async_context(receiver.serve())).url)
+        yield urls
+
+
+@pytest.fixture
+async def workers(space, server, prefix: str, receivers: list[str], tmp_path: Path) -> AsyncIterator[Workers]:
+    common = {"space": space.url, "redis": server.url, "prefix": prefix, "lifetime": 1.0, "public_url": receivers[0]}
+    workers = Workers(tmp_path / "ledger", common)
+    yield workers
+    for process in workers.processes.values():
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def finish(space, receivers: list[str], commands: list[dict[str, Any]], seed: int) -> None:
+    """Post the end of what *commands* started, in any order, some twice, to any of the receivers."""
+    dice = Random(seed)
+    posts = [
+        (
+            command["params"]["status_url"].replace(receivers[0], dice.choice(receivers)),
+            {"control_id": command["params"]["control_id"], "state": "finished"},
+        )
+        for command in commands
+        for _ in range(2 if dice.random() < 0.1 else 1)
+    ]
+    dice.shuffle(posts)
+    slots = asyncio.Semaphore(32)
+
+    async def post(url: str, payload: dict[str, Any]) -> None:
+        async with slots:
+            assert await space.post(url, payload) == 200
+
+    async with asyncio.TaskGroup() as group:
+        for url, payload in posts:
+            group.create_task(post(url, payload))
+
+
+def plays(space) -> list[dict[str, Any]]:
+    return [command for command in space.commands if command["command"] == "calling.play"]
+
+
+async def test_each_worker_gets_its_own_wherever_the_webhook_lands(space, receivers, workers: Workers) -> None:
+    names = [f"worker-{n}" for n in range(4)]
+    for name in names:
+        await workers.start(name)
+    await workers.until("ready", 4)
+    await finish(space, receivers, plays(space), 1)
+    await workers.until("done", 4)
+    settled = workers.lines("settled")
+    assert {key: owner for key, _, owner in settled} == {f"{n}-{i}": n for n in names for i in range(PER_WORKER)}
+    assert Counter(by for _, by, _ in settled) == {"callback": 4 * PER_WORKER}
+    assert len(settled) == 4 * PER_WORKER, "none settles twice"
+
+
+async def test_what_a_killed_worker_leaves_is_taken_up_by_another_and_settles_once(
+    space, receivers, workers: Workers, look, prefix: str
+) -> None:
+    for name in ("doomed", "other"):
+        await workers.start(name)
+    await workers.until("ready", 2)
+    commands = plays(space)
+    first = [command for command in commands if int(command["params"]["control_id"].rpartition("-")[2]) % 3 == 0]
+    await finish(space, receivers, first, 2)
+    await workers.until("settled", len(first))
+    # Until what has settled is forgotten: from there to the end of a process nothing is done twice.
+    memos = f"{prefix}:{{project:doomed}}:memos"
+    while await look.hlen(memos) > 1 + PER_WORKER - PER_WORKER // 3:
+        await asyncio.sleep(0.02)
+    workers.processes["doomed"].kill()
+    await workers.processes.pop("doomed").wait()
+    rest = [command for command in commands if command not in first]
+    await finish(space, receivers, rest[::2], 3)
+    await workers.start("heir", takes_over="doomed")
+    await workers.until("ready", 3)
+    await finish(space, receivers, rest[1::2], 4)
+    await workers.until("done", 2)
+    settled = workers.lines("settled")
+    assert Counter(key for key, _, _ in settled) == {
+        f"{n}-{i}": 1 for n in ("doomed", "other") for i in range(PER_WORKER)
+    }
+    assert {by for _, by, _ in settled} == {"callback"}
+    heirs = [key for key, _, owner in settled if owner == "heir"]
+    assert len(heirs) == PER_WORKER - PER_WORKER // 3
+    assert all(key.startswith("doomed-") for key in heirs)
+    assert not await look.xlen(f"{prefix}:{{project:doomed}}:deliveries")
+
+
+async def test_of_two_heirs_one_wins(space, receivers, workers: Workers) -> None:
+    await workers.start("doomed", count=20)
+    await workers.until("ready", 1)
+    workers.processes["doomed"].kill()
+    await workers.processes.pop("doomed").wait()
+    for name in ("heir-1", "heir-2"):
+        await workers.start(name, takes_over="doomed")
+    await workers.until("ready", 2)
+    await finish(space, receivers, plays(space), 5)
+    await workers.until("done", 1)
+    winners = {owner for _, _, owner in workers.lines("settled")}
+    assert len(winners) == 1
+    assert len(workers.lines("settled")) == 20
