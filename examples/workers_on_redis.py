@@ -13,8 +13,7 @@ PORT = int(os.environ.get("PORT", "8080"))
 
 async def receive():
     project, token = os.environ["SIGNALWIRE_PROJECT_ID"], os.environ["SIGNALWIRE_API_TOKEN"]
-    receiver = WebhookReceiver(project, token, backplane=RedisBackplane(REDIS, owner="receiver"))
-    async with receiver.serve(port=PORT):
+    async with WebhookReceiver(project, token, backplane=RedisBackplane(REDIS, owner="receiver")).serve(port=PORT):
         print("receiver: ready", flush=True)
         await asyncio.Event().wait()
 
@@ -40,8 +39,7 @@ async def main():
     one.kill()
     print("one: killed", flush=True)
     one = await start("work", "one", until="goes on")
-    await asyncio.gather(says(one, "got"), says(two, "got"))
-    await asyncio.gather(one.wait(), two.wait())
+    await asyncio.gather(says(one, "got"), says(two, "got"), one.wait(), two.wait())
     receiver.kill()
     await receiver.wait()
 

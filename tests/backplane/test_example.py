@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from swcalls.testing import Callee, Simulator
 
+README = Path(__file__).parents[2] / "README.md"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "workers_on_redis.py"
 
 
@@ -38,3 +43,18 @@ async def test_a_worker_is_killed_and_its_successor_goes_on(server, nothing_is_l
         assert lines[3] == "one: killed"
         assert sorted(lines[4:]) == ["one: goes on", "one: got 1234", "two: got 1234"]
         assert [call.end_reason for call in space.calls.values()] == ["hangup", "hangup"]
+
+
+async def test_the_worker_of_the_readme_runs(
+    server, nothing_is_left_running: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    snippets = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    (snippet,) = [snippet for snippet in snippets if "RedisBackplane(" in snippet]
+    namespace: dict[str, Any] = {"__name__": "snippet"}
+    exec(compile(snippet, "README.md", "exec"), namespace)
+    async with Simulator(callee=Callee(presses="1234"), speed=50) as space:
+        settings = {"PROJECT_ID": "project", "API_TOKEN": "token", "SPACE": space.url}
+        for name, value in settings.items():
+            monkeypatch.setenv(f"SIGNALWIRE_{name}", value)
+        await namespace["worker"]("readme", server.url)
+    assert capsys.readouterr().out == "1234\n"
