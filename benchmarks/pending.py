@@ -15,7 +15,7 @@ from .party import Party, Subject
 from .peers import lacks
 
 HELD = (1_000, 10_000, 100_000, 1_000_000)
-MOST = {"full": 1_000_000, "quick": 100_000, "tiny": 1_000}
+MOST = {"full": 1_000_000, "quick": 10_000, "tiny": 1_000}
 TRACED = 10_000
 """Up to so many, every allocation is counted; more would take too long."""
 WEIGHED = 100_000

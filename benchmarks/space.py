@@ -35,6 +35,8 @@ class Space:
         self._waiting: deque[Target] = deque()
         self._idle: list[_Webhooks] = []
         self._webhooks: list[_Webhooks] = []
+        self._opening: set[asyncio.Task[None]] = set()
+        self._port = 0
         self._all_answered: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -45,8 +47,7 @@ class Space:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for connection in self._webhooks:
-            connection.transport.close()
+        await self._hang_up()
         self._server.close()
 
     async def url(self) -> str:
@@ -55,13 +56,18 @@ class Space:
 
     async def reach(self, port: int, connections: int) -> None:
         """Open connections for webhooks to a receiver; each has one under way at a time."""
-        loop = asyncio.get_running_loop()
-        for connection in self._webhooks:
+        await self._hang_up()
+        self._port = port
+        for _ in range(connections):
+            await self._connect()
+
+    async def _hang_up(self) -> None:
+        for task in self._opening:
+            task.cancel()
+        await asyncio.gather(*self._opening, return_exceptions=True)
+        gone, self._webhooks, self._idle = self._webhooks, [], []
+        for connection in gone:
             connection.transport.close()
-        self._webhooks = [
-            (await loop.create_connection(lambda: _Webhooks(self), "127.0.0.1", port))[1] for _ in range(connections)
-        ]
-        self._idle = list(self._webhooks)
 
     async def post_back(self, wanted: bool) -> None:
         """From now on, let each command be followed by the webhook that it has finished; or hold the webhooks."""
@@ -97,6 +103,21 @@ class Space:
             self._idle.pop().transport.write(target.request())
         else:
             self._waiting.append(target)
+
+    def lost(self, connection: _Webhooks) -> None:
+        """Open another one: a receiver hangs up on who has nothing to say for a while."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+            self._webhooks.remove(connection)
+            task = asyncio.get_running_loop().create_task(self._connect())
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(lambda: _Webhooks(self), "127.0.0.1", self._port)
+        self._webhooks.append(connection)
+        self.free(connection)
 
     def free(self, connection: _Webhooks) -> None:
         """Use *connection* for the next one."""
@@ -149,3 +170,6 @@ class _Webhooks(asyncio.Protocol):
         answer, self._received = self._received, b""
         assert answer.startswith(b"HTTP/1.1 200"), answer[:200]
         self._space.free(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._space.lost(self)
