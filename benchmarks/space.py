@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, cast
 
@@ -109,9 +110,14 @@ class Space:
         if connection in self._idle:
             self._idle.remove(connection)
             self._webhooks.remove(connection)
-            task = asyncio.get_running_loop().create_task(self._connect())
+            task = asyncio.get_running_loop().create_task(self._connect_again())
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
+
+    async def _connect_again(self) -> None:
+        # Or the receiver has gone for good, and the next one is reached anew.
+        with suppress(OSError):
+            await self._connect()
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
