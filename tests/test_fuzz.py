@@ -347,10 +347,10 @@ class Gate:
 
     def renew(self, kind: str) -> str:
         """Let an action of *kind* wait for what comes, in the place of the last one; return its path."""
-        registry = self.town.registry
-        waiting = registry.actions.get("target")
-        if waiting is not None:
-            registry.withdraw(waiting, RuntimeError("the example is over"))
+        last = self.town.target
+        # Of a detector that has answered, the run goes on.
+        if last is not None and not last.over:
+            self.town.registry.withdraw(last, RuntimeError("the example is over"))
         if kind in HANDLES:
             self.town.target = self.town.target_call.action(kind, "target")
         return self.town.inbox.urls.mint(kind, "target").removeprefix(BASE)

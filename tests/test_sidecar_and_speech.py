@@ -187,11 +187,12 @@ async def test_a_question_does_not_outlive_its_sidecar_or_its_call(space, call: 
 
 async def test_the_counters_of_a_sidecar(space, call: Call) -> None:
     sidecar = await call.sidecar("en-US")
-    line = "+OK running=1 ticks=9 insights=4 skips=3 tools=1 errors=0 in_tokens=10 out_tokens=20 history_size=5 new=x"
+    line = "+OK running=1 ticks=9 insights=4 skips=² tools=1 errors=0 in_tokens=10 out_tokens=20 history_size=5 new=x"
     for answer in (web.Response(text=line), web.json_response({"id": call.id, "result": line})):
         space.answers.append(answer)
         status = await sidecar.status()
         assert (status.running, status.ticks, status.out_tokens, status.event_log_bytes) == (True, 9, 20, None)
+        assert status.skips is None
         assert status.raw["new"] == "x"
 
 

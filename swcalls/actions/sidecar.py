@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from .._core.decoding import whole
 from .._core.operation import PLAIN, CallOperation, Options
 from .._core.responses import counters, find_text
 from ..commands import (
@@ -77,9 +78,8 @@ class SidecarAction(Stoppable[SidecarResult]):
         """Ask for the counters. Wire: ``calling.ai_sidecar.status``."""
         leg = await self._control("status", Bare())
         told = counters(leg.raw)
-        known = {
-            name: int(told[name]) for name in SidecarStatus.__struct_fields__[1:-1] if told.get(name, "").isdigit()
-        }
+        counted = {name: whole(told, name) for name in SidecarStatus.__struct_fields__[1:-1]}
+        known = {name: count for name, count in counted.items() if count is not None}
         running = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
         return SidecarStatus(running=running.get(told.get("running", "").lower()), raw=told, **known)
 

@@ -1,0 +1,6 @@
+"""Runs all benchmarks: ``python -m benchmarks [--quick] [--out DIR]``."""
+
+from . import commands, end_to_end, imports, pending, receiver, report
+
+if __name__ == "__main__":
+    report.main(receiver.run, commands.run, end_to_end.run, pending.run, imports.run)

@@ -1,0 +1,119 @@
+"""The benchmarks run, each at a size at which its figures mean nothing, and leave what they should. Nothing is timed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import msgspec
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import harness, plot, report  # noqa: E402
+from benchmarks.harness import Result, Row, Size, Spread  # noqa: E402
+from benchmarks.peers import installed  # noqa: E402
+
+NAMES = ["receiver", "commands", "end_to_end", "pending", "imports"]
+
+# What a goal is set for, by what it takes to measure it.
+GOALS = {
+    "receiver": {(): 4, ("fastapi", "pydantic", "uvicorn", "signalwire"): 1},
+    "commands": {(): 1, ("signalwire", "requests"): 1, ("telnyx", "httpx_aiohttp"): 1, ("telnyx",): 1, ("twilio",): 1},
+    "end_to_end": {(): 1, ("uvloop",): 1},
+    "pending": {(): 2},
+    "imports": {(): 2},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_benchmark_runs_and_says_what_it_skipped(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--tiny", "--out", str(tmp_path)]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+        timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+    found = msgspec.json.decode((tmp_path / f"{name}.json").read_bytes(), type=Result)
+    assert found.benchmark == name
+    assert found.machine.versions["aiohttp"]
+    assert all(spread.rounds for measured in found.measured for spread in measured.figures.values())
+    with_goals = [row for row in found.rows if row.reached is not None]
+    assert len(with_goals) >= sum(count for modules, count in GOALS[name].items() if installed(*modules))
+    for modules in GOALS[name]:
+        assert installed(*modules) or any("needs" in why for why in found.skipped.values())
+
+    assert ET.parse(tmp_path / f"{name}.svg").getroot().tag.endswith("svg")
+    table = (tmp_path / f"{name}.md").read_text()
+    assert all(row.what in table for row in found.rows)
+    assert all(f"Skipped: {what}" in table for what in found.skipped)
+    assert table in done.stdout
+
+
+def spread_of(value: float) -> Spread:
+    return Spread(value, value, value, 1)
+
+
+def row(median: float, **goals: float) -> Row:
+    return Row(what="this <b>", against="that", group="g", figures={"CPU": spread_of(median)}, **goals)
+
+
+def test_every_variant_runs_once_a_round_after_one_that_does_not_count() -> None:
+    ran: list[str] = []
+
+    def run(name: str) -> harness.Sample:
+        ran.append(name)
+        return {"cpu": float(len(ran))}
+
+    size = Size("quick", rounds=4, share=1, seconds=60)
+    runs = {name: (lambda name=name: run(name)) for name in "abc"}
+    samples = harness.interleave(runs, size, seldom={"c": 2})
+    assert sorted(ran[:2]) == ["a", "b"]
+    assert [len(samples[name]) for name in "abc"] == [4, 4, 2]
+    assert len(ran) == 2 + 4 + 4 + 2
+
+
+def test_variants_are_compared_round_by_round() -> None:
+    samples = {"reference": [{"cpu": 2.0}, {"cpu": 6.0}, {"cpu": 4.0}], "subject": [{"cpu": 1.0}, {"cpu": 2.0}]}
+    assert harness.ratio(samples, "reference", "subject", "cpu") == Spread(2.5, 2.0, 3.0, 2)
+
+
+@pytest.mark.parametrize(
+    ("found", "reached"),
+    [
+        (row(0.9, at_least=0.85), True),
+        (row(0.8, at_least=0.85), False),
+        (row(1.0, at_most=1.1), True),
+        (row(1.2, at_most=1.1), False),
+        (row(1.2), None),
+    ],
+)
+def test_a_goal_is_about_the_median(found: Row, reached: bool | None) -> None:
+    assert found.reached is reached
+
+
+def test_a_plot_is_well_formed_and_shows_each_row() -> None:
+    drawn = plot.draw("a & b", [row(0.9, at_least=0.85), row(22, at_least=30), row(1.2)])
+    texts = ["".join(text.itertext()) for text in ET.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]
+    assert texts.count("this <b>") == 3
+    assert "a & b" in texts
+    assert "22 ≥ 30".replace(" ", "") in [text.replace(" ", "") for text in texts]
+
+
+@pytest.mark.parametrize(("highest", "step", "top"), [(0.9, 0.5, 1.0), (1.0, 0.5, 1.0), (23, 10, 30), (300, 100, 300)])
+def test_a_scale_has_round_steps_and_reaches_the_highest(highest: float, step: float, top: float) -> None:
+    assert plot.scale(highest) == pytest.approx((step, top))
+
+
+def test_numbers_have_three_digits_that_mean_something() -> None:
+    assert [report.number(value) for value in (0.8765, 23.456, 1234.5)] == ["0.88", "23.5", "1,234"]
+
+
+def test_all_run_by_one_command_too() -> None:
+    program = (ROOT / "benchmarks/__main__.py").read_text()
+    assert all(f"{name}.run" in program for name in NAMES)
