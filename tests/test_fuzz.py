@@ -299,7 +299,7 @@ def test_what_is_minted_is_read_again_and_names_nothing_else(
     urls = CallbackUrls("project", "token", "/swcalls", BASE)
     path = urls.mint(kind, key).removeprefix(BASE)
     urls.public_url = public_url
-    assert urls.parse(urls.relative(path)) == (kind, key)
+    assert urls.parse(urls.relative(path)) == (kind, key, "")
     assert (urls.mint(kind, other) == urls.mint(kind, key)) == (other == key) if public_url is not None else True
     assert CallbackUrls("project", "token2", "/swcalls").parse(path) is None
     assert CallbackUrls("project2", "token", "/swcalls").parse(path) is None
