@@ -111,6 +111,7 @@ from .results import (
     TapResult,
     Transcript,
 )
+from .timeline import Mark, Timeline
 
 if TYPE_CHECKING:
     from .embedding import CLIENT, setup
@@ -176,6 +177,7 @@ __all__ = [
     "Limits",
     "LiveTranscribeAction",
     "LiveTranslateAction",
+    "Mark",
     "Outcome",
     "PlayAction",
     "PlayEvent",
@@ -221,6 +223,7 @@ __all__ = [
     "TapAction",
     "TapEvent",
     "TapResult",
+    "Timeline",
     "TranscribeAction",
     "TranscribeEvent",
     "Transcript",

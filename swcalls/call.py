@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 from ._core.lifecycle import LIVE_WORDS
 from .actions import HANDLES, Action, Verbs
-from .actions._waiting import events_of, until
+from .actions._waiting import events_of, until, waiting
 from .commands import End, EndReason, Update
 from .errors import CallEnded, CallNotFound, SwcallsError
 from .events import CallEvent
 from .legs import Leg
+from .timeline import Timeline
 
 
 class Call(Verbs):
@@ -56,6 +57,11 @@ class Call(Verbs):
         """The variables that came with a call that came in."""
         return {} if self.inbound is None else self.inbound.variables
 
+    @property
+    def timeline(self) -> Timeline:
+        """What has happened on the call so far: commands, events, waits, outcomes; the latest ``Limits.timeline``."""
+        return Timeline.of(self.journal, self.id)
+
     async def answered(self, timeout: float | None = None) -> None:
         """Wait until the call is up; at once if it was.
 
@@ -65,11 +71,16 @@ class Call(Verbs):
             ClientClosed: The client was closed.
         """
         self._sender.look_after(self)
-        await until(lambda: self.settled is not None or not LIVE_WORDS.isdisjoint(self.seen), timeout, self)
-        if LIVE_WORDS.isdisjoint(self.seen):
-            self._raise_if_closed()
-            reason = self.end_reason
-            raise CallEnded(f"call {self.id}: it ended ({reason or 'no reason given'}) unanswered", reason=reason)
+
+        def is_decided() -> bool:
+            return self.settled is not None or not LIVE_WORDS.isdisjoint(self.seen)
+
+        with waiting(self, "answered", unless=is_decided()):
+            await until(is_decided, timeout, self)
+            if LIVE_WORDS.isdisjoint(self.seen):
+                self._raise_if_closed()
+                reason = self.end_reason
+                raise CallEnded(f"call {self.id}: it ended ({reason or 'no reason given'}) unanswered", reason=reason)
 
     async def ended(self, timeout: float | None = None) -> str | None:
         """Wait for the end of the call and return its reason; ``None`` when the platform gave none.
@@ -82,8 +93,9 @@ class Call(Verbs):
             ClientClosed: The client was closed.
         """
         self._sender.look_after(self)
-        await until(lambda: self.settled is not None, timeout, self)
-        self._raise_if_closed()
+        with waiting(self, "ended", unless=self.settled is not None):
+            await until(lambda: self.settled is not None, timeout, self)
+            self._raise_if_closed()
         return self.end_reason
 
     def events(self) -> AsyncIterator[CallEvent]:

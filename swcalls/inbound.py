@@ -36,6 +36,8 @@ class Doorbell:
             self._announced.popitem(last=False)
         call = Call(self._switchboard, inbound.call_id)
         call.inbound = inbound
+        if call.journal is not None:
+            call.journal.event("call", call.key, inbound, "applied", call.journal.clock())
         self._switchboard.adopt(call)
         self._switchboard.handle(self._handle(call))
         return True

@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._core.callbacks import CallbackUrls
@@ -22,9 +22,10 @@ from ._core.reconcile import Reconcile
 from ._core.registry import Registry
 from ._core.responses import read_leg
 from ._core.signature import Verifier
+from ._core.subject import can_only_miss_the_call, subject_of
 from ._core.transitions import Delivered
 from .backplane import Backplane
-from .commands import KeyedCommand, Request, StartCommand
+from .commands import Request, StartCommand
 from .commands.calls import Dial, End
 from .config import Identity
 from .errors import ActionError, CallNotFound, CommandError, CommandNotSent, CommandUnconfirmed
@@ -33,7 +34,7 @@ from .intake import Intake, log_receipt
 from .keeper import Keeper
 from .legs import CallLeg, Leg
 from .reconciler import Reconciler
-from .timeline import Mark, What
+from .timeline import Journal, Tell
 
 if TYPE_CHECKING:
     from .transport import Transport
@@ -70,8 +71,8 @@ class Switchboard:
         self.keeper = None if backplane is None else Keeper(self, backplane, who.project)
         """Keeps what is running where another process finds it."""
         self.transport = transport
-        self.observers: list[Callable[[Mark], object]] = []
-        """Told of every command and every delivered event. They must not raise."""
+        self.observers: list[Tell] = []
+        """Told of what happens on any call."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = 0.0
@@ -124,7 +125,7 @@ class Switchboard:
         try:
             if self.keeper is not None:
                 await self.keeper.keep(action)
-            answer = await self._send(call, command.command, command, action.leaves)
+            answer = await self._send(call, command.command, command, action)
         except CommandUnconfirmed as error:
             if error.status is not None:
                 self.registry.withdraw(action, error)
@@ -235,7 +236,7 @@ class Switchboard:
         try:
             if self.keeper is not None:
                 await self.keeper.keep(call)
-            leg = read_leg(await self._post(Request("dial", params=command), None, call.leaves))
+            leg = read_leg(await self._post(Request("dial", params=command), None, call, call))
             if leg is None:
                 unclear = CommandUnconfirmed("the answer names no call", command="dial")
                 unclear.status = 200
@@ -286,13 +287,13 @@ class Switchboard:
         return read_leg(answer) or CallLeg(id=call.id or "", raw=answer)
 
     async def _send(
-        self, call: CallOperation, command: str, params: object, sending: Callable[[], object] | None = None
+        self, call: CallOperation, command: str, params: object, starting: Operation | None = None
     ) -> dict[str, Any]:
         self._check_open(command, call.id)
         # `update` is the one command that takes the call's id among its parameters.
         request = Request(command, None if command == "update" else call.id, params)
         try:
-            answer = await self._post(request, call.id, sending)
+            answer = await self._post(request, call.id, call, starting)
         except CallNotFound as error:
             # "Gone" is always the call.
             if error.status == 410 or can_only_miss_the_call(command, params):
@@ -305,35 +306,45 @@ class Switchboard:
     async def execute(self, command: str, call_id: str | None, params: dict[str, Any]) -> dict[str, Any]:
         """Send any command as it is, and return the answer as it came."""
         self._check_open(command, call_id)
-        return await self._post(Request(command, call_id, params), call_id or params.get("id"))
+        call_id = call_id or params.get("id")
+        return await self._post(Request(command, call_id, params), call_id, self.registry.calls.get(call_id or ""))
 
     def deliver(self, kind: str, key: str, event: Event, size: int) -> Delivered:
         """Deliver a verified event, whose body had *size* bytes."""
         delivered = self.registry.deliver(kind, key, event, size, time.monotonic())
         if kind == "call":
             self._arm()
-        if self.observers:
-            self._mark("event", kind, key, event.state if delivered == "applied" else f"{event.state} ({delivered})")
         return delivered
 
     async def _post(
-        self, request: Request, call_id: str | None, sending: Callable[[], object] | None = None
+        self, request: Request, call_id: str | None, call: CallOperation | None, starting: Operation | None = None
     ) -> dict[str, Any]:
-        key = getattr(request.params, "control_id", None)
-        self._mark("command", request.command, key)
+        """Send *request*, which starts the operation *starting*, and have *call* note what came of it."""
+        post, command = self.transport.post, request.command
+        sending = None if starting is None else starting.leaves
+        journal = None if call is None else call.journal
+        if call is None or journal is None:
+            return await post(request, call_id=call_id, sending=sending)
+        kind, key = subject_of(call, command, request.params) if starting is None else (starting.kind, starting.key)
+        number = journal.command(kind, key, command)
         try:
-            answer = await self.transport.post(request, call_id=call_id, sending=sending)
+            answer = await post(
+                request, call_id=call_id, sending=sending, retrying=lambda error: journal.retry(number, error)
+            )
         except CommandError as error:
-            self._mark("failed", request.command, key, type(error).__name__)
+            journal.answered(number, "failed", error)
             raise
-        self._mark("accepted", request.command, key)
+        except BaseException:
+            journal.answered(number, "cancelled")
+            raise
+        journal.answered(number)
         return answer
 
-    def _mark(self, what: What, name: str, key: str | None, word: str = "") -> None:
-        if self.observers:
-            mark = Mark(at=time.monotonic(), what=what, name=name, key=key, word=word)
-            for observer in self.observers:
-                observer(mark)
+    def journal(self) -> Journal | None:
+        """Make the place where a new call notes what happens on it; ``None``: the limits say that none does."""
+        limit = self.registry.limits.timeline
+        clock = time.monotonic
+        return Journal(limit, clock, time.time() - clock(), self.observers) if limit else None
 
     def _report(self, call: CallOperation, answer: dict[str, Any]) -> None:
         """Apply the state that an answer tells of *call*; as a rule it is the one that is known."""
@@ -379,14 +390,6 @@ class Switchboard:
     async def _ask(self, call: CallOperation) -> None:
         await self.reconciler.ask(call)
         self._inquire()
-
-
-def can_only_miss_the_call(command: str, params: object) -> bool:
-    """Say whether "not found" can mean nothing but the call: no operation of it, no session, nothing to stop."""
-    if isinstance(params, KeyedCommand):
-        return True
-    is_about_more = command.startswith(("calling.ai", "calling.live_")) or command.endswith(".stop")
-    return not is_about_more and not hasattr(params, "control_id")
 
 
 def _call_of(action: Operation) -> CallOperation:

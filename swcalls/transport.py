@@ -90,13 +90,19 @@ class Transport:
             await session.close()
 
     async def post(
-        self, request: Request, *, call_id: str | None, sending: Callable[[], object] | None = None
+        self,
+        request: Request,
+        *,
+        call_id: str | None,
+        sending: Callable[[], object] | None = None,
+        retrying: Callable[[CommandError], object] | None = None,
     ) -> dict[str, Any]:
         """Send one command, again if it was certainly not processed, and return the JSON object of the answer.
 
         Args:
             call_id: For errors.
             sending: Called when it is about to leave; before that, to give up is to have sent nothing.
+            retrying: Called with what came of an attempt, before the next one.
 
         Raises:
             CommandNotSent: The client is not open, or no connection could be made.
@@ -120,6 +126,8 @@ class Transport:
                 self.retried += 1
                 if await _passes(wait, self._closing):
                     raise
+                if retrying is not None:
+                    retrying(error)
 
     async def _post_once(
         self, request: Request, body: bytes, call_id: str | None, sending: Callable[[], object] | None

@@ -36,12 +36,14 @@ class Limits(Struct, frozen=True, kw_only=True):
     """How many settled actions are remembered by id, so that a late event of theirs is known as late."""
     running: int = 1024
     """How many detectors that have answered, but whose run goes on, still pass events to their iterators."""
+    timeline: int = 512
+    """How many marks of what happened on it a call keeps for its ``timeline``; 0 for none."""
 
     drain: float = 5.0
     """How long a client that is being closed waits for the handlers of inbound calls before it cancels them."""
 
     def __post_init__(self) -> None:
-        check_numbers(self, may_be_zero=("grace", "long_grace", "transcript_grace", "drain"))
+        check_numbers(self, may_be_zero=("grace", "long_grace", "transcript_grace", "timeline", "drain"))
 
 
 def check_numbers(settings: Struct, *, may_be_zero: tuple[str, ...] = ()) -> None:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from ..events import Event
 from ..outcome import Outcome, Stage
+from ..timeline import Journal
 
 WORDS_KEPT = 64
 """How many different states an operation remembers; the platform knows about ten, a broken sender any number."""
@@ -92,6 +93,11 @@ class Operation:
         return self.key
 
     @property
+    def journal(self) -> Journal | None:
+        """Where what happens on its call is written down; ``None``: nowhere."""
+        return None if self.call is None else self.call.journal
+
+    @property
     def last_event(self) -> Event | None:
         return self.history[-1] if self.history else None
 
@@ -142,7 +148,7 @@ class Operation:
 class CallOperation(Operation):
     """A call: an operation whose end is the end of the call, and whose end is felt by all others on it."""
 
-    __slots__ = ("__weakref__", "asked_reason", "end_reason", "heard", "id", "pending", "sweep")
+    __slots__ = ("__weakref__", "asked_reason", "end_reason", "heard", "id", "journal", "pending", "sweep")
 
     def __init__(self, key: str, call_id: str | None = None) -> None:
         super().__init__("call", key, None)
@@ -156,6 +162,7 @@ class CallOperation(Operation):
         """When anything was last heard of it, or asked of it."""
         self.sweep = 0.0
         """How long it may be silent before somebody looks what has become of it."""
+        self.journal: Journal | None = None
 
     @property
     def is_watched(self) -> bool:

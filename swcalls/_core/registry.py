@@ -110,6 +110,8 @@ class Registry(Transitions):
         if step is None or call.has_ended or step.rank < call.rank:
             return
         call.stage = "accepted"
+        if call.journal is not None:
+            call.journal.event("call", call.key, event, "reconciled" if by == "reconciled" else "reported", now)
         self._reach(call, event.state, step.rank, now)
         call.note(event)
         if step.ends is Ends.NOTHING:
@@ -121,7 +123,7 @@ class Registry(Transitions):
         """Note that the platform does not know *call* any more, so that it has ended."""
         if not call.has_ended:
             call.state = "ended"
-            self._infer_end(call, None, now)
+            self._infer_end(call, None, now, own=False)
 
     def stopped(self, action: Operation, now: float) -> None:
         """Note that *action* was told to stop, or was not there to be stopped: its last event must come soon.
@@ -150,10 +152,13 @@ class Registry(Transitions):
             operation = self.actions.get(key) or self._running.get(key)
         if operation is not None and operation.kind == kind:
             return self._advance(operation, event, now)
-        if key in self._settled:
-            return "late"
-        self.early.keep(kind, key, event, size, now)
-        return "early"
+        verdict: Delivered = "late" if key in self._settled else "early"
+        if verdict == "early":
+            self.early.keep(kind, key, event, size, now)
+        call = self.calls.get(event.call_id or "")
+        if call is not None and call.journal is not None:
+            call.journal.event(kind, key, event, verdict, now)
+        return verdict
 
     def expire(self, now: float) -> None:
         """See to every operation whose time has come: it settles, unless the log can still say how."""
@@ -191,6 +196,8 @@ class Registry(Transitions):
             if not call.has_ended:
                 error = ClientClosed(f"call {call.id}: the client was closed")
                 call.settled = error.outcome = outcome_of(call, "closed", error=error)
+                if call.journal is not None:
+                    call.journal.settled("call", call.key, call.settled)
             self._finish_call(call)
 
     def _ask_first(self, action: Operation, now: float) -> bool:

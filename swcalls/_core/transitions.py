@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from ..errors import ActionError, ActionFailed
 from ..events import CallEvent, Event
 from ..outcome import Outcome, SettledBy
+from ..timeline import EventVerdict
 from .deadlines import Deadlines
 from .lifecycle import CALL, LIFECYCLES, Ends, Grace, step_of
 from .limits import Limits
@@ -51,18 +52,24 @@ class Transitions:
 
     def _advance(self, operation: Operation, event: Event, now: float, by: SettledBy = "callback") -> Delivered:
         """Move *operation* by one event that is its own."""
+        call = operation if isinstance(operation, CallOperation) else call_of(operation)
+        journal = call.journal
         if operation.over:
+            if journal is not None:
+                journal.event(operation.kind, operation.key, event, "late", now)
             return "late"
         if operation.history and _is_duplicate(operation, event):
+            if journal is not None:
+                journal.event(operation.kind, operation.key, event, "duplicate", now)
             return "duplicate"
         operation.stage = "accepted"
-        if isinstance(operation, CallOperation):
-            operation.heard = now
-            if event.call_id:
-                self.identify(operation, event.call_id)
-        else:
-            call_of(operation).heard = now
+        call.heard = now
+        if call is operation and event.call_id:
+            self.identify(call, event.call_id)
         step = step_of(operation, event)
+        if journal is not None:
+            verdict: EventVerdict = "reconciled" if by == "reconciled" else "unknown" if step is None else "applied"
+            journal.event(operation.kind, operation.key, event, verdict, now)
         if step is not None and (
             step.rank > operation.rank or (step.rank == operation.rank and not _is_older(operation, event))
         ):
@@ -89,10 +96,10 @@ class Transitions:
                 self._finish(action)
         elif ends is Ends.FAILED:
             message = f"{action.kind} {action.key}: the platform reported {event.state!r}"
-            self.settle(action, by, error=ActionFailed(message, action=action))
+            self.settle(action, by, error=ActionFailed(message, action=action), own=True)
         else:
             result = LIFECYCLES[action.kind].result(action, event)
-            self.settle(action, by, result=result, running=ends is Ends.WAIT)
+            self.settle(action, by, result=result, running=ends is Ends.WAIT, own=True)
 
     def _reach(self, operation: Operation, state: str, rank: int, now: float) -> None:
         """Note how far *operation* has come; with its call up, the time of what is bounded begins to run."""
@@ -102,18 +109,24 @@ class Transitions:
             for action in operation.pending.values():
                 self.count_down(action, now)
 
-    def _end_call(self, call: CallOperation, reason: str | None, now: float, by: SettledBy = "callback") -> None:
+    def _end_call(
+        self, call: CallOperation, reason: str | None, now: float, by: SettledBy = "callback", *, own: bool = True
+    ) -> None:
         """Settle *call*, once; a reason that came later than the end is still good to know."""
         call.end_reason = call.end_reason or reason
         if call.has_ended:
             return
         call.settled = outcome_of(call, by, result=reason)
+        if call.journal is not None:
+            call.journal.settled("call", call.key, call.settled, own=own)
         for action in list(call.pending.values()):
             self._give_grace(action, now)
 
-    def _infer_end(self, call: CallOperation, reason: str | None, now: float, by: SettledBy = "callback") -> None:
+    def _infer_end(
+        self, call: CallOperation, reason: str | None, now: float, by: SettledBy = "callback", *, own: bool = True
+    ) -> None:
         """End *call* without its own event, which may be on its way and gets a moment to be seen by iterators."""
-        self._end_call(call, reason or call.asked_reason, now, by)
+        self._end_call(call, reason or call.asked_reason, now, by, own=own)
         if call.key in self._dialled:
             self.deadlines.set(call, now + self.limits.grace)
             call.changed()
@@ -175,14 +188,18 @@ class Transitions:
         result: Any = None,
         error: ActionError | None = None,
         running: bool = False,
+        own: bool = False,
     ) -> None:
-        """Give *action* its one outcome, unless it has it already."""
+        """Give *action* its one outcome, unless it has it already; *own*: by its own event, which was just noted."""
         if action.settled is not None:
             return
         action.settled = outcome_of(action, by, result=result, error=error)
         self.settled_by[by] += 1
         if error is not None:
             error.outcome = action.settled
+        journal = action.journal
+        if journal is not None:
+            journal.settled(action.kind, action.key, action.settled, own=own)
         if running:
             self._keep_running(action)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
 
@@ -14,7 +15,7 @@ from ..events import Event
 from ..legs import Leg
 from ..outcome import Outcome
 from ..results import Result
-from ._waiting import events_of, until
+from ._waiting import events_of, until, waiting
 
 R = TypeVar("R", bound=Result)
 
@@ -48,7 +49,8 @@ class Action(Operation, Generic[R]):
     """The wire command that starts it, and the beginning of those that control it."""
 
     def __init__(self, call: CallOperation, control_id: str, options: Options = PLAIN) -> None:
-        super().__init__(self.family.removeprefix("calling."), control_id, call, options)
+        # One string for all of a kind: there may be a million of them.
+        super().__init__(sys.intern(self.family.removeprefix("calling.")), control_id, call, options)
 
     def __await__(self) -> Generator[Any, None, R]:
         return self.finished().__await__()
@@ -74,12 +76,14 @@ class Action(Operation, Generic[R]):
             ActionExpired: The action's ``deadline`` passed.
             ClientClosed: The client was closed.
         """
-        await until(self.done, timeout, self)
-        return self.result()
+        with waiting(self, "finished", unless=self.done()):
+            await until(self.done, timeout, self)
+            return self.result()
 
     async def outcome(self) -> Outcome[R]:
         """Wait for the end and say how it came about. Never raises what ``finished()`` would."""
-        await until(self.done, None, self)
+        with waiting(self, "outcome", unless=self.done()):
+            await until(self.done, None, self)
         return cast(Outcome[R], self.settled)
 
     async def reached(self, state: str, timeout: float | None = None) -> None:
@@ -89,9 +93,10 @@ class Action(Operation, Generic[R]):
             TimeoutError: *timeout* seconds passed first; the action lives on.
             ActionFailed: The action ended without *state*.
         """
-        await until(lambda: state in self.seen or self.over, timeout, self)
-        if state not in self.seen:
-            raise self._ended_without(state)
+        with waiting(self, f"reached {state}", unless=self.over or state in self.seen):
+            await until(lambda: state in self.seen or self.over, timeout, self)
+            if state not in self.seen:
+                raise self._ended_without(state)
 
     def done(self) -> bool:
         """Say whether the action has settled."""

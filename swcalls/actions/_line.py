@@ -16,6 +16,7 @@ from ..commands import KeyedCommand, StartCommand
 from ..errors import ActionError
 from ..events import Event, InboundCall
 from ..legs import Leg
+from ..timeline import Journal
 from ._base import Action
 from ._start import ActionStart
 
@@ -61,6 +62,10 @@ class Sender(Protocol):
         """Run *work* in a task that is cancelled and awaited when the client is closed."""
         ...
 
+    def journal(self) -> Journal | None:
+        """Make the place where a new call writes down what happens on it; ``None``: it does not."""
+        ...
+
 
 class Line(CallOperation):
     """A call that commands can be sent to."""
@@ -70,6 +75,7 @@ class Line(CallOperation):
     def __init__(self, sender: Sender, call_id: str | None = None) -> None:
         super().__init__(new_id(), call_id)
         self._sender = sender
+        self.journal = sender.journal()
         self.leg: Leg | None = None
         """The last response to a command; ``None`` before the first."""
         self.inbound: InboundCall | None = None

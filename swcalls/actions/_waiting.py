@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from types import TracebackType
 from typing import TypeVar, cast
 
 from .._core.operation import Operation
@@ -41,6 +42,32 @@ async def until(ready: Callable[[], bool], timeout: float | None, *operations: O
         finally:
             for operation in operations:
                 operation.unwatch(look)
+
+
+class waiting:  # noqa: N801 - used like `suppress`
+    """A block in which somebody waits for *operation*: its timeline shows it, *unless* there is nothing to wait for."""
+
+    __slots__ = ("_journal", "_note")
+
+    def __init__(self, operation: Operation, word: str, *, unless: bool) -> None:
+        self._journal = None if unless else operation.journal
+        if self._journal is not None:
+            self._note = self._journal.wait(operation.kind, operation.key, word)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._journal is None:
+            return
+        if exc is None:
+            self._journal.waited(self._note, "result")
+        elif isinstance(exc, TimeoutError):
+            self._journal.waited(self._note, "timeout")
+        else:
+            self._journal.waited(self._note, "error" if isinstance(exc, Exception) else "cancelled")
 
 
 async def events_of(operation: Operation, kind: type[E]) -> AsyncIterator[E]:

@@ -16,8 +16,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from msgspec import Struct
 from yarl import URL
 
+from swcalls.timeline.look import escaped
+
 from .failure import reason
-from .look import escaped
 
 TIMEOUT = 5.0
 """Seconds for a name to resolve, and again for the request."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from msgspec import Struct
 
-from swcalls.timeline import Mark
+from swcalls import Timeline
+from swcalls.timeline.rows import rows
 
 from .flow import Visit
-from .rows import rows
 
 KEYS = ["1", "12", "123", "1234", "1234#"]
 
@@ -22,13 +20,13 @@ class Check(Struct, frozen=True):
     got: str
 
 
-def check(visit: Visit, marks: Sequence[Mark]) -> list[Check]:
+def check(visit: Visit, timeline: Timeline) -> list[Check]:
     """Compare what came of the call, and what was heard on its way, with what should have."""
-    heard = {row.name: [point.word for point in row.points if point.word] for row in rows(marks)}
+    heard = {row.name: [point.word for point in row.points if point.word] for row in rows(timeline.marks)}
     call, welcome, prompt, keys = (heard.get(name, []) for name in ("call", "play", "play #2", "collect"))
-    sent = [mark for mark in marks if mark.what == "command"]
-    accepted = [mark for mark in marks if mark.what == "accepted"]
-    is_stopped = any(mark.name == "calling.play.stop" for mark in accepted)
+    sent = [mark for mark in timeline if mark.what == "command"]
+    accepted = [mark for mark in sent if mark.verdict == "accepted"]
+    is_stopped = any(mark.word == "calling.play.stop" for mark in accepted)
     pin, recording = visit.pin, visit.recording
     return [
         Check("it rang and was answered", call[:3] == ["created", "ringing", "answered"], ", ".join(call[:3])),

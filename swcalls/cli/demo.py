@@ -8,14 +8,12 @@ import traceback
 
 from swcalls import Client, SwcallsError
 from swcalls.testing import Callee, Simulator
-from swcalls.timeline import Mark
+from swcalls.timeline.look import Look, escaped
+from swcalls.timeline.text import legend, picture
 
 from . import flow
 from .checks import Check, check
-from .look import Look, escaped
 from .output import say
-from .render import legend, log_line, picture
-from .rows import Names
 from .story import Story
 
 PERSON = Callee(presses="1234#")
@@ -26,19 +24,13 @@ PATIENCE = 60.0
 async def demo(speed: float, callee: Callee = PERSON) -> int:
     """Make the call, and tell of it on standard output; return the exit status."""
     look = Look.of(sys.stdout)
-    names = Names()
-
-    def tell(mark: Mark) -> None:
-        if mark.what != "accepted":
-            say(log_line(mark, story.marks[0].at, names, look))
-
     async with (
         Simulator(callee=callee, speed=speed, signing_key="demo") as space,
         Client("project", "token", space.url, signing_key="demo", require_signature=True) as client,
         client.receiver.serve() as server,
     ):
         say(_introduction(space.url, server.url, speed, look))
-        story = Story(client, tell)
+        story = Story(client, say, look)
         visit, failure = None, ""
         try:
             async with asyncio.timeout(PATIENCE + PATIENCE / speed):
@@ -49,11 +41,11 @@ async def demo(speed: float, callee: Callee = PERSON) -> int:
             # The last webhooks are part of the story, also when it is interrupted.
             await space.settled()
 
-    say(f"\n{picture(story.marks, look)}\n\n{legend(look)}\n")
+    say(f"\n{picture(story.timeline.marks, look)}\n\n{legend(look)}\n")
     if visit is None:
         say(f"Failed: {escaped(failure)}")
         return 1
-    return _judge(visit, check(visit, story.marks), look)
+    return _judge(visit, check(visit, story.timeline), look)
 
 
 def _introduction(space: str, receiver: str, speed: float, look: Look) -> str:

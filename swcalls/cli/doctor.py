@@ -11,10 +11,10 @@ from yarl import URL
 
 from swcalls import WebhookReceiver
 from swcalls.config import identity
+from swcalls.timeline.look import Look
 
 from .failure import Failure
 from .finding import Finding, Tell, line, skipped
-from .look import Look
 from .output import say
 from .probes import Probes
 from .receiver_checks import check_public_url, check_signature

@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from .look import Look
+from swcalls.timeline.look import Look
 
 Level = Literal["ok", "warning", "wrong", "skipped"]
 """``skipped``: it could not be checked, or there was nothing to check."""

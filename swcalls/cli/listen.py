@@ -10,9 +10,9 @@ from swcalls import Recorder, WebhookReceiver
 from swcalls._core.inbox import Receipt
 from swcalls.config import from_environment
 from swcalls.testing import Replayed
+from swcalls.timeline.look import Look, quoted
 
 from .failure import Failure, reason
-from .look import Look, quoted
 from .output import say
 from .serving import interruption, opening
 

@@ -6,9 +6,10 @@ from ipaddress import ip_address
 
 from yarl import URL
 
+from swcalls.timeline.look import quoted
+
 from .asking import Answer, NoAnswer
 from .finding import Finding, Level
-from .look import quoted
 from .probes import Probes, Sent
 from .settings_check import Settings
 from .space_checks import host_of, is_local

@@ -10,10 +10,10 @@ import msgspec
 from swcalls import Outcome
 from swcalls.recording import RecordingError
 from swcalls.testing import Replay, Replayed, replay
+from swcalls.timeline.look import Look, escaped, quoted
 
 from .failure import Failure, reason
 from .listen import line
-from .look import Look, escaped, quoted
 from .output import say
 
 

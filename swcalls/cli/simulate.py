@@ -11,8 +11,8 @@ from swcalls._core.decoding import READERS, read
 from swcalls.testing import Callee, Simulator
 from swcalls.testing.deliveries import Delivery
 from swcalls.testing.received import ReceivedCommand
+from swcalls.timeline.look import Look, quoted
 
-from .look import Look, quoted
 from .output import say
 from .serving import interruption, opening
 

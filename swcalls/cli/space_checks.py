@@ -10,10 +10,10 @@ from ipaddress import ip_address
 from yarl import URL
 
 from swcalls._core.decoding import MalformedBody, parse
+from swcalls.timeline.look import escaped
 
 from .asking import Answer, NoAnswer, ask
 from .finding import Finding, Level
-from .look import escaped
 
 SKEW_TO_WARN, SKEW_TO_FAIL = 30.0, 300.0
 """Seconds that two clocks may be apart."""

@@ -1,49 +1,39 @@
-"""What a client does and hears, recorded while it happens."""
+"""What a client does and hears, told while it happens."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
-from swcalls import CallEvent, Client, CollectEvent, Event
-from swcalls._core.inbox import Receipt
-from swcalls.timeline import Mark
+from swcalls import Client, Mark, Timeline
+from swcalls.timeline import Journal
+from swcalls.timeline.look import Look
+from swcalls.timeline.rows import Names
+from swcalls.timeline.text import log_line, sayings
 
 
 class Story:
-    """Listens to a client: ``marks`` is what happened so far, and *tell* is called with each, once it is there.
+    """Listens to the one call of a client: *tell* is called with a line for whatever is news."""
 
-    The words of its marks say more than a bare state: what was pressed, and why the call ended.
-    """
-
-    def __init__(self, client: Client, tell: Callable[[Mark], object]) -> None:
-        self.marks: list[Mark] = []
+    def __init__(self, client: Client, tell: Callable[[str], object], look: Look) -> None:
         self._tell = tell
-        client._switchboard.observers.append(self._note_command)
-        client._switchboard.inbox.observers.append(self._note_webhook)
+        self._look = look
+        self._names = Names()
+        self._journal: Journal | None = None
+        self._start = 0.0
+        client._switchboard.observers.append(self._note)
 
-    def _note_command(self, mark: Mark) -> None:
-        if mark.what != "event":
-            self._add(mark)
+    @property
+    def timeline(self) -> Timeline:
+        """What has happened so far."""
+        return Timeline.of(self._journal)
 
-    def _note_webhook(self, receipt: Receipt) -> None:
-        if receipt.kind is not None and receipt.event is not None:
-            word = said(receipt.event)
-            if receipt.verdict != "applied":
-                word += f" ({receipt.verdict})"
-            self._add(Mark(at=time.monotonic(), what="event", name=receipt.kind, key=receipt.key, word=word))
-
-    def _add(self, mark: Mark) -> None:
-        self.marks.append(mark)
-        self._tell(mark)
-
-
-def said(event: Event) -> str:
-    """Put an event in a word or two."""
-    match event:
-        case CollectEvent(digits=str(digits)):
-            return digits + (event.terminator or "")
-        case CallEvent(end_reason=str(reason)):
-            return f"{event.state}: {reason}"
-        case _:
-            return event.state
+    def _note(self, journal: Journal, mark: Mark) -> None:
+        if self._journal is None:
+            self._journal, self._start = journal, mark.at
+        if mark.what == "wait" or mark.verdict == "reported":
+            return
+        now = mark.end
+        for said in sayings(mark, self._look):
+            # What was sent was told when it was sent.
+            if said.at == now and (mark.took is None or said.at > mark.at):
+                self._tell(log_line(mark, said, self._start, self._names, self._look))

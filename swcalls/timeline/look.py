@@ -31,6 +31,7 @@ class Glyphs(Struct, frozen=True, kw_only=True):
     webhook: str
     command: str
     event: str
+    extra: str
     refused: str
     active: str
     idle: str
@@ -38,6 +39,7 @@ class Glyphs(Struct, frozen=True, kw_only=True):
     tick: str
     ellipsis: str
     dot: str
+    waiting: str
     passed: str
     failed: str
 
@@ -47,6 +49,7 @@ UNICODE = Glyphs(
     webhook="←",
     command="▸",
     event="●",
+    extra="○",
     refused="✗",
     active="━",
     idle="╌",
@@ -54,6 +57,7 @@ UNICODE = Glyphs(
     tick="┬",
     ellipsis="…",
     dot="·",
+    waiting="⧖",
     passed="✓",
     failed="✗",
 )
@@ -62,6 +66,7 @@ ASCII = Glyphs(
     webhook="<-",
     command=">",
     event="o",
+    extra="%",
     refused="x",
     active="=",
     idle="-",
@@ -69,6 +74,7 @@ ASCII = Glyphs(
     tick="+",
     ellipsis="~",
     dot=",",
+    waiting="..",
     passed="ok",
     failed="FAILED",
 )
