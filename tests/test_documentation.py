@@ -170,6 +170,19 @@ async def test_the_transcribing_example_runs(space: Simulator) -> None:
     assert "transcript: Everything that is said here is written down." in output
 
 
+async def test_the_timeline_example_runs(space: Simulator) -> None:
+    output = await run(example("timeline_of_a_call.py"), space)
+    assert "→  detect        calling.detect" in output
+    assert "ended: hangup" in output
+
+
+def test_the_picture_in_the_readme_is_one_that_the_example_draws() -> None:
+    (picture,) = re.findall(r"!\[.*\]\((\S+\.svg)\)", README)
+    drawn = (ROOT / picture).read_text()
+    assert swcalls.Timeline(marks=()).svg().partition("</style>")[0].partition("<style>")[2] in drawn
+    assert all(f">{name}</text>" in drawn for name in ("call", "detect", "play", "collect", "record"))
+
+
 async def test_the_menu_example_runs(space: Simulator) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", example("inbound_menu.py").replace("port=8080", "port=0"),

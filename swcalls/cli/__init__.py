@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _demo(options: argparse.Namespace) -> Coroutine[None, None, int]:
     from .demo import demo
 
-    return demo(options.speed)
+    return demo(options.speed, html=options.html)
 
 
 def _simulate(options: argparse.Namespace) -> Coroutine[None, None, int]:
@@ -68,7 +68,7 @@ def _listen(options: argparse.Namespace) -> Coroutine[None, None, int]:
 def _replay(options: argparse.Namespace) -> Coroutine[None, None, int]:
     from .replay import replay_file
 
-    return replay_file(options.file, as_json=options.json)
+    return replay_file(options.file, as_json=options.json, html=options.html)
 
 
 def _doctor(options: argparse.Namespace) -> Coroutine[None, None, int]:
@@ -100,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     _add_speed(demo)
+    _add_html(demo, "draw the call")
     demo.set_defaults(run=_demo, interrupted=130)
 
     simulate = commands.add_parser(
@@ -154,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     replay.add_argument("file", type=_text, metavar="FILE", help="the recording")
     _add_json(replay)
+    _add_html(replay, "draw its calls")
     replay.set_defaults(run=_replay, interrupted=130)
 
     doctor = commands.add_parser(
@@ -188,6 +190,15 @@ def _add_public_address(parser: argparse.ArgumentParser) -> None:
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead, for programs")
+
+
+def _add_html(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--html",
+        type=_text,
+        metavar="FILE",
+        help=f"{what} on a page, with what every webhook brought; the file is replaced",
+    )
 
 
 def _add_speed(parser: argparse.ArgumentParser) -> None:

@@ -9,11 +9,12 @@ import traceback
 from swcalls import Client, SwcallsError
 from swcalls.testing import Callee, Simulator
 from swcalls.timeline.look import Look, escaped
+from swcalls.timeline.page import page
 from swcalls.timeline.text import legend, picture
 
 from . import flow
 from .checks import Check, check
-from .output import say
+from .output import say, write_page
 from .story import Story
 
 PERSON = Callee(presses="1234#")
@@ -21,8 +22,12 @@ PATIENCE = 60.0
 """Seconds, simulated ones on top of real ones, after which the call is given up: it takes seven."""
 
 
-async def demo(speed: float, callee: Callee = PERSON) -> int:
-    """Make the call, and tell of it on standard output; return the exit status."""
+async def demo(speed: float, callee: Callee = PERSON, *, html: str | None = None) -> int:
+    """Make the call, and tell of it on standard output; return the exit status.
+
+    Args:
+        html: Draw the call on a page that is written to this file.
+    """
     look = Look.of(sys.stdout)
     async with (
         Simulator(callee=callee, speed=speed, signing_key="demo") as space,
@@ -42,6 +47,9 @@ async def demo(speed: float, callee: Callee = PERSON) -> int:
             await space.settled()
 
     say(f"\n{picture(story.timeline.marks, look)}\n\n{legend(look)}\n")
+    if html is not None:
+        write_page(html, page([story.timeline], "swcalls demo", ["A simulated call: nobody's phone rang."]))
+        say(f"The same as a page: {html}\n")
     if visit is None:
         say(f"Failed: {escaped(failure)}")
         return 1

@@ -11,20 +11,28 @@ from swcalls import Outcome
 from swcalls.recording import RecordingError
 from swcalls.testing import Replay, Replayed, replay
 from swcalls.timeline.look import Look, escaped, quoted
+from swcalls.timeline.page import page
 
 from .failure import Failure, reason
 from .listen import line
-from .output import say
+from .output import say, write_page
 
 
-async def replay_file(file: str, *, as_json: bool) -> int:
-    """Print a line for each delivery of *file*, and for each of its actions and calls; return the exit status."""
+async def replay_file(file: str, *, as_json: bool, html: str | None = None) -> int:
+    """Print a line for each delivery of *file*, and for each of its actions and calls; return the exit status.
+
+    Args:
+        html: Draw the timelines of its calls on a page that is written to this file.
+    """
     try:
         found = replay(file)
     except OSError as error:
         raise Failure(f"cannot read {file}: {reason(error)}") from error
     except RecordingError as error:
         raise Failure(escaped(str(error))) from error
+    if html is not None:
+        timelines = [call.timeline for call in found.calls.values()]
+        write_page(html, page(timelines, "Replay of a recording", [f"{len(found.deliveries)} deliveries."]))
     if as_json:
         say(msgspec.json.encode(document(found)).decode())
         return 0

@@ -22,6 +22,7 @@ from swcalls._core.transitions import Delivered
 from swcalls.events import Event, InboundCall
 from swcalls.outcome import Outcome
 from swcalls.recording import Recorded, RecordingError, read_recording
+from swcalls.timeline import Journal, Timeline
 
 _REFUSED = ("forged", "foreign", "oversized")
 """What was refused for what a recording no longer shows, or for whom it was about, stays refused."""
@@ -54,6 +55,8 @@ class ReplayedCall(Struct, frozen=True, kw_only=True):
     end_reason: str | None
     outcome: Outcome[Any] | None
     """``None``: it has not ended."""
+    timeline: Timeline
+    """What was told of it, and what that came to; a recording knows nothing of commands, and of who waited."""
 
 
 class Replay(Struct, frozen=True, kw_only=True):
@@ -116,7 +119,12 @@ class _Stage:
             deliveries=deliveries,
             actions={about: action.settled for about, action in self._actions.items()},
             calls={
-                name: ReplayedCall(state=call.state, end_reason=call.end_reason, outcome=call.settled)
+                name: ReplayedCall(
+                    state=call.state,
+                    end_reason=call.end_reason,
+                    outcome=call.settled,
+                    timeline=Timeline.of(call.journal, name),
+                )
                 for name, call in self._calls.items()
             },
         )
@@ -133,7 +141,7 @@ class _Stage:
             if kind == "call":
                 # One that came in has its id for a key, wherever its states were posted.
                 own = call_id if call_id is not None and (INBOUND, call_id) in found else key
-                self._keys[key] = self._calls.setdefault(call_id or key, CallOperation(own)).key
+                self._keys[key] = self._calls.setdefault(call_id or key, self._operation(own)).key
         for (kind, key), call_id in found.items():
             if kind == INBOUND:
                 self._call(key)
@@ -147,7 +155,14 @@ class _Stage:
             self._expect(action)
 
     def _call(self, call_id: str | None) -> CallOperation:
-        return CallOperation("") if call_id is None else self._calls.setdefault(call_id, CallOperation(call_id))
+        return CallOperation("") if call_id is None else self._calls.setdefault(call_id, self._operation(call_id))
+
+    def _operation(self, key: str) -> CallOperation:
+        call = CallOperation(key)
+        limit = self._registry.limits.timeline
+        if limit:
+            call.journal = Journal(limit, lambda: self._now, self._recording[0].time, [])
+        return call
 
     def _expect(self, action: Operation) -> None:
         if action.stage == "not_sent":
@@ -197,7 +212,10 @@ class _Stage:
         """Take a call if one was taken then; that is not a matter of rules."""
         if self._takes_calls and inbound.call_id not in self._taken:
             self._taken.add(inbound.call_id)
-            self._registry.adopt(self._calls[inbound.call_id], self._now)
+            call = self._calls[inbound.call_id]
+            if call.journal is not None:
+                call.journal.event("call", call.key, inbound, "applied", self._now)
+            self._registry.adopt(call, self._now)
         return self._takes_calls
 
     def _address(self, delivery: Recorded) -> Address | None:

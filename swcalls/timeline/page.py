@@ -18,7 +18,7 @@ from .svg import svg
 from .told import markup, source, time_of_day
 
 _LOST = frozenset({"deadline", "call_ended", "closed"})
-_COUNTED = frozenset({"command", "webhook", "failed command", "repetition", "duplicate"})
+_COUNTED = frozenset({"command", "webhook", "failed command", "repetition", "duplicate", "timeout"})
 """What has a plural."""
 _LEGEND = (
     ('<g class="mark command"><path class="tip" d="M3 3H13L8 12Z"/></g>', "command"),
@@ -105,7 +105,7 @@ def _facts(timeline: Drawable) -> Iterator[str]:
         (verdicts["event", "unknown"], "of unknown shape", "odd"),
         (verdicts["event", "reconciled"], "found in the voice log", "odd"),
         (lost, "ended without being told", "bad"),
-        (verdicts["wait", "timeout"], "wait timed out", "bad"),
+        (verdicts["wait", "timeout"], "timeout", "bad"),
         (timeline.dropped, "earlier, not kept", "odd"),
     ):
         if number or not style:

@@ -391,3 +391,14 @@ def test_there_is_a_version(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"swcalls {swcalls.__version__}\n"
+
+
+async def test_the_demo_on_a_page(tmp_path: Path) -> None:
+    page = tmp_path / "call.html"
+    async with program("demo", "--speed", "20", "--html", str(page)) as process:
+        status, out, err = await ending(process)
+    assert (status, err) == (0, "")
+    assert f"The same as a page: {page}" in out
+    html = page.read_text()
+    assert "10 commands" in html
+    assert "19 webhooks" in html

@@ -237,3 +237,20 @@ async def test_listening_says_that_it_cannot_record(tmp_path: Path) -> None:
     out, err = await process.communicate()
     assert (process.returncode, out) == (1, b"")
     assert err.decode() == f"swcalls listen: cannot record in {tmp_path}: Is a directory\n"
+
+
+def test_the_calls_of_a_recording_on_a_page(incident: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "call.html"
+    assert main(["replay", str(incident), "--html", str(page), "--json"]) == 0
+    html = page.read_text()
+    assert f"<h2>{CALL}</h2>" in html
+    assert "1 duplicate" in html
+    assert "1 ended without being told" in html
+    assert "sunny" not in html, "it is about no action of a call"
+    assert page.stat().st_mode & 0o077 == 0
+    assert msgspec.json.decode(capsys.readouterr().out)["calls"]
+
+
+def test_a_page_that_cannot_be_written(incident: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", str(incident), "--html", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"swcalls replay: cannot write {tmp_path}: Is a directory\n"
