@@ -176,13 +176,20 @@ class _Drawing:
         ]
         for point in said[:-1]:
             x, room = self._scale.x(point.mark.at), len(point.word) * CHARACTER
-            if point.state != point.mark.word and row.kind != "call" and x - room / 2 > free:
+            is_news = point.state != point.mark.word and row.kind != "call"
+            if is_news and x - room / 2 > free and not self._has_verb(row, x - room / 2, x + room / 2):
                 yield _text(x, middle - BAR / 2 - 4, point.word, "pressed")
                 free = x + room / 2 + 3
         if not row.is_over:
             yield _text(self._scale.x(self._end) + 10, middle + 4, "still going on", "last")
         elif said:
             yield _text(self._scale.x(said[-1].mark.at) + 10, middle + 4, _shorten(said[-1].word, 26), "last")
+
+    def _has_verb(self, row: Row, left: float, right: float) -> bool:
+        """Say whether a command that was sent to a running action has its name between *left* and *right*."""
+        verbs = [mark for mark in row.marks[1:] if mark.what == "command" and mark.verdict == "accepted"]
+        places = [(self._scale.x(mark.at), len(mark.word.rpartition(".")[2]) * CHARACTER) for mark in verbs]
+        return any(x < right and left < x + GAP + room for x, room in places)
 
     def _wait(self, mark: Mark, y: float) -> str:
         left, right = self._scale.x(mark.at), self._scale.x(mark.end if mark.took is not None else self._end)
