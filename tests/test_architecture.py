@@ -23,7 +23,7 @@ LAYERS = [
     ("actions",),
     ("config", "transport", "recording"),
     ("backplane",),
-    ("reconciler", "intake", "keeper"),
+    ("reconciler", "intake", "keeper", "serving"),
     ("switchboard",),
     ("call", "receiver"),
     ("inbound", "recovery"),

@@ -7,6 +7,8 @@ import gzip
 import hashlib
 import hmac
 import logging
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -298,3 +300,54 @@ async def test_both_shapes_of_a_payload(space, call: Call) -> None:
     assert await space.post(url, params | {"state": "finished"}) == 200
     result = await stream
     assert (result.url, result.name, result.raw["state"]) == ("wss://example.com/s", "s", "finished")
+
+
+def posted(url: str, body: bytes, version: str = "1.1", *headers: str) -> bytes:
+    path = "/" + url.split("/", 3)[3]
+    lines = [f"POST {path} HTTP/{version}", "Host: h", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+async def test_its_own_server_acknowledges_in_a_few_bytes_with_the_date() -> None:
+    receiver = WebhookReceiver("project", "token")
+    async with receiver.serve() as server:
+        body = b'{"state": "playing"}'
+        url = receiver._inbox.urls.mint("play", "p1")
+        # Two at once, on one connection, are answered in turn.
+        host, _, port = server.url.removeprefix("http://").rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(2 * posted(url, body))
+        for _ in range(2):
+            status, *headers = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+            assert status == "HTTP/1.1 200 OK"
+            assert headers[0] == "Content-Length: 0"
+            assert parsedate_to_datetime(headers[1].removeprefix("Date: ")).utcoffset() == timedelta(0)
+        writer.close()
+        await writer.wait_closed()
+    assert receiver._inbox.verdicts["early"] == 2
+
+
+@pytest.mark.parametrize(
+    ("version", "headers", "says"),
+    [
+        ("1.0", (), None),
+        ("1.0", ("Connection: keep-alive",), "keep-alive"),
+        ("1.1", ("Connection: close",), "close"),
+    ],
+)
+async def test_its_own_server_does_as_the_sender_says_about_the_connection(
+    version: str, headers: tuple[str, ...], says: str | None
+) -> None:
+    receiver = WebhookReceiver("project", "token")
+    async with receiver.serve() as server:
+        url = receiver._inbox.urls.mint("play", "p1")
+        host, _, port = server.url.removeprefix("http://").rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(posted(url, b"{}", version, *headers))
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        assert head.startswith(f"http/{version} 200 ok")
+        assert (f"connection: {says}" in head) if says else "connection: keep-alive" not in head
+        if says != "keep-alive":
+            assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()

@@ -12,7 +12,7 @@ from yarl import URL
 
 from swcalls import WebhookReceiver
 from swcalls._core.inbox import Receipt
-from swcalls.receiver import ReceiverServer
+from swcalls.serving import ReceiverServer
 from swcalls.testing.deliveries import signatures, split_credentials
 
 from .asking import Answer, NoAnswer, ask

@@ -29,7 +29,7 @@ from yarl import URL
 from swcalls._core.callbacks import CallbackUrls
 from swcalls.cli import asking, main
 from swcalls.cli.doctor import doctor
-from swcalls.receiver import ReceiverServer
+from swcalls.serving import ReceiverServer
 from swcalls.testing import Simulator
 
 PROJECT, TOKEN, KEY = "p-4d0d6f16", "PTsecret-token", "PSKsecret-key"
