@@ -26,7 +26,7 @@ import pytest
 from aiohttp import web
 
 import swcalls
-from swcalls import Client, Limits, Playback, WebhookReceiver, receiver
+from swcalls import Client, Limits, Playback, WebhookReceiver, serving
 from swcalls._core.callbacks import CallbackUrls
 from swcalls._core.decoding import DEEPEST, READERS
 from swcalls._core.inbox import INBOUND, SHAPES_KEPT, Inbox
@@ -142,7 +142,7 @@ OpenDoor = Callable[..., Awaitable[Door]]
 async def open_door(
     request: pytest.FixtureRequest, nothing_is_left_running: None, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[OpenDoor]:
-    monkeypatch.setattr(receiver, "LINGERING_TIME", 0.05)
+    monkeypatch.setattr(serving, "LINGERING_TIME", 0.05)
     async with AsyncExitStack() as stack:
 
         async def make(**settings: Any) -> Door:
@@ -751,7 +751,7 @@ async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, drop:
 async def test_who_never_ends_its_headers_is_hung_up_on(
     open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(receiver, "HEADERS_TIMEOUT", 0.05)
+    monkeypatch.setattr(serving, "HEADERS_TIMEOUT", 0.05)
     door = await open_door()
     reader, writer = await door.connect()
     writer.write(sent)
@@ -762,7 +762,7 @@ async def test_who_never_ends_its_headers_is_hung_up_on(
 
 @served
 async def test_who_dribbles_its_headers_is_hung_up_on(open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receiver, "HEADERS_TIMEOUT", 0.05)
+    monkeypatch.setattr(serving, "HEADERS_TIMEOUT", 0.05)
     door = await open_door()
     reader, writer = await door.connect()
     writer.write(f"POST {door.path()} HTTP/1.1\r\nX-Y: ".encode())
@@ -775,7 +775,7 @@ async def test_who_dribbles_its_headers_is_hung_up_on(open_door: OpenDoor, monke
 async def test_the_time_for_headers_is_not_one_for_what_comes_after_them(
     open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receiver, "HEADERS_TIMEOUT", 0.05)
+    monkeypatch.setattr(serving, "HEADERS_TIMEOUT", 0.05)
     door = await open_door()
     reader, writer = await door.connect()
     writer.write(request(door.path(), b"{", "Content-Length: 2"))
@@ -809,7 +809,7 @@ async def test_who_dribbles_its_body_is_refused_in_time(
 async def test_a_connection_that_was_used_is_not_kept_for_ever(
     open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(receiver, "KEEPALIVE_TIMEOUT", 0.1)
+    monkeypatch.setattr(serving, "KEEPALIVE_TIMEOUT", 0.1)
     door = await open_door()
     reader, writer = await door.connect()
     writer.write(request(door.path(), b'{"state":"playing"}'))
@@ -852,7 +852,7 @@ async def test_who_looks_around_is_hung_up_on(door: Door, data: bytes) -> None:
 async def test_a_hundred_idle_connections_are_served_around_and_closed(
     open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receiver, "HEADERS_TIMEOUT", 0.3)
+    monkeypatch.setattr(serving, "HEADERS_TIMEOUT", 0.3)
     door = await open_door()
     idle = [await door.connect() for _ in range(100)]
     for _, writer in idle[::2]:
@@ -880,7 +880,7 @@ async def test_a_server_that_is_closed_does_not_wait_for_who_is_idle(nothing_is_
 async def test_a_server_that_is_closed_reads_no_further_what_it_refused(
     nothing_is_left_running: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receiver, "LINGERING_TIME", 600)
+    monkeypatch.setattr(serving, "LINGERING_TIME", 600)
     async with WebhookReceiver("project", TOKEN).serve() as server:
         for sent in (b"", b"x" * 20_000):
             reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
@@ -945,7 +945,7 @@ async def test_of_requests_in_one_go_none_is_served_after_one_that_is_refused(do
 async def test_what_is_not_http_is_refused_in_one_line(
     open_door: OpenDoor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, data: bytes
 ) -> None:
-    monkeypatch.setattr(receiver, "HEADERS_TIMEOUT", 0.2)
+    monkeypatch.setattr(serving, "HEADERS_TIMEOUT", 0.2)
     door = await open_door()
     assert await door.send(data) in (400, None)
     told = [record for record in caplog.get_records("call") if record.name.startswith(("aiohttp", "swcalls"))]

@@ -19,7 +19,7 @@ import pytest
 from aiohttp import web
 from hypothesis import HealthCheck, example, given, settings
 
-from swcalls import Client, receiver
+from swcalls import Client, serving
 from swcalls._core.callbacks import CallbackUrls
 from swcalls._core.decoding import READERS
 from swcalls._core.inbox import INBOUND, Reply
@@ -380,7 +380,7 @@ async def gate(
     request: pytest.FixtureRequest, nothing_is_left_running: None, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Gate]:
     monkeypatch.setattr(receiver, "BODY_TIMEOUT", 0.05)
-    monkeypatch.setattr(receiver, "LINGERING_TIME", 0.05)
+    monkeypatch.setattr(serving, "LINGERING_TIME", 0.05)
     town = Town("play")
     if request.param == "served":
         async with town.client.receiver.serve() as server:
