@@ -9,8 +9,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from .payload import Received
 
-class Event(Struct, frozen=True, kw_only=True):
+
+class Event(Received, frozen=True, kw_only=True):
     """Something that happened. Base of all events."""
 
     state: str
@@ -19,18 +21,11 @@ class Event(Struct, frozen=True, kw_only=True):
     control_id: str | None = None
     timestamp: float | None = None
     """Unix seconds, by the platform's clock; only enveloped payloads carry one."""
-    raw: dict[str, Any]
-    """The payload as received."""
 
     @property
     def words(self) -> tuple[str, ...]:
         """What ``Action.reached`` can wait for."""
         return (self.state,)
-
-    def __repr__(self) -> str:
-        names = (name for name in self.__struct_fields__ if name != "raw")
-        shown = (f"{name}={value!r}" for name in names if (value := getattr(self, name)) is not None)
-        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 class UnknownEvent(Event, frozen=True, kw_only=True):

@@ -89,7 +89,7 @@ class Keeper:
                 if inbound is not None:
                     self._engine.inbox.note(self._engine.inbox.announce(inbound))
                 return True
-            event = read(delivery.kind, raw)
+            event = read(delivery.kind, raw, delivery.body)
         except (MalformedBody, KeyError):
             _log.warning("a delivery for %s/%s cannot be read, and is dropped", delivery.kind, delivery.key)
             return True

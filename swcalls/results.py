@@ -6,15 +6,14 @@ from typing import Any
 
 from msgspec import Struct
 
+from .payload import Received
 
-class Result(Struct, frozen=True, kw_only=True):
-    """Base of all results."""
 
-    raw: dict[str, Any]
-    """The payload of the event that settled the action, as received."""
+class Result(Received, frozen=True, kw_only=True):
+    """Base of all results; the payload is that of the event that settled the action."""
 
     def __repr__(self) -> str:
-        shown = (f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name != "raw")
+        shown = (f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name != "payload")
         return f"{type(self).__name__}({', '.join(shown)})"
 
 

@@ -18,6 +18,7 @@ MODULES = {
 
 # Lower layers know nothing of higher ones; within a row anything goes, but for cycles.
 LAYERS = [
+    ("payload",),
     ("events", "results", "legs", "outcome", "errors", "timeline", "commands"),
     ("_core",),
     ("actions",),

@@ -26,7 +26,7 @@ import pytest
 from aiohttp import web
 
 import swcalls
-from swcalls import Client, Limits, Playback, WebhookReceiver, serving
+from swcalls import Client, Limits, Playback, WebhookReceiver, receiver, serving
 from swcalls._core.callbacks import CallbackUrls
 from swcalls._core.decoding import DEEPEST, READERS
 from swcalls._core.inbox import INBOUND, SHAPES_KEPT, Inbox

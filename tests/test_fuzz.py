@@ -19,7 +19,7 @@ import pytest
 from aiohttp import web
 from hypothesis import HealthCheck, example, given, settings
 
-from swcalls import Client, serving
+from swcalls import Client, receiver, serving
 from swcalls._core.callbacks import CallbackUrls
 from swcalls._core.decoding import READERS
 from swcalls._core.inbox import INBOUND, Reply
@@ -155,7 +155,7 @@ class Town:
             self.registry.expect(self.target, 0.0)
         self.path = self.inbox.urls.mint(kind, "calls" if kind == INBOUND else "target").removeprefix(BASE)
 
-    def accept(self, body: bytes, path: str | None = None, **headers: str) -> Reply:
+    def accept(self, body: bytes, path: str | None = None, /, **headers: str) -> Reply:
         reply = self.inbox.accept(self.path if path is None else path, headers, body)
         assert reply.status == ANSWERS[reply.verdict]
         return reply

@@ -57,7 +57,11 @@ class CallbackUrls:
         self._base = slash + base
 
     def relative(self, path: str) -> str:
-        """Take the public URL's own path off *path*; a proxy, or whatever mounts us, may have done so already."""
+        """Take the query off *path*, and the public URL's own path, unless a proxy or what mounts us has done so."""
+        if "?" in path:
+            path = path.partition("?")[0]
+        if not self._base:
+            return path
         inner = path.removeprefix(self._base)
         return inner if inner.startswith(self.prefix) else path
 

@@ -40,7 +40,8 @@ compared nor shown where the stack has been used up to another depth."""
 LONGEST_WORD = 200
 """Characters of a state, or of an ``event_type``, beyond which it is cut: words are remembered, and shown."""
 
-_ID = re.compile(r"[!-~]{1,128}\Z")
+_is_id = re.compile(r"[!-~]{1,128}\Z").match
+_NUMERIC = (int, float, str)
 
 
 class MalformedBody(ValueError):
@@ -61,7 +62,7 @@ def number(source: Object, key: str) -> float | None:
     if value is None:
         return None
     try:
-        found = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+        found = float(value) if isinstance(value, _NUMERIC) and not isinstance(value, bool) else math.nan
     except (ValueError, OverflowError):
         return None
     if not math.isfinite(found):
@@ -88,7 +89,7 @@ def truth(source: Object, key: str) -> bool | None:
 def identifier(source: Object, key: str) -> str | None:
     """Read an id; what no id looks like, by its characters or its length, is taken as none."""
     value = text(source, key)
-    return value if value is not None and _ID.match(value) else None
+    return value if value is not None and _is_id(value) else None
 
 
 def part(source: Object, key: str) -> Object:
@@ -324,8 +325,8 @@ def _is_too_deep(value: object) -> bool:
     return True
 
 
-def read(kind: str, raw: dict[str, Any]) -> Event:
-    """Make the event of *kind* that *raw* tells of, enveloped or bare."""
+def read(kind: str, raw: dict[str, Any], body: bytes | None = None) -> Event:
+    """Make the event of *kind* that *raw* tells of, enveloped or bare; *body* is the JSON that it was, if any."""
     reader = READERS[kind]
     event_type = raw.get("event_type")
     params = inner(raw)
@@ -334,7 +335,7 @@ def read(kind: str, raw: dict[str, Any]) -> Event:
         "call_id": identifier(params, "call_id"),
         "control_id": text(params, "control_id"),
         "timestamp": number(raw, "timestamp") if enveloped else None,
-        "raw": raw,
+        "payload": raw if body is None else body,
     }
     if enveloped and reader.event_types and event_type not in reader.event_types:
         state, name = text(params, "state") or "", str(event_type)

@@ -115,7 +115,7 @@ class Inbox:
 
         What another process may be waiting for is not answered yet: whoever forwards it calls `conclude`.
         """
-        receipt = self._judge(self.urls.relative(path.partition("?")[0]), headers, body)
+        receipt = self._judge(self.urls.relative(path), headers, body)
         return receipt if isinstance(receipt, Forward) else self.conclude(receipt, path, headers, body)
 
     def conclude(self, receipt: Receipt, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -127,7 +127,7 @@ class Inbox:
 
     def knows(self, path: str) -> bool:
         """Say whether *path* was minted with our secret: then its body is worth reading. `accept` looks again."""
-        return self.urls.parse(self.urls.relative(path.partition("?")[0])) is not None
+        return self.urls.parse(self.urls.relative(path)) is not None
 
     def refuse(self, verdict: Verdict, path: str = "", headers: Mapping[str, str] = MappingProxyType({})) -> Reply:
         """Answer a request that was not read to its end."""
@@ -166,11 +166,11 @@ class Inbox:
         except MalformedBody:
             return Receipt("malformed", kind, key)
         if kind == INBOUND:
-            return self._announce(raw, len(body))
+            return self._announce(raw, body)
         if kind not in READERS:
-            event: Event = UnknownEvent(state="", raw=raw)
+            event: Event = UnknownEvent(state="", payload=body)
             return Receipt("unknown", kind, key, event, self._is_new_shape(kind, event))
-        event = read(kind, raw)
+        event = read(kind, raw, body)
         # An envelope may have one inside and one outside; neither may be another action's.
         own = (None, key)
         if READERS[kind].keyed and (event.control_id not in own or text(raw, "control_id") not in own):
@@ -180,19 +180,19 @@ class Inbox:
         verdict = self.deliver(kind, key, event, len(body))
         return Receipt(verdict, kind, key, event, verdict == "unknown" and self._is_new_shape(kind, event))
 
-    def _announce(self, raw: dict[str, Any], size: int) -> Receipt | Forward:
+    def _announce(self, raw: dict[str, Any], body: bytes) -> Receipt | Forward:
         """Take an inbound call; or the state of one, whose webhooks may have been pointed here as well."""
         inbound = read_inbound(raw)
         if inbound is not None:
             if self.is_ours is not None:
                 return Forward("", INBOUND, inbound.call_id, inbound)
             return self.announce(inbound)
-        event = read("call", raw)
+        event = read("call", raw, body)
         if event.call_id is None:
             return Receipt("malformed", INBOUND)
         if self.is_ours is not None:
             return Forward("", "call", event.call_id, event)
-        return Receipt(self.deliver("call", event.call_id, event, size), "call", event.call_id, event)
+        return Receipt(self.deliver("call", event.call_id, event, len(body)), "call", event.call_id, event)
 
     def announce(self, inbound: InboundCall) -> Receipt:
         """Have a call taken here, if anybody does."""

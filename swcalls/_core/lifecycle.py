@@ -174,18 +174,18 @@ def _detection(operation: Operation, event: Event) -> Result:
     beep = any(e.beep for e in heard)
     if answer is None:
         detector = event.type if isinstance(event, DetectEvent) else None
-        return Detection(type=detector, event=None, beep=beep, raw=event.raw)
+        return Detection(type=detector, event=None, beep=beep, payload=event.payload)
     # READY and NOT_READY are said of machines only, and the MACHINE before them may have been lost.
     word = "MACHINE" if answer.state in ("READY", "NOT_READY") else answer.state
-    return Detection(type=answer.type, event=word, beep=beep, raw=event.raw)
+    return Detection(type=answer.type, event=word, beep=beep, payload=event.payload)
 
 
 def _as(result: type[Result]) -> Callable[[Operation, Event], Result]:
     """Make a result of the event that settles the action: what has the same name in both is the same thing."""
-    names = tuple(name for name in result.__struct_fields__ if name != "raw")
+    names = tuple(name for name in result.__struct_fields__ if name != "payload")
     if not names:
-        return lambda _, event: result(raw=event.raw)
-    return lambda _, event: result(**{name: getattr(event, name) for name in names}, raw=event.raw)
+        return lambda _, event: result(payload=event.payload)
+    return lambda _, event: result(**{name: getattr(event, name) for name in names}, payload=event.payload)
 
 
 def _collected(operation: Operation, event: Event) -> Result:
@@ -196,14 +196,14 @@ def _collected(operation: Operation, event: Event) -> Result:
         terminator=event.terminator,
         text=event.text,
         confidence=event.confidence,
-        raw=event.raw,
+        payload=event.payload,
     )
 
 
 def _spoken(operation: Operation, event: Event | None) -> Result:
     summaries = [e for e in operation.history or () if isinstance(e, SpeechEvent) and e.is_summary]
     summary = summaries[-1].text if summaries else None
-    return SpeechResult(summary=summary, raw={} if event is None else event.raw)
+    return SpeechResult(summary=summary, payload={} if event is None else event.payload)
 
 
 class Grace(Enum):

@@ -193,13 +193,13 @@ class Transitions:
         """Give *action* its one outcome, unless it has it already; *own*: by its own event, which was just noted."""
         if action.settled is not None:
             return
-        action.settled = outcome_of(action, by, result=result, error=error)
+        action.settled = outcome = outcome_of(action, by, result=result, error=error)
         self.settled_by[by] += 1
         if error is not None:
-            error.outcome = action.settled
-        journal = action.journal
+            error.outcome = outcome
+        journal = call_of(action).journal
         if journal is not None:
-            journal.settled(action.kind, action.key, action.settled, own=own)
+            journal.settled(action.kind, action.key, outcome, own=own)
         if running:
             self._keep_running(action)
         else:
@@ -261,8 +261,15 @@ def _is_duplicate(operation: Operation, event: Event) -> bool:
     """
     history = operation.history or []
     if event.timestamp is not None:
-        return any(earlier.raw == event.raw for earlier in history)
-    return history[-1].raw == event.raw and not LIFECYCLES[operation.kind].repeats
+        return any(_is_same(earlier, event) for earlier in history)
+    return _is_same(history[-1], event) and not LIFECYCLES[operation.kind].repeats
+
+
+def _is_same(one: Event, other: Event) -> bool:
+    if one.state != other.state or one.timestamp != other.timestamp:
+        return False
+    # The same may be spelt in two ways.
+    return one.payload == other.payload or one.raw == other.raw
 
 
 def _is_older(operation: Operation, event: Event) -> bool:

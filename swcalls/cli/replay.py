@@ -112,7 +112,7 @@ def _settled(outcome: Outcome[Any] | None) -> dict[str, Any]:
     result = None if outcome.result is None else msgspec.to_builtins(outcome.result)
     if result is not None:
         # It is in the recording.
-        del result["raw"]
+        del result["payload"]
     error = outcome.error
     told = None if error is None else {"type": type(error).__name__, "message": str(error)}
     return {"settled_by": outcome.settled_by, "result": result, "error": told}

@@ -42,9 +42,9 @@ def test_it_keeps_the_latest_marks_and_counts_the_others(limit: int, steps: list
             case "retry" if number is not None and len(journal._times) and number >= journal._skipped:
                 journal.retry(number, ValueError("no"))
             case "event":
-                journal.event("play", "p", Event(state="playing", raw={}), "applied", clock())
+                journal.event("play", "p", Event(state="playing", payload={}), "applied", clock())
             case "own":
-                journal.event("play", "p", Event(state="finished", raw={}), "applied", clock())
+                journal.event("play", "p", Event(state="finished", payload={}), "applied", clock())
                 journal.settled("play", "p", outcome(), own=True)
                 made += 1
             case "settled":

@@ -82,7 +82,7 @@ def test_what_came_from_the_network_is_escaped() -> None:
         key=EVIL,
         word=EVIL,
         verdict="unknown",
-        event=Event(state=EVIL, raw={"x": EVIL}),
+        event=Event(state=EVIL, payload={"x": EVIL}),
     )
     timeline = Timeline(marks=(command(0.0, "dial"), evil), call_id=EVIL)
     for document in (timeline.svg(), timeline.html(title=EVIL)):
@@ -113,7 +113,7 @@ def test_the_page_shows_payloads_and_the_picture_alone_does_not() -> None:
         key="p",
         word="x",
         verdict="applied",
-        event=Event(state="x", raw={"said": "4711"}),
+        event=Event(state="x", payload={"said": "4711"}),
     )
     assert "4711" in Timeline(marks=(secretive,)).html()
     assert "4711" not in Timeline(marks=(secretive,)).svg()
@@ -127,7 +127,7 @@ def test_a_long_payload_is_cut() -> None:
         key="p",
         word="x",
         verdict="applied",
-        event=Event(state="x", raw={"said": "a" * 9000}),
+        event=Event(state="x", payload={"said": "a" * 9000}),
     )
     html = Timeline(marks=(long,)).html()
     assert "characters more" in html

@@ -22,7 +22,7 @@ def command(at: float, name: str, key: str | None = None, **more: Any) -> Mark:
 
 
 def event(at: float, kind: str, key: str | None, word: str, verdict: str = "applied") -> Mark:
-    told = CallEvent(state=word.partition(":")[0], raw={}) if kind == "call" else Event(state=word, raw={})
+    told = CallEvent(state=word.partition(":")[0], payload={}) if kind == "call" else Event(state=word, payload={})
     return Mark(at=at, what="event", kind=kind, key=key, word=word, verdict=verdict, event=told)
 
 
