@@ -174,8 +174,10 @@ def _rule(kind: inspect.Type, described: str = "") -> _Rule:
         case inspect.Metadata():
             return _rule(kind.type, (kind.extra_json_schema or {}).get("description", described))
         case inspect.UnionType():
-            options = [_rule(option, described) for option in kind.types if not isinstance(option, inspect.NoneType)]
-            return _union_rule(options, optional=kind.includes_none)
+            options = [option for option in kind.types if not isinstance(option, inspect.NoneType)]
+            structs = tuple(option.cls for option in options if isinstance(option, inspect.StructType))
+            rules = [_rule(option, described) for option in options]
+            return _union_rule(rules, structs, optional=kind.includes_none)
         case inspect.IntType() | inspect.FloatType():
             return _number_rule(kind, described)
         case inspect.StrType():
@@ -197,13 +199,13 @@ def _rule(kind: inspect.Type, described: str = "") -> _Rule:
             raise AssertionError(f"no rule for {kind}")
 
 
-def _union_rule(options: list[_Rule], *, optional: bool) -> _Rule:
+def _union_rule(options: list[_Rule], structs: tuple[type, ...], *, optional: bool) -> _Rule:
     if len(options) == 1:
         (only,) = options
         return lambda value: None if value is None and optional else only(value)
 
     def rule(value: Any) -> _Fault | None:
-        if value is None and optional:
+        if (value is None and optional) or isinstance(value, structs):
             return None
         faults = []
         for option in options:
