@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 SHA1_HEADER = "X-SignalWire-Signature"
 SHA256_HEADER = "X-SignalWire-SHA256-Signature"
 
-_DIGESTS = {SHA1_HEADER.lower(): "sha1", SHA256_HEADER.lower(): "sha256"}
+_DIGESTS = {SHA1_HEADER: "sha1", SHA256_HEADER: "sha256"}
 _CREDENTIALS = re.compile(r"^(https?://)[^/?#]*@", re.IGNORECASE)
 
 
@@ -44,7 +44,7 @@ class Verifier:
         if not self._has_keys:
             return True
         # All of them: of a header that is there twice, the one that is right must not hide the other.
-        present = [(digest, value) for name, value in headers.items() if (digest := _DIGESTS.get(name.lower()))]
+        present = [(digest, value) for header, digest in _DIGESTS.items() for value in _all(headers, header)]
         if not present:
             return not (self._require or required)
         if url is None:
@@ -61,3 +61,12 @@ class Verifier:
             if hmac.compare_digest(mac.hexdigest(), value):
                 return True
         return False
+
+
+def _all(headers: Mapping[str, str], header: str) -> Iterable[str]:
+    """Return each value of *header*, in whatever case its name is spelt; aiohttp's headers know how to look it up."""
+    getall = getattr(headers, "getall", None)
+    if getall is not None:
+        values: Iterable[str] = getall(header, ())
+        return values
+    return [value for name, value in headers.items() if name.lower() == header.lower()]
