@@ -14,6 +14,12 @@ from .harness import FULL, QUICK, TINY, Measured, Result, Row, Size, Spread, pro
 
 Run = Callable[[Size], Result]
 
+ORDER = ("receiver", "commands", "end_to_end", "pending", "scale_out", "imports")
+"""In which the results are shown."""
+RESULTS = Path(__file__).parent / "results"
+README = Path(__file__).parents[1] / "README.md"
+BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+
 _started = time.monotonic()
 
 
@@ -48,16 +54,18 @@ def main(*runs: Run) -> None:
     size.add_argument("--quick", dest="size", action="store_const", const=QUICK, help="about a minute for all of them")
     size.add_argument("--tiny", dest="size", action="store_const", const=TINY, help="only to see that they run")
     parser.add_argument("--out", type=Path, help="where to write JSON, plots and tables; else they are only printed")
+    parser.add_argument(
+        "--readme", action="store_true", help=f"write to {RESULTS.parent.name}/{RESULTS.name} and into the README"
+    )
     arguments = parser.parse_args()
-    results = []
+    out = RESULTS if arguments.readme else arguments.out
     for run in runs:
         found = _timed(run, arguments.size or FULL)
-        results.append(found)
         print(markdown(found), flush=True)
-        if arguments.out is not None:
-            save(found, arguments.out)
-    if arguments.out is not None and len(results) > 1:
-        (arguments.out / "performance.md").write_text(section(results))
+        if out is not None:
+            save(found, out)
+    if arguments.readme:
+        README.write_text(renewed(README.read_text(), load(RESULTS)))
 
 
 def save(found: Result, directory: Path) -> None:
@@ -69,12 +77,38 @@ def save(found: Result, directory: Path) -> None:
     (directory / f"{found.benchmark}.md").write_text(markdown(found))
 
 
+def load(directory: Path) -> list[Result]:
+    """Read the results that are in *directory*, in the order in which the benchmarks are run."""
+    files = [directory / f"{name}.json" for name in ORDER]
+    return [msgspec.json.decode(file.read_bytes(), type=Result) for file in files if file.exists()]
+
+
+def renewed(readme: str, results: Sequence[Result]) -> str:
+    """Put *results* between the marks of a README."""
+    head, begin, rest = readme.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    assert begin, f"no {BEGIN}"
+    assert end, f"no {END}"
+    return f"{head}{BEGIN}\n{section(results)}{END}{tail}"
+
+
 def section(results: Sequence[Result]) -> str:
-    """Return all results as a section of a README, beside whose plots it lies."""
-    first = results[0]
-    parts = [f"Measured on {_where(first)}.", ""]
+    """Return results as a part of the README: their plots, and their ratios to be unfolded."""
+    parts = [f"Measured on {_where(max(results, key=lambda found: len(found.machine.versions)))}.", ""]
     for found in results:
-        parts += [f"### {found.question}", "", f"![{found.question}]({found.benchmark}.svg)", "", _ratios(found), ""]
+        plot_of = f"benchmarks/{RESULTS.name}/{found.benchmark}"
+        parts += [
+            f"**{found.question}** A {found.size} run of {found.seconds:.0f} s, [all figures]({plot_of}.md).",
+            "",
+            f"![{found.question}]({plot_of}.svg)",
+            "",
+            "<details><summary>The ratios</summary>",
+            "",
+            _ratios(found),
+            "",
+            "</details>",
+            "",
+        ]
     return "\n".join(parts)
 
 

@@ -117,3 +117,21 @@ def test_numbers_have_three_digits_that_mean_something() -> None:
 def test_all_run_by_one_command_too() -> None:
     program = (ROOT / "benchmarks/__main__.py").read_text()
     assert all(f"{name}.run" in program for name in NAMES)
+
+
+def test_the_readme_has_the_section_that_its_results_make() -> None:
+    readme = report.README.read_text()
+    results = report.load(report.RESULTS)
+    assert results
+    assert report.renewed(readme, results) == readme
+
+
+def test_renewing_the_section_leaves_the_rest_of_the_readme() -> None:
+    before = f"# Title\n\n{report.BEGIN}\nold\n{report.END}\n\n## Next\n"
+    results = report.load(report.RESULTS)[:1]
+    after = report.renewed(before, results)
+    assert after.startswith(f"# Title\n\n{report.BEGIN}\nMeasured on ")
+    assert after.endswith(f"{report.END}\n\n## Next\n")
+    assert "old" not in after
+    assert results[0].question in after
+    assert report.renewed(after, results) == after
