@@ -31,7 +31,7 @@ LAYERS = [
     ("client",),
     ("embedding",),
     ("testing",),
-    ("cli",),
+    ("cli", "pytest_plugin"),
     ("__main__",),
 ]
 FORBIDDEN_IN_CORE = {"asyncio", "aiohttp", "time", "random", "secrets", "os", "logging", "uuid", "socket", "threading"}
