@@ -5,18 +5,17 @@ import pytest
 from swcalls import TTS, Call, CallEnded, Client, DetectMachine, Digits
 from swcalls.testing import Simulator
 
-ASK = TTS("Please enter your four digit PIN.")
-
 
 async def ask_for_pin(call: Call, attempts: int = 2) -> str | None:
     """Ask a person for a PIN; leave a message on a machine."""
+    ask = TTS("Please enter your four digit PIN.")
     await call.answered(timeout=60)
     who = await call.detect(DetectMachine()).finished(timeout=30)
     if who.event == "MACHINE":
         await call.say("We called about your order. Please call us back.").finished(timeout=60)
     else:
         for _ in range(attempts):
-            pin = await call.prompt(ASK, digits=Digits(max=4, digit_timeout=2), initial_timeout=4).finished(timeout=60)
+            pin = await call.prompt(ask, digits=Digits(max=4, digit_timeout=2), initial_timeout=4).finished(timeout=60)
             if len(pin.digits or "") == 4:
                 return pin.digits
             await call.say("That was no PIN.").finished(timeout=60)
@@ -41,7 +40,12 @@ async def test_a_second_attempt(swcalls_client: Client) -> None:
 @pytest.mark.callee(is_machine=True)
 async def test_a_message_is_left_on_a_machine(swcalls_client: Client, swcalls_space: Simulator) -> None:
     assert await ask_for_pin(await dialled(swcalls_client)) is None
-    assert [sent.command for sent in swcalls_space.commands] == ["dial", "calling.detect", "calling.play", "calling.end"]
+    assert [sent.command for sent in swcalls_space.commands] == [
+        "dial",
+        "calling.detect",
+        "calling.play",
+        "calling.end",
+    ]
 
 
 @pytest.mark.callee(answers="busy")

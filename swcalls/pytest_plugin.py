@@ -28,7 +28,7 @@ LINES_SHOWN = 120
 SHORTEST = 0.5
 """Seconds that no grace of the client falls below, however fast the space is: machines that run tests can be slow."""
 
-_FIXTURES = ("swcalls_space", "swcalls_client")
+_FIXTURES = ("swcalls_client", "swcalls_space")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -136,7 +136,7 @@ class _Story:
         """Yield headings, and what stands below them."""
         for journal in self._journals.values():
             timeline = Timeline.of(journal)
-            call_id = next((mark.event.call_id for mark in timeline if mark.event is not None), None)
+            call_id = next((mark.event.call_id for mark in timeline if mark.event and mark.event.call_id), None)
             lines = timeline.text(width=100).splitlines()
             left_out = [f"… {len(lines) - LINES_SHOWN} lines before"] if len(lines) > LINES_SHOWN else []
             yield f"swcalls: call {call_id or 'without an id'}", "\n".join([*left_out, *lines[-LINES_SHOWN:]])
@@ -194,7 +194,9 @@ def _made(name: str, made: Callable[..., Any], arguments: dict[str, Any]) -> Any
     try:
         return made(**arguments)
     except (TypeError, ValueError) as error:
-        pytest.fail(f"marker {name}: {error}", pytrace=False)
+        fault = str(error)
+    # Outside, so that the report is a line, without what was caught.
+    pytest.fail(f"marker {name}: {fault}", pytrace=False)
 
 
 def _hurried(speed: float) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from aiohttp import web
 
 from swcalls import Call, Client, Limits, Retry
 
+pytest_plugins = ["pytester"]
+
 CALL_ID = "2e1e66e5-5d07-413d-9668-55542992eec0"
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 SNIPPETS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 PROGRAMS = [snippet for snippet in SNIPPETS if "asyncio.run(" in snippet]
+TESTS = [snippet for snippet in SNIPPETS if "@pytest.mark." in snippet]
 APPLICATIONS = [snippet for snippet in SNIPPETS if "def make_app(" in snippet]
 
 
@@ -59,7 +61,7 @@ async def run(code: str, space: Simulator) -> str:
 
 def test_every_snippet_is_run_by_one_of_these_tests() -> None:
     assert len(PROGRAMS) == 4
-    rest = [snippet for snippet in SNIPPETS if snippet not in PROGRAMS and snippet not in APPLICATIONS]
+    rest = [snippet for snippet in SNIPPETS if snippet not in (*PROGRAMS, *APPLICATIONS, *TESTS)]
     for snippet, what in zip(
         rest, ("client.accept(", "RedisBackplane(", "receiver.record(", "import replay"), strict=True
     ):
@@ -116,6 +118,20 @@ async def test_the_application_of_the_readme_runs(space: Simulator, monkeypatch:
     exec(compile(APPLICATIONS[0], "README.md", "exec"), namespace)
     answer = await ring(namespace["make_app"], with_aiohttp, space, monkeypatch)
     assert answer["call"] in space.calls
+
+
+async def test_the_test_of_the_readme_passes(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(TESTS[0])
+    plugin = "" if entry_points(group="pytest11", name="swcalls") else "-pswcalls.pytest_plugin"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto",
+        "-o", "asyncio_default_fixture_loop_scope=function",
+        *filter(None, [plugin]), "--rootdir", tmp_path, tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=tmp_path, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        output, _ = await process.communicate()
+    assert b"1 passed" in output, output.decode()
 
 
 async def test_the_adapter_of_the_readme_runs() -> None:
@@ -222,7 +238,8 @@ async def test_the_starlette_example_runs(space: Simulator, monkeypatch: pytest.
 
 
 def test_every_example_has_a_test_and_is_short() -> None:
-    tests = Path(__file__).read_text() + (ROOT / "tests/backplane/test_example.py").read_text()
+    others = ("tests/backplane/test_example.py", "tests/plugin/test_plugin.py")
+    tests = "".join(path.read_text() for path in (Path(__file__), *(ROOT / name for name in others)))
     for example in (ROOT / "examples").glob("*.py"):
         assert example.name in tests
         assert len(example.read_text().splitlines()) <= 60

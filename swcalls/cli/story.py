@@ -32,7 +32,7 @@ class Story:
         if self._journal is None:
             self._journal, self._start = journal, mark.at
         if mark.event is not None:
-            self._call_id = mark.event.call_id
+            self._call_id = self._call_id or mark.event.call_id
         if mark.what == "wait" or mark.verdict == "reported":
             return
         now = mark.end
