@@ -1,4 +1,7 @@
-"""Real processes on one Redis: workers that wait, receivers that do not, and a worker that is killed in the middle."""
+"""Real processes on one Redis: workers that wait, receivers that do not, and a worker that is killed in the middle.
+
+``SWCALLS_WORKERS=10`` makes ten times as many actions.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import os
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,11 +17,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from swcalls import WebhookReceiver
-from swcalls.backplane import RedisBackplane
-
 ROOT = Path(__file__).parents[2]
-PER_WORKER = 300
+PER_WORKER = 500 * int(os.environ.get("SWCALLS_WORKERS", "1"))
+PATIENCE = 60 * int(os.environ.get("SWCALLS_WORKERS", "1"))
+HOURS = 3600.0
+
+
+async def spawn(script: str, task: dict[str, Any], **pipes: Any) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", str(Path(__file__).with_name(script)), msgspec.json.encode(task).decode()),
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        **pipes,
+    )
 
 
 class Workers:
@@ -30,12 +39,16 @@ class Workers:
         self.common = common
         self.processes: dict[str, asyncio.subprocess.Process] = {}
 
-    async def start(self, owner: str, *, takes_over: str | None = None, count: int = PER_WORKER) -> None:
-        task = {**self.common, "owner": owner, "takes_over": takes_over, "count": count, "ledger": str(self.ledger)}
-        self.processes[owner] = await asyncio.create_subprocess_exec(
-            sys.executable, "-W", "error", str(Path(__file__).with_name("worker.py")), msgspec.json.encode(task).decode(),
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
+    async def start(
+        self, owner: str, *, takes_over: str | None = None, count: int = PER_WORKER, skew: float = 0
+    ) -> None:
+        """Start a worker whose clock is wrong by *skew* seconds."""
+        more = {"owner": owner, "takes_over": takes_over, "count": count, "skew": skew, "ledger": str(self.ledger)}
+        self.processes[owner] = await spawn("worker.py", {**self.common, **more})
+
+    async def kill(self, owner: str) -> None:
+        self.processes[owner].kill()
+        await self.processes.pop(owner).wait()
 
     def lines(self, what: str) -> list[list[str]]:
         found = self.ledger.read_text().splitlines() if self.ledger.exists() else []
@@ -43,7 +56,7 @@ class Workers:
 
     async def until(self, what: str, count: int) -> None:
         """Return once the ledger has that many lines; fail if a worker ends badly."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while len(self.lines(what)) < count:
                 assert not any(process.returncode for process in self.processes.values()), "a worker failed"
                 await asyncio.sleep(0.02)
@@ -51,15 +64,14 @@ class Workers:
 
 @pytest.fixture
 async def receivers(server, prefix: str, nothing_is_left_running: None) -> AsyncIterator[list[str]]:
-    """The addresses of two receivers that belong to no worker."""
-    async with AsyncExitStack() as stack:
-        urls = []
-        for name in ("front-1", "front-2"):
-            backplane = RedisBackplane(server.url, owner=name, prefix=prefix)
-            stack.push_async_callback(backplane.close)
-            receiver = WebhookReceiver("project", "token", backplane=backplane)
-            urls.append((await stack.enter_async_context(receiver.serve())).url)
-        yield urls
+    """The addresses of two processes that only receive."""
+    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+    tasks = ({"owner": name, "redis": server.url, "prefix": prefix} for name in ("front-1", "front-2"))
+    fronts = [await spawn("front.py", task, **pipes) for task in tasks]
+    yield [(await front.stdout.readline()).decode().strip() for front in fronts]
+    for front in fronts:
+        front.stdin.close()
+    assert [await front.wait() for front in fronts] == [0, 0]
 
 
 @pytest.fixture
@@ -116,32 +128,30 @@ async def test_each_worker_gets_its_own_wherever_the_webhook_lands(space, receiv
 async def test_what_a_killed_worker_leaves_is_taken_up_by_another_and_settles_once(
     space, receivers, workers: Workers, look, prefix: str
 ) -> None:
-    for name in ("doomed", "other"):
+    names = ["doomed", "worker-1", "worker-2", "worker-3"]
+    for name in names:
         await workers.start(name)
-    await workers.until("ready", 2)
+    await workers.until("ready", 4)
     commands = plays(space)
     first = [command for command in commands if int(command["params"]["control_id"].rpartition("-")[2]) % 3 == 0]
     await finish(space, receivers, first, 2)
     await workers.until("settled", len(first))
     # Until what has settled is forgotten: from there to the end of a process nothing is done twice.
     memos = f"{prefix}:{{project:doomed}}:memos"
-    while await look.hlen(memos) > 1 + PER_WORKER - PER_WORKER // 3:
+    while await look.hlen(memos) > 1 + sum(n % 3 != 0 for n in range(PER_WORKER)):
         await asyncio.sleep(0.02)
-    workers.processes["doomed"].kill()
-    await workers.processes.pop("doomed").wait()
+    await workers.kill("doomed")
     rest = [command for command in commands if command not in first]
     await finish(space, receivers, rest[::2], 3)
     await workers.start("heir", takes_over="doomed")
-    await workers.until("ready", 3)
+    await workers.until("ready", 5)
     await finish(space, receivers, rest[1::2], 4)
-    await workers.until("done", 2)
+    await workers.until("done", 4)
     settled = workers.lines("settled")
-    assert Counter(key for key, _, _ in settled) == {
-        f"{n}-{i}": 1 for n in ("doomed", "other") for i in range(PER_WORKER)
-    }
+    assert Counter(key for key, _, _ in settled) == {f"{n}-{i}": 1 for n in names for i in range(PER_WORKER)}
     assert {by for _, by, _ in settled} == {"callback"}
     heirs = [key for key, _, owner in settled if owner == "heir"]
-    assert len(heirs) == PER_WORKER - PER_WORKER // 3
+    assert len(heirs) == sum(int(n % 3 != 0) for n in range(PER_WORKER))
     assert all(key.startswith("doomed-") for key in heirs)
     assert not await look.xlen(f"{prefix}:{{project:doomed}}:deliveries")
 
@@ -149,8 +159,7 @@ async def test_what_a_killed_worker_leaves_is_taken_up_by_another_and_settles_on
 async def test_of_two_heirs_one_wins(space, receivers, workers: Workers) -> None:
     await workers.start("doomed", count=20)
     await workers.until("ready", 1)
-    workers.processes["doomed"].kill()
-    await workers.processes.pop("doomed").wait()
+    await workers.kill("doomed")
     for name in ("heir-1", "heir-2"):
         await workers.start(name, takes_over="doomed")
     await workers.until("ready", 2)
@@ -159,3 +168,18 @@ async def test_of_two_heirs_one_wins(space, receivers, workers: Workers) -> None
     winners = {owner for _, _, owner in workers.lines("settled")}
     assert len(winners) == 1
     assert len(workers.lines("settled")) == 20
+
+
+async def test_clocks_that_are_wrong_by_hours_harm_nobody(space, receivers, workers: Workers) -> None:
+    """An action with a deadline in an hour passes between clocks that differ by twelve, and nobody takes it for due."""
+    await workers.start("doomed", count=20, skew=-6 * HOURS)
+    await workers.until("ready", 1)
+    await workers.kill("doomed")
+    await finish(space, receivers, plays(space)[::2], 6)
+    await workers.start("heir", takes_over="doomed", skew=6 * HOURS)
+    await workers.until("ready", 2)
+    await finish(space, receivers, plays(space)[1::2], 7)
+    await workers.until("done", 1)
+    settled = workers.lines("settled")
+    assert {key for key, _, _ in settled} == {f"doomed-{number}" for number in range(20)}
+    assert Counter(by for _, by, _ in settled) == {"callback": 20}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 
 import msgspec
 
@@ -30,6 +31,8 @@ async def follow(action: Action, ledger: str, owner: str) -> None:
 
 
 async def main(task: dict) -> None:
+    right = time.time
+    time.time = lambda: right() + task["skew"]
     owner, ledger = task["owner"], task["ledger"]
     backplane = RedisBackplane(task["redis"], owner=owner, prefix=task["prefix"], lifetime=task["lifetime"])
     settings = {"public_url": task["public_url"], "backplane": backplane, "reconcile": Reconcile(sweep=1000)}
@@ -45,7 +48,9 @@ async def main(task: dict) -> None:
         else:
             call = await client.dial(to="+15550198765", from_="+12069708643")
             keys = [f"{owner}-{number}" for number in range(task["count"])]
-            actions += await asyncio.gather(*(call.play(TTS("Hi"), control_id=key)._start for key in keys))
+            actions += await asyncio.gather(
+                *(call.play(TTS("Hi"), control_id=key, deadline=3600)._start for key in keys)
+            )
         note(ledger, "ready", owner, str(len(actions)))
         await asyncio.gather(*(follow(action, ledger, owner) for action in actions))
         note(ledger, "done", owner)
