@@ -12,7 +12,7 @@ import time
 
 import msgspec
 
-from swcalls import TTS, Action, Client, Reconcile
+from swcalls import TTS, Action, Client
 from swcalls.backplane import OwnerTaken, RedisBackplane
 
 
@@ -35,7 +35,7 @@ async def main(task: dict) -> None:
     time.time = lambda: right() + task["skew"]
     owner, ledger = task["owner"], task["ledger"]
     backplane = RedisBackplane(task["redis"], owner=owner, prefix=task["prefix"], lifetime=task["lifetime"])
-    settings = {"public_url": task["public_url"], "backplane": backplane, "reconcile": Reconcile(sweep=1000)}
+    settings = {"public_url": task["public_url"], "backplane": backplane, "reconcile": None}
     async with Client("project", "token", task["space"], **settings) as client:
         actions: list[Action] = []
         if task["takes_over"]:
