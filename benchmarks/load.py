@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self, cast
 
@@ -23,6 +23,8 @@ class Fired(Struct, frozen=True):
     wall: float
     p50: float
     p99: float
+    began: list[float]
+    """When each request was posted, in Unix seconds."""
 
 
 class Load:
@@ -54,7 +56,8 @@ class Load:
 
     async def fire(self, requests: list[bytes]) -> Fired:
         """Post *requests*, each once, over all connections; fail unless each is answered with 200."""
-        waiting = iter(requests)
+        began: list[float] = []
+        waiting = _in_turn(requests, began)
         started = time.perf_counter()
         await asyncio.gather(*(connection.work(waiting) for connection in self._connections))
         wall = time.perf_counter() - started
@@ -62,7 +65,7 @@ class Load:
         assert len(latencies) == len(requests)
         for connection in self._connections:
             connection.latencies = []
-        return Fired(wall, quantile(latencies, 0.5), quantile(latencies, 0.99))
+        return Fired(wall, quantile(latencies, 0.5), quantile(latencies, 0.99), began)
 
 
 class _Connection(asyncio.Protocol):
@@ -110,6 +113,12 @@ class _Connection(asyncio.Protocol):
         if self._done is not None:
             self._done.set_exception(ConnectionError(f"the receiver hung up: {exc}"))
             self._done = None
+
+
+def _in_turn(requests: Sequence[bytes], began: list[float]) -> Iterator[bytes]:
+    for request in requests:
+        began.append(time.time())
+        yield request
 
 
 def is_whole(message: bytes) -> bool:

@@ -18,7 +18,7 @@ from benchmarks import harness, plot, report  # noqa: E402
 from benchmarks.harness import Result, Row, Size, Spread  # noqa: E402
 from benchmarks.peers import installed  # noqa: E402
 
-NAMES = ["receiver", "commands", "end_to_end", "pending", "imports"]
+NAMES = ["receiver", "commands", "end_to_end", "pending", "scale_out", "imports"]
 
 # What a goal is set for, by what it takes to measure it.
 GOALS = {
@@ -26,6 +26,7 @@ GOALS = {
     "commands": {(): 1, ("signalwire", "requests"): 1, ("telnyx", "httpx_aiohttp"): 1, ("telnyx",): 1, ("twilio",): 1},
     "end_to_end": {(): 1, ("uvloop",): 1},
     "pending": {(): 2},
+    "scale_out": {("redis",): 4},
     "imports": {(): 1},
 }
 
