@@ -1,4 +1,4 @@
-"""The receiver in an ASGI application: any server that has path, headers and body will do."""
+"""The receiver in an ASGI application, here Starlette's; FastAPI's takes the same routes."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ async def webhook(request: Request) -> Response:
     client: Client = request.app.state.client
     path = request.scope["raw_path"].decode("ascii")
     reply = await client.accept(path=path, headers=request.headers, body=await request.body())
-    return Response(reply.body, reply.status, media_type=reply.content_type)
+    return Response(reply.body, reply.status, headers=dict(reply.headers), media_type=reply.content_type)
 
 
 async def ring(request: Request) -> Response:

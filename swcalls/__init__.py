@@ -8,6 +8,18 @@ A ``Client`` sends commands and returns actions; its webhook receiver settles th
             await call.play(TTS("Welcome.")).finished()
 
 Every wait ends: with a result, or with an error that says why.
+
+Where to look:
+
+- ``Client`` dials, attaches to calls and takes settings: ``Limits``, ``Retry``, ``Reconcile``; it counts ``Stats``.
+- ``Call`` has a method for each command. What is played: ``TTS``, ``Audio``, ``Silence``, ``Ringtone``; what is asked
+  for: ``Digits``, ``Speech``; what is detected: ``DetectMachine``, ``DetectFax``, ``DetectDigit``.
+- A command that starts something gives an ``Action``, as ``PlayAction`` or ``RecordAction``. It tells events, as
+  ``PlayEvent``, and comes to a result, as ``Playback`` or ``CollectResult``; how it came to it is an ``Outcome``.
+- Errors are ``SwcallsError``: of a command ``CommandError``, of an action ``ActionError``, of a call ``CallEnded``.
+- ``WebhookReceiver`` takes callbacks in a process without a client; ``setup`` and ``CLIENT`` embed one in aiohttp.
+- ``call.timeline`` is a ``Timeline`` of ``Mark``s: what happened.
+- ``swcalls.testing`` has a space to test against, ``swcalls.backplane`` connects processes, ``swcalls.otel`` traces.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -92,7 +104,7 @@ from .events import (
     TranscribeEvent,
     UnknownEvent,
 )
-from .legs import CallLeg, ChargeDetail, FabricDeviceLeg
+from .legs import CallLeg, ChargeDetail, FabricDeviceLeg, Leg
 from .outcome import Outcome
 from .results import (
     CollectResult,
@@ -123,13 +135,15 @@ __version__ = "0.1.0"
 _SERVER_SIDE = {"CLIENT": "embedding", "setup": "embedding", "WebhookReceiver": "receiver", "Recorder": "recording"}
 
 
-def __getattr__(name: str) -> Any:
-    # These need, or serve, aiohttp's server, which a process that only sends commands never loads.
-    if name not in _SERVER_SIDE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # For a type checker, there would be no name that is not here.
 
-    return getattr(import_module(f".{_SERVER_SIDE[name]}", __name__), name)
+    def __getattr__(name: str) -> Any:
+        # These need, or serve, aiohttp's server, which a process that only sends commands never loads.
+        if name not in _SERVER_SIDE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        return getattr(import_module(f".{_SERVER_SIDE[name]}", __name__), name)
 
 
 __all__ = [
@@ -174,6 +188,7 @@ __all__ = [
     "FaxResult",
     "InboundCall",
     "InvalidParams",
+    "Leg",
     "Limits",
     "LiveTranscribeAction",
     "LiveTranslateAction",

@@ -60,7 +60,7 @@ class Call(Verbs):
     @property
     def timeline(self) -> Timeline:
         """What has happened on the call so far: commands, events, waits, outcomes; the latest ``Limits.timeline``."""
-        return Timeline.of(self.journal, self.id)
+        return Timeline.of(self.journal)
 
     async def answered(self, timeout: float | None = None) -> None:
         """Wait until the call is up; at once if it was.

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from .call import Call
 from .errors import CommandError
 from .events import InboundCall
+from .logbook import about
 from .switchboard import Switchboard
 
 Handler = Callable[[Call], Awaitable[object]]
@@ -46,8 +47,8 @@ class Doorbell:
         try:
             await self._handler(call)
         except Exception:
-            _log.exception("call %s: the handler failed, and the call is ended", call.id)
+            _log.exception("call %s: the handler failed, and the call is ended", call.id, extra=about(call))
             try:
                 await call.end("error")
             except CommandError as error:
-                _log.info("call %s: not ended: %s", call.id, error)
+                _log.info("call %s: not ended: %s", call.id, error, extra=about(call))

@@ -67,9 +67,20 @@ class Intake:
 
 def log_receipt(receipt: Receipt) -> None:
     """Log what an operator should know of a webhook; nothing in it can forge a line."""
-    if receipt.verdict in _REFUSED:
-        _log.warning("webhook refused: %s (%s)", receipt.verdict, receipt.kind or "unknown address")
+    verdict, kind = receipt.verdict, receipt.kind
+    if verdict in _REFUSED:
+        _log.warning("webhook refused: %s (%s)", verdict, kind or "unknown address", extra=_about(receipt))
     elif receipt.new_shape:
-        _log.warning("webhook of a shape never seen: %s %.200r", receipt.kind, receipt.event)
+        _log.warning("webhook of a shape never seen: %s %.200r", kind, receipt.event, extra=_about(receipt))
     elif _log.isEnabledFor(logging.DEBUG):
-        _log.debug("webhook %s: %s %.200r", receipt.verdict, receipt.kind, receipt.event)
+        _log.debug("webhook %s: %s %.200r", verdict, kind, receipt.event, extra=_about(receipt))
+
+
+def _about(receipt: Receipt) -> dict[str, str | None]:
+    event = receipt.event
+    return {
+        "verdict": receipt.verdict,
+        "kind": receipt.kind,
+        "control_id": None if event is None else event.control_id,
+        "call_id": None if event is None else event.call_id,
+    }

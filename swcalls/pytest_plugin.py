@@ -136,10 +136,9 @@ class _Story:
         """Yield headings, and what stands below them."""
         for journal in self._journals.values():
             timeline = Timeline.of(journal)
-            call_id = next((mark.event.call_id for mark in timeline if mark.event and mark.event.call_id), None)
             lines = timeline.text(width=100).splitlines()
             left_out = [f"… {len(lines) - LINES_SHOWN} lines before"] if len(lines) > LINES_SHOWN else []
-            yield f"swcalls: call {call_id or 'without an id'}", "\n".join([*left_out, *lines[-LINES_SHOWN:]])
+            yield f"swcalls: call {timeline.call_id or 'without an id'}", "\n".join([*left_out, *lines[-LINES_SHOWN:]])
         refused = [f"{sent.command} {sent.status}" for sent in self._space.commands if sent.status != 200]
         if refused:
             yield "swcalls: commands that were refused", "\n".join(refused[-LINES_SHOWN:])

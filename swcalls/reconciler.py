@@ -58,5 +58,5 @@ class Reconciler:
         try:
             return await self._transport.read_log(call_id, part, timeout=settings.timeout, limit=settings.body)
         except LogUnavailable as fault:
-            _log.info("call %s: the voice log%s cannot be read: %s", call_id, part, fault)
+            _log.info("call %s: the voice log%s cannot be read: %s", call_id, part, fault, extra={"call_id": call_id})
             return None

@@ -33,6 +33,7 @@ from .events import CallEvent, Event
 from .intake import Intake, log_receipt
 from .keeper import Keeper
 from .legs import CallLeg, Leg
+from .logbook import about, log, log_mark
 from .reconciler import Reconciler
 from .timeline import Journal, Tell
 
@@ -86,6 +87,8 @@ class Switchboard:
         if self._closing:
             raise RuntimeError("the client is closed, and cannot be opened again")
         self._loop = asyncio.get_running_loop()
+        if log.isEnabledFor(logging.INFO) and log_mark not in self.observers:
+            self.observers.append(log_mark)
         await self.transport.open()
         if self.keeper is not None:
             await self.keeper.open()
@@ -266,13 +269,13 @@ class Switchboard:
         if dialling.cancelled():
             return
         if dialling.exception() is not None:
-            _log.info("a dial that was cancelled came to: %s", dialling.exception())
+            _log.info("a dial that was cancelled came to: %s", dialling.exception(), extra=about(call))
             return
-        _log.info("call %s: hung up, since its dial was cancelled", call.id)
+        _log.info("call %s: hung up, since its dial was cancelled", call.id, extra=about(call))
         try:
             await self.send(call, End.command, End())
         except CommandError as error:
-            _log.warning("call %s: not hung up: %s", call.id, error)
+            _log.warning("call %s: not hung up: %s", call.id, error, extra=about(call))
 
     def adopt(self, call: CallOperation) -> None:
         """Take on a call that came in."""

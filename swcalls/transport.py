@@ -116,13 +116,15 @@ class Transport:
             try:
                 return await self._post_once(request, body, call_id, sending)
             except CommandError as error:
+                about = {"command": request.command, "call_id": call_id, "status": getattr(error, "status", None)}
                 wait = self._retry.wait(attempt, error, _chance.random())
                 if wait is None or self._closing.is_set():
                     raise
                 if not self._budget.take(time.monotonic()):
-                    _log.warning("%s; not sent again: the client has no repetitions left for now", error)
+                    _log.warning("%s; not sent again: the client has no repetitions left for now", error, extra=about)
                     raise
-                _log.warning("%s; attempt %d of %d in %.2f s", error, attempt + 1, self._retry.attempts, wait)
+                then = (attempt + 1, self._retry.attempts, wait)
+                _log.warning("%s; attempt %d of %d in %.2f s", error, *then, extra=about)
                 self.retried += 1
                 if await _passes(wait, self._closing):
                     raise

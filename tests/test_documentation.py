@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import runpy
@@ -63,7 +64,7 @@ def test_every_snippet_is_run_by_one_of_these_tests() -> None:
     assert len(PROGRAMS) == 4
     rest = [snippet for snippet in SNIPPETS if snippet not in (*PROGRAMS, *APPLICATIONS, *TESTS)]
     for snippet, what in zip(
-        rest, ("client.accept(", "RedisBackplane(", "receiver.record(", "import replay"), strict=True
+        rest, ("client.accept(", "RedisBackplane(", "instrument(", "receiver.record(", "import replay"), strict=True
     ):
         assert what in snippet
 
@@ -139,7 +140,8 @@ async def test_the_adapter_of_the_readme_runs() -> None:
     code = next(snippet for snippet in SNIPPETS if "client.accept(" in snippet)
     exec(compile(code, "README.md", "exec"), namespace)
     client = swcalls.Client("project", "token", "space")
-    assert await namespace["webhook"](client, "/swcalls/play/x/y", {}, b"{}") == (403, b"")
+    answer = await namespace["webhook"](client, "/swcalls/play/x/y", {}, b"{}")
+    assert answer == (403, {"Content-Type": "text/plain"}, b"")
 
 
 async def test_the_recording_of_the_readme_is_replayed_by_its_test(
@@ -235,6 +237,47 @@ async def test_the_embedding_example_runs(space: Simulator, monkeypatch: pytest.
 async def test_the_starlette_example_runs(space: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     module = runpy.run_path(str(ROOT / "examples/serve_with_starlette.py"))
     assert await ring(module["make_app"], with_uvicorn, space, monkeypatch) == {"answered": True}
+
+
+async def test_the_django_example_runs(space: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = runpy.run_path(str(ROOT / "examples/serve_with_django.py"))
+    assert await ring(module["make_app"], with_uvicorn, space, monkeypatch) == {"answered": True}
+
+
+async def test_the_example_that_accepts_from_anywhere_runs(space: Simulator) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    async def face_the_network(request: web.Request) -> web.Response:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        body = (await request.read()).decode()
+        told = {"path": request.raw_path, "headers": dict(request.headers), "body": body}
+        writer.write(json.dumps(told).encode() + b"\n")
+        answer = json.loads(await reader.readline())
+        writer.close()
+        await writer.wait_closed()
+        return web.Response(status=answer["status"], text=answer["body"], headers=answer["headers"])
+
+    runner = web.ServerRunner(web.Server(face_the_network, access_log=None))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", str(ROOT / "examples/accept_from_anywhere.py"), str(port),
+        env=os.environ | environment(space) | {"SWCALLS_PUBLIC_URL": f"http://127.0.0.1:{runner.addresses[0][1]}"},
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        output, _ = await process.communicate()
+    assert output == b"ended: hangup\n"
+    await runner.cleanup()
+
+
+async def test_the_tracing_example_runs(space: Simulator) -> None:
+    output = await run(example("tracing.py"), space)
+    assert '"name": "play action"' in output
+    assert '"swcalls.settled_by": "callback"' in output
+    assert '"name": "swcalls.command.duration"' in output
 
 
 def test_every_example_has_a_test_and_is_short() -> None:

@@ -49,6 +49,8 @@ class Transitions:
         if call.id is None:
             call.id = call_id
             self.calls[call_id] = call
+            if call.journal is not None:
+                call.journal.call_id = call_id
 
     def _advance(self, operation: Operation, event: Event, now: float, by: SettledBy = "callback") -> Delivered:
         """Move *operation* by one event that is its own."""

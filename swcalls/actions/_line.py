@@ -76,6 +76,8 @@ class Line(CallOperation):
         super().__init__(new_id(), call_id)
         self._sender = sender
         self.journal = sender.journal()
+        if self.journal is not None:
+            self.journal.call_id = call_id
         self.leg: Leg | None = None
         """The last response to a command; ``None`` before the first."""
         self.inbound: InboundCall | None = None

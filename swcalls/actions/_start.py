@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from ..errors import CommandRejected, SwcallsError
+from ..logbook import about
 from ..results import Result
 from ._base import Action, Stoppable
 
@@ -54,8 +55,8 @@ class ActionStart(Generic[A, R]):
             await action.stop()
         except CommandRejected as refusal:
             # It ended, or its call did, while its last event was still on the way: there was nothing to stop.
-            _log.info("%s %s: not stopped: %s", action.kind, action.key, refusal)
+            _log.info("%s %s: not stopped: %s", action.kind, action.key, refusal, extra=about(action))
         except SwcallsError as error:
             if exc is None:
                 raise
-            _log.warning("%s %s: not stopped: %s", action.kind, action.key, error)
+            _log.warning("%s %s: not stopped: %s", action.kind, action.key, error, extra=about(action))

@@ -14,6 +14,7 @@ from typing import TypeVar, cast
 
 from .._core.operation import Operation
 from ..events import Event
+from ..logbook import about
 
 E = TypeVar("E", bound=Event)
 
@@ -80,7 +81,9 @@ async def events_of(operation: Operation, kind: type[E]) -> AsyncIterator[E]:
     while True:
         if position < operation.dropped:
             lost = operation.dropped - position
-            _log.warning("%s %s: %d events were dropped unread", operation.kind, operation.key, lost)
+            _log.warning(
+                "%s %s: %d events were dropped unread", operation.kind, operation.key, lost, extra=about(operation)
+            )
             position = operation.dropped
         history = operation.history or ()
         if position < operation.dropped + len(history):

@@ -10,6 +10,7 @@ from .._core.operation import PLAIN, CallOperation, Options
 from ..commands import Collect, Digits, Direction, Gender, Media, Play, Speech, media_item
 from ..errors import ActionFailed, CommandError, CommandRejected, SwcallsError
 from ..legs import Leg
+from ..logbook import about
 from ..results import CollectResult
 from ._line import Line, check_seconds, given, new_id
 from ._start import ActionStart
@@ -55,7 +56,7 @@ class PromptAction(CollectAction):
                 await self.start_input_timers()
         except CommandRejected as refusal:
             # It ended while its last event was on the way, and does not need its timers any more.
-            _log.info("%s %s: timers not started: %s", self.kind, self.key, refusal)
+            _log.info("%s %s: timers not started: %s", self.kind, self.key, refusal, extra=about(self))
         except SwcallsError as error:
             line._sender.fail(self, ActionFailed(f"{self.kind} {self.key}: the prompt failed: {error}", action=self))
         try:

@@ -8,6 +8,9 @@ import io
 import math
 import sys
 from collections.abc import Coroutine, Sequence
+from typing import Any
+
+import msgspec
 
 from swcalls import __version__
 from swcalls.errors import ConfigurationError
@@ -37,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _demo(options: argparse.Namespace) -> Coroutine[None, None, int]:
     from .demo import demo
 
-    return demo(options.speed, html=options.html)
+    return demo(options.speed, html=options.html, as_json=options.json)
 
 
 def _simulate(options: argparse.Namespace) -> Coroutine[None, None, int]:
@@ -50,6 +53,8 @@ def _simulate(options: argparse.Namespace) -> Coroutine[None, None, int]:
         port=options.port,
         signing_key=options.signing_key,
         speed=options.speed,
+        callee=options.callee,
+        faults=options.faults,
     )
 
 
@@ -69,6 +74,12 @@ def _replay(options: argparse.Namespace) -> Coroutine[None, None, int]:
     from .replay import replay_file
 
     return replay_file(options.file, as_json=options.json, html=options.html)
+
+
+def _send(options: argparse.Namespace) -> Coroutine[None, None, int]:
+    from .send import send
+
+    return send(options.wire_command, options.params, options.call_id)
 
 
 def _doctor(options: argparse.Namespace) -> Coroutine[None, None, int]:
@@ -100,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     _add_speed(demo)
+    _add_json(demo)
     _add_html(demo, "draw the call")
     demo.set_defaults(run=_demo, interrupted=130)
 
@@ -121,6 +133,19 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--token", type=_text, default="token", help="its password (%(default)s)")
     simulate.add_argument("--signing-key", type=_text, metavar="KEY", help="sign webhooks with this key (not signed)")
     _add_speed(simulate)
+    simulate.add_argument(
+        "--callee",
+        type=_callee,
+        metavar="JSON",
+        help='who answers every number, as swcalls.testing.Callee has it: \'{"presses": "42#", "rings_for": 2}\''
+        " (somebody who presses 1234, and says a sentence)",
+    )
+    simulate.add_argument(
+        "--faults",
+        type=_faults,
+        metavar="JSON",
+        help='what goes wrong, with the fields of swcalls.testing.Faults: \'{"drop": 0.1, "seed": 7}\' (nothing)',
+    )
     simulate.set_defaults(run=_simulate, interrupted=0)
 
     listen = commands.add_parser(
@@ -157,6 +182,20 @@ def _parser() -> argparse.ArgumentParser:
     _add_json(replay)
     _add_html(replay, "draw its calls")
     replay.set_defaults(run=_replay, interrupted=130)
+
+    send = commands.add_parser(
+        "send",
+        help="send one command, and print the answer",
+        description="Send one command as it is, and print the answer as JSON. Nothing is checked, and nobody waits for "
+        "what comes of it. The project is read from the environment: SIGNALWIRE_PROJECT_ID, SIGNALWIRE_API_TOKEN and "
+        "SIGNALWIRE_SPACE. The exit status is 0 only if the command was accepted.",
+        epilog='For example: swcalls send calling.end \'{"reason": "hangup"}\' --call-id CALL_ID',
+        allow_abbrev=False,
+    )
+    send.add_argument("wire_command", type=_text, metavar="COMMAND", help="dial, calling.play, calling.end, …")
+    send.add_argument("params", nargs="?", default="{}", metavar="PARAMS", help="a JSON object, or - to read it ({})")
+    send.add_argument("--call-id", type=_text, metavar="ID", help="the call that it is for")
+    send.set_defaults(run=_send, interrupted=130)
 
     doctor = commands.add_parser(
         "doctor",
@@ -225,6 +264,30 @@ def _text(value: str) -> str:
     if not value or not value.isprintable():
         raise argparse.ArgumentTypeError("must be printable text that is not empty")
     return value
+
+
+def _callee(value: str) -> Any:
+    from swcalls.testing import Callee
+
+    return _built(Callee, value)
+
+
+def _faults(value: str) -> Any:
+    from swcalls.testing import Faults
+
+    return _built(Faults, value)
+
+
+def _built(cls: type[Any], value: str) -> Any:
+    """Make a Struct of a JSON object, which may have no field that it does not know."""
+    try:
+        given = msgspec.json.decode(value, type=dict[str, Any])
+        unknown = sorted(set(given) - set(cls.__struct_fields__))
+        if unknown:
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} must be one of {', '.join(cls.__struct_fields__)}")
+        return msgspec.convert(given, cls, str_keys=True)
+    except msgspec.MsgspecError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _project(value: str) -> str:

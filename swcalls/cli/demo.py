@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
+from typing import Any
 
-from swcalls import Client, SwcallsError
+import msgspec
+
+from swcalls import Client, SwcallsError, Timeline
 from swcalls.testing import Callee, Simulator
 from swcalls.timeline.look import Look, escaped
 from swcalls.timeline.page import page
@@ -22,20 +25,26 @@ PATIENCE = 60.0
 """Seconds, simulated ones on top of real ones, after which the call is given up: it takes seven."""
 
 
-async def demo(speed: float, callee: Callee = PERSON, *, html: str | None = None) -> int:
+async def demo(speed: float, callee: Callee = PERSON, *, html: str | None = None, as_json: bool = False) -> int:
     """Make the call, and tell of it on standard output; return the exit status.
 
     Args:
         html: Draw the call on a page that is written to this file.
+        as_json: Print one JSON object instead.
     """
     look = Look.of(sys.stdout)
+
+    def tell(text: str) -> None:
+        if not as_json:
+            say(text)
+
     async with (
         Simulator(callee=callee, speed=speed, signing_key="demo") as space,
         Client("project", "token", space.url, signing_key="demo", require_signature=True) as client,
         client.receiver.serve() as server,
     ):
-        say(_introduction(space.url, server.url, speed, look))
-        story = Story(client, say, look)
+        tell(_introduction(space.url, server.url, speed, look))
+        story = Story(client, tell, look)
         visit, failure = None, ""
         try:
             async with asyncio.timeout(PATIENCE + PATIENCE / speed):
@@ -46,14 +55,32 @@ async def demo(speed: float, callee: Callee = PERSON, *, html: str | None = None
             # The last webhooks are part of the story, also when it is interrupted.
             await space.settled()
 
-    say(f"\n{picture(story.timeline.marks, look)}\n\n{legend(look)}\n")
+    tell(f"\n{picture(story.timeline.marks, look)}\n\n{legend(look)}\n")
     if html is not None:
         write_page(html, page([story.timeline], "swcalls demo", ["A simulated call: nobody's phone rang."]))
-        say(f"The same as a page: {html}\n")
+        tell(f"The same as a page: {html}\n")
+    if as_json:
+        checks = [] if visit is None else check(visit, story.timeline)
+        say(msgspec.json.encode(_document(story.timeline, checks, failure)).decode())
+        return 0 if checks and all(one.passed for one in checks) else 1
     if visit is None:
         say(f"Failed: {escaped(failure)}")
         return 1
     return _judge(visit, check(visit, story.timeline), look)
+
+
+def _document(timeline: Timeline, checks: list[Check], failure: str) -> dict[str, Any]:
+    """Put everything that is printed in one JSON object."""
+    start = timeline.marks[0].at if timeline.marks else 0.0
+    names = ("took", "what", "kind", "key", "word", "verdict", "detail")
+    return {
+        "call_id": timeline.call_id,
+        "failure": failure or None,
+        "checks": [{"what": one.what, "passed": one.passed, "got": one.got} for one in checks],
+        "timeline": [
+            {"time": round(mark.at - start, 6), **{name: getattr(mark, name) for name in names}} for mark in timeline
+        ],
+    }
 
 
 def _introduction(space: str, receiver: str, speed: float, look: Look) -> str:

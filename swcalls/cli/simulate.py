@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from datetime import datetime
 
 from swcalls._core.decoding import READERS, read
-from swcalls.testing import Callee, Simulator
+from swcalls.testing import Callee, Faults, Simulator
 from swcalls.testing.deliveries import Delivery
 from swcalls.testing.received import ReceivedCommand
 from swcalls.timeline.look import Look, quoted
@@ -20,10 +20,29 @@ ANYBODY = Callee(presses="1234", says="Hello, this is a test.")
 """Who answers every number: somebody who has something to say to whatever listens."""
 
 
-async def simulate(*, project: str, token: str, host: str, port: int, signing_key: str | None, speed: float) -> int:
+async def simulate(
+    *,
+    project: str,
+    token: str,
+    host: str,
+    port: int,
+    signing_key: str | None,
+    speed: float,
+    callee: Callee | None = None,
+    faults: Faults | None = None,
+) -> int:
     """Serve until the process is asked to end; return the exit status."""
     asked = interruption()
-    space = Simulator(project, token, host=host, port=port, signing_key=signing_key, speed=speed, callee=ANYBODY)
+    space = Simulator(
+        project,
+        token,
+        host=host,
+        port=port,
+        signing_key=signing_key,
+        speed=speed,
+        callee=callee or ANYBODY,
+        faults=faults or Faults(),
+    )
     look = Look.of(sys.stderr)
 
     def log(line: str) -> None:
@@ -42,6 +61,8 @@ async def simulate(*, project: str, token: str, host: str, port: int, signing_ke
             await stack.enter_async_context(space)
         say(space.url)
         log(f"a simulated space for project {quoted(project)}: no real call is made; Ctrl-C ends it")
+        if faults is not None:
+            log(f"faults are on, with seed {space.seed}")
         await asked.wait()
     return 0
 

@@ -20,19 +20,16 @@ class Story:
         self._names = Names()
         self._journal: Journal | None = None
         self._start = 0.0
-        self._call_id: str | None = None
         client._switchboard.observers.append(self._note)
 
     @property
     def timeline(self) -> Timeline:
         """What has happened so far."""
-        return Timeline.of(self._journal, self._call_id)
+        return Timeline.of(self._journal)
 
     def _note(self, journal: Journal, mark: Mark) -> None:
         if self._journal is None:
             self._journal, self._start = journal, mark.at
-        if mark.event is not None:
-            self._call_id = self._call_id or mark.event.call_id
         if mark.what == "wait" or mark.verdict == "reported":
             return
         now = mark.end

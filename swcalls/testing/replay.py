@@ -123,7 +123,7 @@ class _Stage:
                     state=call.state,
                     end_reason=call.end_reason,
                     outcome=call.settled,
-                    timeline=Timeline.of(call.journal, name),
+                    timeline=Timeline.of(call.journal),
                 )
                 for name, call in self._calls.items()
             },

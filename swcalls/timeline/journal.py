@@ -36,18 +36,31 @@ class Journal:
         observers: Told of each mark.
     """
 
-    __slots__ = ("_commands", "_dropped", "_limit", "_notes", "_observers", "_skipped", "_times", "clock", "wall")
+    __slots__ = (
+        "_commands",
+        "_dropped",
+        "_limit",
+        "_notes",
+        "_observers",
+        "_skipped",
+        "_times",
+        "call_id",
+        "clock",
+        "wall",
+    )
 
     def __init__(self, limit: float, clock: Callable[[], float], wall: float, observers: list[Tell]) -> None:
         self.clock = clock
         self.wall = wall
+        self.call_id: str | None = None
+        """The platform's id of the call, once it has one."""
         self._limit = limit
         self._observers = observers
         self._notes: list[Note] = []
         self._dropped = 0
         """How many marks of the notes were pushed out."""
         self._commands: list[Any] = []
-        """Of each command: kind, key, and its name, in a tuple with verdict and reason where it was not accepted."""
+        """Of each command: kind, key, and name, in a tuple with verdict, reason, status where it was not accepted."""
         self._times = array("d")
         """Of each command, when it was sent and answered; NaN: it was not."""
         self._skipped = 0
@@ -73,7 +86,8 @@ class Journal:
             return  # It was pushed out in the meantime.
         self._times[2 * index + 1] = self.clock()
         if verdict != "accepted":
-            self._commands[3 * index + 2] = (verdict, self._commands[3 * index + 2], _shown(error))
+            status = getattr(error, "status", None)
+            self._commands[3 * index + 2] = (verdict, self._commands[3 * index + 2], _shown(error), status)
         if self._observers:
             self._tell(self._command(index))
 
@@ -156,7 +170,8 @@ class Journal:
         sent, answered = self._times[2 * index : 2 * index + 2]
         kind, key, about = self._commands[3 * index : 3 * index + 3]
         is_open = math.isnan(answered)
-        verdict, name, why = about if isinstance(about, tuple) else ("" if is_open else "accepted", about, "")
+        usual = ("" if is_open else "accepted", about, "", None if is_open else 200)
+        verdict, name, why, status = about if isinstance(about, tuple) else usual
         return Mark(
             at=sent,
             took=None if is_open else answered - sent,
@@ -166,6 +181,7 @@ class Journal:
             word=name,
             verdict=verdict,
             detail=why,
+            status=status,
         )
 
 

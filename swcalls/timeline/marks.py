@@ -47,6 +47,8 @@ class Mark(Struct, frozen=True, kw_only=True):
     """
     detail: str = ""
     """More about it: why a command failed, what the result or the error is."""
+    status: int | None = None
+    """Of a command that was answered: the HTTP status."""
     event: Event | InboundCall | None = None
     """The event, with its payload in ``raw``."""
 

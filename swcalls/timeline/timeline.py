@@ -29,12 +29,12 @@ class Timeline(Struct, frozen=True, kw_only=True):
     """What to add to a mark's seconds for Unix seconds."""
 
     @classmethod
-    def of(cls, journal: Journal | None, call_id: str | None = None) -> Self:
+    def of(cls, journal: Journal | None) -> Self:
         """Read the journal of a call; ``None``: nothing was written down."""
         if journal is None:
-            return cls(call_id=call_id, marks=())
+            return cls(marks=())
         marks, dropped = journal.read()
-        return cls(call_id=call_id, marks=tuple(marks), dropped=dropped, wall=journal.wall)
+        return cls(call_id=journal.call_id, marks=tuple(marks), dropped=dropped, wall=journal.wall)
 
     def __iter__(self) -> Iterator[Mark]:
         return iter(self.marks)

@@ -1,0 +1,161 @@
+"""What a type checker sees of the public names. Nothing here runs: mypy checks it, and so does pyright.
+
+An `ignore` is a promise too: if what it stands at were allowed, mypy would say that it is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, assert_type
+
+from aiohttp import web
+
+import swcalls
+from swcalls import (
+    TTS,
+    Audio,
+    Call,
+    CallEvent,
+    Client,
+    CollectEvent,
+    CollectResult,
+    DetectAction,
+    Detection,
+    DetectMachine,
+    Digits,
+    Leg,
+    LiveTranscribeAction,
+    Mark,
+    Outcome,
+    PlayAction,
+    Playback,
+    PlayEvent,
+    RecordAction,
+    Recording,
+    Speech,
+    SpeechResult,
+    Stats,
+    Timeline,
+    WebhookReceiver,
+)
+from swcalls.backplane import Backplane, RedisBackplane
+from swcalls.testing import Callee, Faults, Replay, Simulator, replay
+
+
+async def calls(client: Client) -> None:
+    call = await client.dial(to="+15550198765", from_="+12069708643")
+    assert_type(call, Call)
+    async with client.dial(to="+15550198765", from_="+12069708643") as dialled:
+        assert_type(dialled, Call)
+    assert_type(client.call("id"), Call)
+    assert_type(call.id, str | None)
+    assert_type(call.state, str | None)
+    assert_type(call.end_reason, str | None)
+    assert_type(await call.ended(), str | None)
+    assert_type(await call.end(), Leg)
+    assert_type(call.timeline, Timeline)
+    async for event in call.events():
+        assert_type(event, CallEvent)
+    assert_type(client.stats, Stats)
+    assert_type(await client.execute("calling.end", call_id="id"), dict[str, Any])
+
+    client.dial(to="+15550198765")  # type: ignore[call-arg]
+    client.dial(to=15550198765, from_="+12069708643")  # type: ignore[arg-type]
+    client.dial(to="+15550198765", from_="+12069708643", patience=3)  # type: ignore[call-arg]
+
+
+async def plays(call: Call) -> None:
+    action = await call.play(TTS("Hi"), Audio("https://example.com/a.mp3"), volume=3.5)
+    assert_type(action, PlayAction)
+    assert_type(await action.finished(timeout=3), Playback)
+    assert_type(await action, Playback)
+    assert_type(await call.play(TTS("Hi")).finished(), Playback)
+    assert_type(await call.say("Hi").finished(), Playback)
+    assert_type(await action.outcome(), Outcome[Playback])
+    assert_type(action.result(), Playback)
+    assert_type(action.exception(), Exception | None)
+    assert_type(action.done(), bool)
+    assert_type(action.control_id, str)
+    assert_type(await action.volume(-3), Leg)
+    async with call.play(TTS("Hi")) as playing:
+        assert_type(playing, PlayAction)
+    async for event in action:
+        assert_type(event.state, str)
+        assert_type(event.raw, dict[str, Any])
+    if isinstance(action.last_event, PlayEvent):
+        assert_type(action.last_event.timestamp, float | None)
+
+    call.play("Hi")  # type: ignore[arg-type]
+    call.play(TTS("Hi"), direction="sideways")  # type: ignore[arg-type]
+    call.play(TTS("Hi"), loops=3)  # type: ignore[call-arg]
+    await action.volume("loud")  # type: ignore[arg-type]
+
+
+async def answers(call: Call) -> None:
+    assert_type(await call.collect(digits=Digits(max=4)).finished(), CollectResult)
+    pin = (await call.collect(digits=Digits(max=4), speech=Speech()).finished()).digits
+    assert_type(pin, str | None)
+    assert_type(await call.prompt(TTS("PIN?"), digits=Digits(max=4)).finished(), CollectResult)
+    collecting = await call.collect(digits=Digits(max=4))
+    assert_type(await collecting.start_input_timers(), Leg)
+    if isinstance(collecting.last_event, CollectEvent):
+        assert_type(collecting.last_event.confidence, float | None)
+
+    detector = await call.detect(DetectMachine())
+    assert_type(detector, DetectAction)
+    assert_type(await detector.finished(), Detection)
+
+    recorder = await call.record(stereo=True)
+    assert_type(recorder, RecordAction)
+    assert_type(await recorder.finished(), Recording)
+    assert_type((await recorder.finished()).url, str | None)
+
+    speech = await call.live_transcribe("en-US", "remote-caller")
+    assert_type(speech, LiveTranscribeAction)
+    assert_type(await speech.finished(), SpeechResult)
+
+    call.collect(digits=4)  # type: ignore[arg-type]
+    detector.pause()  # type: ignore[attr-defined]
+
+
+async def receivers(client: Client, backplane: Backplane) -> None:
+    assert_type(client.receiver, WebhookReceiver)
+    assert_type(client.receiver.routes(), list[web.RouteDef])
+    assert_type(client.receiver.inbound_url, str)
+    async with client.receiver.serve(port=8080) as server:
+        assert_type(server.url, str)
+
+    @client.receiver.on_call
+    async def handler(call: Call) -> None:
+        await call.end()
+
+    reply = await client.accept(path="/", headers={}, body=b"")
+    assert_type(reply.status, int)
+    assert_type(reply.body, bytes)
+    WebhookReceiver("project", "token", backplane=backplane)
+    Client("project", "token", "space", backplane=RedisBackplane("redis://127.0.0.1"))
+    async for action in client.recover():
+        assert_type(action.kind, str)
+
+
+def embedded(app: web.Application, client: Client) -> None:
+    swcalls.setup(app, client)
+    assert_type(app[swcalls.CLIENT], Client)
+
+
+async def tests() -> AsyncIterator[None]:
+    async with Simulator(callee=Callee(presses="1"), faults=Faults(drop=0.1), speed=100) as space:
+        assert_type(space, Simulator)
+        assert_type(space.url, str)
+        yield
+    assert_type(replay("file"), Replay)
+
+    Callee(answers=3)  # type: ignore[arg-type]
+
+
+def timelines(timeline: Timeline) -> None:
+    assert_type(timeline.text(width=100, colour=True), str)
+    assert_type(timeline.svg(), str)
+    assert_type(timeline.html("Title"), str)
+    for mark in timeline:
+        assert_type(mark, Mark)
