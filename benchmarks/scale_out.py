@@ -121,7 +121,6 @@ def _rows(samples: Samples) -> list[Row]:
                 against=_owners(one),
                 group="cost with one owner / with more",
                 figures=ratios(samples, _owners(one), _owners(number)),
-                at_least=0.8,
             )
             for number in more
         ),

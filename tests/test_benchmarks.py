@@ -26,7 +26,7 @@ GOALS = {
     "commands": {(): 1, ("signalwire", "requests"): 1, ("telnyx", "httpx_aiohttp"): 1, ("telnyx",): 1, ("twilio",): 1},
     "end_to_end": {(): 1, ("uvloop",): 1},
     "pending": {(): 2},
-    "scale_out": {("redis",): 4},
+    "scale_out": {("redis",): 1},
     "imports": {(): 1},
 }
 

@@ -99,6 +99,7 @@ class Operation:
 
     @property
     def last_event(self) -> Event | None:
+        """The latest event; ``None``: none has come."""
         return self.history[-1] if self.history else None
 
     def leaves(self) -> None:

@@ -25,7 +25,10 @@ class CollectAction(Stoppable[CollectResult]):
     family: ClassVar[str] = "calling.collect"
 
     async def start_input_timers(self) -> Leg:
-        """Start the clock of ``initial_timeout``, for a collect that was begun with ``start_input_timers=False``."""
+        """Start the clock of ``initial_timeout``, for a collect that was begun with ``start_input_timers=False``.
+
+        Wire: ``calling.collect.start_input_timers``.
+        """
         leg = await self._control("start_input_timers")
         self.options = replace(self.options, held=False)
         self._line.count_down(self)

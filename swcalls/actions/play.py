@@ -20,11 +20,11 @@ class PlayAction(Pausable[Playback]):
     family: ClassVar[str] = "calling.play"
 
     async def pause(self) -> Leg:
-        """Pause the playback."""
+        """Pause the playback. Wire: ``calling.play.pause``."""
         return await self._control("pause")
 
     async def volume(self, db: float) -> Leg:
-        """Set the volume to *db* decibels (-40 to 40)."""
+        """Set the volume to *db* decibels (-40 to 40). Wire: ``calling.play.volume``."""
         return await self._control("volume", PlayVolume(control_id=self.key, volume=db))
 
 

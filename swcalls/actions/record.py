@@ -23,7 +23,11 @@ class RecordAction(Pausable[Recording]):
     family: ClassVar[str] = "calling.record"
 
     async def pause(self, behavior: PauseBehavior | None = None) -> Leg:
-        """Pause the recording: ``skip`` (the platform's default) cuts the pause out, ``silence`` keeps its length."""
+        """Pause the recording. Wire: ``calling.record.pause``.
+
+        Args:
+            behavior: ``skip`` (the platform's default) cuts the pause out, ``silence`` keeps its length.
+        """
         return await self._control("pause", RecordPause(control_id=self.key, behavior=behavior))
 
 

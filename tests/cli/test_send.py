@@ -63,7 +63,10 @@ async def test_nobody_there_is_one_line() -> None:
 
 async def test_without_an_environment_it_says_what_is_missing() -> None:
     async with program("send", "calling.end") as sent:
-        assert (await ending(sent))[::2] == (2, "swcalls send: SIGNALWIRE_PROJECT_ID is not set\n")
+        assert (await ending(sent))[::2] == (
+            2,
+            "swcalls send: not set in the environment: " + ", ".join([*CREDENTIALS, "SIGNALWIRE_SPACE"]) + "\n",
+        )
 
 
 async def test_the_far_end_and_the_faults_of_a_simulated_space() -> None:
