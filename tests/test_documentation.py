@@ -195,7 +195,7 @@ async def test_the_timeline_example_runs(space: Simulator) -> None:
 
 
 def test_the_picture_in_the_readme_is_one_that_the_example_draws() -> None:
-    (picture,) = re.findall(r"!\[.*\]\((\S+\.svg)\)", README)
+    (picture,) = re.findall(r"!\[.*\]\((examples/\S+\.svg)\)", README)
     drawn = (ROOT / picture).read_text()
     assert swcalls.Timeline(marks=()).svg().partition("</style>")[0].partition("<style>")[2] in drawn
     assert all(f">{name}</text>" in drawn for name in ("call", "detect", "play", "collect", "record"))

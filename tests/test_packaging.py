@@ -53,7 +53,7 @@ def test_the_wheel_holds_the_package_and_the_sdist_what_belongs_to_it(tmp_path: 
         entry_points = archive.read(f"{info}/entry_points.txt").decode()
     assert metadata["Version"] == swcalls.__version__
     assert metadata["Description-Content-Type"] == "text/markdown"
-    assert metadata.get_payload() == (ROOT / "README.md").read_text()
+    assert metadata.get_payload(decode=True) == (ROOT / "README.md").read_bytes()
     assert "swcalls = swcalls.cli:main" in entry_points
     assert "swcalls = swcalls.pytest_plugin" in entry_points
     (sdist,) = tmp_path.glob("*.tar.gz")
