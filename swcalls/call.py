@@ -149,7 +149,7 @@ class Call(Verbs):
             id=self.id, status=status, url=url, swml=swml, fallback_url=fallback_url, status_url=status_url
         )
         if status is not None:
-            self.asked_reason = "cancel" if status == "canceled" else "hangup"
+            self.asked_reason: str | None = "cancel" if status == "canceled" else "hangup"
         return await self.send(Update.command, command)
 
     async def cancel(self) -> Leg:

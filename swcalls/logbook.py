@@ -10,7 +10,7 @@ import logging
 from ._core.operation import CallOperation, Operation
 from .timeline import Journal, Mark
 
-log = logging.getLogger("swcalls.calls")
+log: logging.Logger = logging.getLogger("swcalls.calls")
 
 
 def about(operation: Operation) -> dict[str, str | None]:

@@ -25,8 +25,8 @@ from msgspec import Struct
 try:
     from opentelemetry import metrics, trace
     from opentelemetry.trace import Span, SpanKind, Status, StatusCode
-except ImportError as error:
-    raise ImportError("swcalls.otel needs opentelemetry-api: pip install 'swcalls[otel]'") from error
+except ImportError as _missing:
+    raise ImportError("swcalls.otel needs opentelemetry-api: pip install 'swcalls[otel]'") from _missing
 
 from ._core.inbox import Receipt
 from .client import Client

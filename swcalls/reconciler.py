@@ -22,9 +22,9 @@ class Reconciler:
     """Puts the registry's questions to the log, a few calls at a time."""
 
     def __init__(self, registry: Registry, transport: Transport, settings: Reconcile) -> None:
-        self.asked = 0
+        self.asked: int = 0
         """Calls that were asked about."""
-        self.unanswered = 0
+        self.unanswered: int = 0
         """Those of which the log told nothing."""
         self._registry = registry
         self._transport = transport

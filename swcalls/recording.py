@@ -79,9 +79,9 @@ class Recorder:
     def __init__(self, inbox: Inbox, file: str | os.PathLike[str], *, limit: int = LIMIT) -> None:
         if isinstance(limit, bool) or not isinstance(limit, int) or limit <= 0:
             raise ValueError(f"limit={limit!r} must be a whole number greater than 0")
-        self.written = 0
+        self.written: int = 0
         """How many deliveries were written."""
-        self.dropped = 0
+        self.dropped: int = 0
         """How many were not: the disk failed, or the file is as large as it may be."""
         self._inbox = inbox
         self._name = os.fspath(file)

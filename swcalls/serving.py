@@ -149,7 +149,7 @@ class ReceiverServer:
         self._port = port
         self._runner: web.ServerRunner | None = None
         self._filled_in = False
-        self.url = ""
+        self.url: str = ""
 
     async def __aenter__(self) -> Self:
         runner = web.ServerRunner(_Server(self._handler), shutdown_timeout=1.0)

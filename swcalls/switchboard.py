@@ -62,14 +62,14 @@ class Switchboard:
         reconcile: Reconcile | None,
         backplane: Backplane | None = None,
     ) -> None:
-        self.registry = Registry(limits, reconcile)
-        self.reconciler = Reconciler(self.registry, transport, reconcile or Reconcile())
-        self.urls = CallbackUrls(who.project, who.token, who.path, public_url)
+        self.registry: Registry = Registry(limits, reconcile)
+        self.reconciler: Reconciler = Reconciler(self.registry, transport, reconcile or Reconcile())
+        self.urls: CallbackUrls = CallbackUrls(who.project, who.token, who.path, public_url)
         verifier = Verifier(who.signing_keys, require=who.require_signature)
-        self.inbox = Inbox(self.urls, verifier, self.deliver, limit=limits.body)
+        self.inbox: Inbox = Inbox(self.urls, verifier, self.deliver, limit=limits.body)
         self.inbox.observers.append(log_receipt)
-        self.intake = Intake(self.inbox, who.project, backplane)
-        self.keeper = None if backplane is None else Keeper(self, backplane, who.project)
+        self.intake: Intake = Intake(self.inbox, who.project, backplane)
+        self.keeper: Keeper | None = None if backplane is None else Keeper(self, backplane, who.project)
         """Keeps what is running where another process finds it."""
         self.transport = transport
         self.observers: list[Tell] = []

@@ -71,9 +71,9 @@ class Transport:
         self._session = session
         self._borrowed = session is not None
         self._encode = msgspec.json.Encoder().encode
-        self.sent = 0
+        self.sent: int = 0
         """Requests that were posted, repetitions included."""
-        self.retried = 0
+        self.retried: int = 0
 
     async def open(self) -> None:
         """Make the session, unless one was passed."""

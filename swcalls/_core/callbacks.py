@@ -38,7 +38,7 @@ class CallbackUrls:
     """Who waits for what the URLs are minted for."""
 
     def __init__(self, project: str, token: str, path: str, public_url: str | None = None) -> None:
-        self.prefix = f"{path}/"
+        self.prefix: str = f"{path}/"
         self._base = ""
         self.public_url = public_url
         secret = hashlib.blake2b(token.encode(), digest_size=32, person=b"swcalls callback").digest()

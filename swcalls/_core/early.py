@@ -25,7 +25,7 @@ class EarlyEvents:
         self._by_key: dict[str, list[int]] = {}
         self._next = 0
         self._bytes = 0
-        self.dropped = 0
+        self.dropped: int = 0
 
     def __len__(self) -> int:
         return len(self._kept)

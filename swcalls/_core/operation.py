@@ -63,26 +63,26 @@ class Operation:
     )
 
     def __init__(self, kind: str, key: str, call: CallOperation | None, options: Options = PLAIN) -> None:
-        self.kind = kind
-        self.key = key
-        self.call = call
-        self.options = options
+        self.kind: str = kind
+        self.key: str = key
+        self.call: CallOperation | None = call
+        self.options: Options = options
         self.stage: Stage = "not_sent"
         self.state: str | None = None
-        self.rank = 0
-        self.stopping = False
+        self.rank: int = 0
+        self.stopping: bool = False
         """We asked for the end: what comes next may be it, whatever it looks like."""
         self.history: list[Event] | None = None
         """The latest events; made with the first one."""
-        self.dropped = 0
+        self.dropped: int = 0
         """How many events were pushed out of *history*."""
         self.seen: tuple[str, ...] = ()
         self.due: float | None = None
         """When it must be over, by the clock of whoever passes ``now``."""
-        self.asked = False
+        self.asked: bool = False
         """It is overdue, and the voice log was asked, or is being asked."""
         self.settled: Outcome[Any] | None = None
-        self.over = False
+        self.over: bool = False
         """No event can follow. A detector that has answered, and a call whose end was inferred, settle before this."""
         self.watchers: list[Callable[[], object]] | None = None
         """Called when an event was applied, and when it settles or is over. They must not raise."""
@@ -153,15 +153,15 @@ class CallOperation(Operation):
 
     def __init__(self, key: str, call_id: str | None = None) -> None:
         super().__init__("call", key, None)
-        self.id = call_id
+        self.id: str | None = call_id
         self.end_reason: str | None = None
         self.asked_reason: str | None = None
         """The reason that we gave when we ended it; it counts when the platform says only that it is over."""
         self.pending: dict[str, Operation] = {}
         """The operations of this call that can still get events, by key."""
-        self.heard = 0.0
+        self.heard: float = 0.0
         """When anything was last heard of it, or asked of it."""
-        self.sweep = 0.0
+        self.sweep: float = 0.0
         """How long it may be silent before somebody looks what has become of it."""
         self.journal: Journal | None = None
 

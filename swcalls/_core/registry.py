@@ -26,8 +26,8 @@ class Registry(Transitions):
 
     def __init__(self, limits: Limits, reconcile: Reconcile | None = None) -> None:
         super().__init__(limits)
-        self.early = EarlyEvents(limits)
-        self.inquiries = Inquiries()
+        self.early: EarlyEvents = EarlyEvents(limits)
+        self.inquiries: Inquiries = Inquiries()
         """The calls whose log is to be asked; `answered` takes the answer."""
         self._reconcile = reconcile
 

@@ -32,7 +32,7 @@ class Transitions:
         """Pending: expected, and not settled."""
         self.calls: WeakValueDictionary[str, CallOperation] = WeakValueDictionary()
         """By call id, for as long as anybody holds one."""
-        self.deadlines = Deadlines()
+        self.deadlines: Deadlines = Deadlines()
         self.settled_by: Counter[SettledBy] = Counter()
         """How many actions each of them has settled."""
         self.on_over: Callable[[Operation], object] | None = None

@@ -175,7 +175,7 @@ class Stoppable(Action[R], Generic[R]):
         if self.over or (self.call is not None and self.call.has_ended):
             return None
         # Set first: the event that the command causes may come before its response.
-        self.stopping = True
+        self.stopping: bool = True
         try:
             leg = await self._send_stop()
         except CallNotFound:

@@ -84,7 +84,7 @@ class Line(CallOperation):
     def __init__(self, sender: Sender, call_id: str | None = None) -> None:
         super().__init__(new_id(), call_id)
         self._sender = sender
-        self.journal = sender.journal()
+        self.journal: Journal | None = sender.journal()
         if self.journal is not None:
             self.journal.call_id = call_id
         self.leg: Leg | None = None

@@ -30,7 +30,7 @@ class CollectAction(Stoppable[CollectResult]):
         Wire: ``calling.collect.start_input_timers``.
         """
         leg = await self._control("start_input_timers")
-        self.options = replace(self.options, held=False)
+        self.options: Options = replace(self.options, held=False)
         self._line.count_down(self)
         return leg
 

@@ -31,7 +31,7 @@ class PromptAction(CollectAction):
 
     def __init__(self, call: CallOperation, control_id: str, options: Options) -> None:
         super().__init__(call, control_id, options)
-        self.playback = PlayAction(call, new_id())
+        self.playback: PlayAction = PlayAction(call, new_id())
 
     async def stop(self) -> Leg | None:
         """Stop the playback and the collect."""

@@ -116,10 +116,10 @@ class RedisBackplane:
         """Redis's clock, less ours."""
         self._takes_calls = False
         self._closing = False
-        self.published = 0
-        self.refused = 0
+        self.published: int = 0
+        self.refused: int = 0
         """Deliveries that could not be published."""
-        self.received = 0
+        self.received: int = 0
 
     def __repr__(self) -> str:
         return f"<RedisBackplane {self._owner}>"

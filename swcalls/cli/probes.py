@@ -35,7 +35,7 @@ class Probes:
     """Serves *receiver*, which must have no other use, and sends probes to it."""
 
     def __init__(self, receiver: WebhookReceiver, signing_key: str | None) -> None:
-        self.is_signed = signing_key is not None
+        self.is_signed: bool = signing_key is not None
         self._key = (signing_key or "").encode()
         self._receiver = receiver
         self._urls = receiver._inbox.urls

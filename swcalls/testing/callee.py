@@ -70,7 +70,7 @@ class Script:
     """What a far end presses, or says, on one call: the next line whenever it is asked."""
 
     def __init__(self, lines: str | Sequence[str]) -> None:
-        self.repeats = isinstance(lines, str)
+        self.repeats: bool = isinstance(lines, str)
         self._lines = [lines] if isinstance(lines, str) else list(lines)
 
     @property

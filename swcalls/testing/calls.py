@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from swcalls.commands import Dial, KeyedCommand, StartCommand, StatusCommand
 
 from .callee import Callee, Script, is_dtmf, is_text
-from .clock import Timer, TimerGroup, cancel_all
+from .clock import Clock, Timer, TimerGroup, cancel_all
 from .wire import Shape, Wire
 
 Direction = Literal["inbound", "outbound"]
@@ -36,9 +36,9 @@ class SimulatedCall:
 
     def __init__(self, wire: Wire, dial: Dial, callee: Callee, direction: Direction = "outbound") -> None:
         self.direction = direction
-        self.id = str(uuid.uuid4())
-        self.from_ = dial.from_
-        self.to = dial.to or ""
+        self.id: str = str(uuid.uuid4())
+        self.from_: str = dial.from_
+        self.to: str = dial.to or ""
         self.state: State = "created"
         self.end_reason: str | None = None
         """Why the call ended; None as long as it has not."""
@@ -48,9 +48,9 @@ class SimulatedCall:
         self.spoken: deque[str] = deque(maxlen=SENTENCES_KEPT)
         """What was said, by both sides."""
         self.wire = wire
-        self.clock = wire.clock
-        self.presses = Script(callee.presses)
-        self.says = Script(callee.says)
+        self.clock: Clock = wire.clock
+        self.presses: Script = Script(callee.presses)
+        self.says: Script = Script(callee.says)
         self.status_url = dial.status_url
         self._status_events: Sequence[str] = dial.status_events or ("ended",)
         self._url = dial.url
@@ -249,9 +249,9 @@ class Operation(Listener, ABC):
 
     def __init__(self, call: SimulatedCall, command: StartCommand) -> None:
         self.call = call
-        self.clock = call.clock
-        self.control_id = command.control_id if isinstance(command, KeyedCommand) else str(uuid.uuid4())
-        self.is_finished = False
+        self.clock: Clock = call.clock
+        self.control_id: str = command.control_id if isinstance(command, KeyedCommand) else str(uuid.uuid4())
+        self.is_finished: bool = False
         self._status_url = command.status_url if isinstance(command, StatusCommand) else None
         self._timers: TimerGroup = set()
 

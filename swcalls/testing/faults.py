@@ -96,7 +96,7 @@ class Dice:
     """Decides what goes wrong, and counts it."""
 
     def __init__(self, faults: Faults) -> None:
-        self.seed = SystemRandom().randrange(2**32) if faults.seed is None else faults.seed
+        self.seed: int = SystemRandom().randrange(2**32) if faults.seed is None else faults.seed
         self.thrown: Counter[str] = Counter()
         """How often each fault has happened."""
         self.faults = faults

@@ -18,7 +18,7 @@ class Wire:
     def __init__(self, clock: Clock, deliveries: Deliveries, log: VoiceLog, *, project: str, shape: Shape) -> None:
         self.clock = clock
         self.log = log
-        self.node_id = str(uuid.uuid4())
+        self.node_id: str = str(uuid.uuid4())
         self.base_url = ""
         self._deliveries = deliveries
         self._project = project

@@ -50,8 +50,8 @@ class Journal:
     )
 
     def __init__(self, limit: float, clock: Callable[[], float], wall: float, observers: list[Tell]) -> None:
-        self.clock = clock
-        self.wall = wall
+        self.clock: Callable[[], float] = clock
+        self.wall: float = wall
         self.call_id: str | None = None
         """The platform's id of the call, once it has one."""
         self._limit = limit

@@ -22,9 +22,9 @@ class Playing(Operation):
 
     def __init__(self, call: SimulatedCall, command: Play) -> None:
         super().__init__(call, command)
-        self.volume = command.volume or 0.0
+        self.volume: float = command.volume or 0.0
         """dB."""
-        self.is_paused = False
+        self.is_paused: bool = False
         passes = 1 if command.loop is None else command.loop or math.inf
         self._duration = passes * sum(_duration(item.params) for item in command.play)
         self._texts = [item.params.text for item in command.play if isinstance(item.params, TTS)]

@@ -27,8 +27,8 @@ class Recording(Operation):
     def __init__(self, call: SimulatedCall, command: Record) -> None:
         super().__init__(call, command)
         audio = command.record.audio
-        self.recording_id = str(uuid.uuid4())
-        self.is_paused = False
+        self.recording_id: str = str(uuid.uuid4())
+        self.is_paused: bool = False
         self._initial_timeout = 4.0 if audio.initial_timeout is None else audio.initial_timeout
         self._end_silence = 0.5 if audio.end_silence_timeout is None else audio.end_silence_timeout
         self._max_length = audio.max_length or 0
