@@ -153,7 +153,9 @@ async def test_what_a_killed_worker_leaves_is_taken_up_by_another_and_settles_on
     heirs = [key for key, _, owner in settled if owner == "heir"]
     assert len(heirs) == sum(int(n % 3 != 0) for n in range(PER_WORKER))
     assert all(key.startswith("doomed-") for key in heirs)
-    assert not await look.xlen(f"{prefix}:{{project:doomed}}:deliveries")
+    # A repetition may have come after the heir had seen all ends, and gone.
+    left = await look.xrange(f"{prefix}:{{project:doomed}}:deliveries")
+    assert {fields[b"key"].decode() for _, fields in left} <= set(heirs)
 
 
 async def test_of_two_heirs_one_wins(space, receivers, workers: Workers) -> None:
