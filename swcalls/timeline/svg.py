@@ -8,6 +8,7 @@ from itertools import groupby
 
 from msgspec import Struct
 
+from .axis import ticks
 from .marks import Mark
 from .rows import Row, hues, rows
 from .style import PICTURE
@@ -22,6 +23,8 @@ ROW, BAR, LANE = 46, 18, 13
 MIDDLE = 25
 """From the top of a row to the middle of its bar: commands stand above it, and webhooks on its lower edge."""
 LANES = 3
+TICK = 90
+"""Pixels between two ticks of the axis, at least."""
 SHORTEST = 4
 """A wait of so few pixels is not drawn, unless it came to nothing."""
 GAP = 9
@@ -218,18 +221,10 @@ def _lanes(waits: Sequence[Mark]) -> dict[int, int]:
 
 def _axis(scale: Scale, bottom: float) -> Iterator[str]:
     """Draw the times, and their lines through all rows."""
-    step = _round_up(scale.span / max(scale.width / 90, 1)) if scale.span else 1.0
-    decimals = max(0, -math.floor(math.log10(step)))
-    for number in range(int(scale.span / step + 1e-6) + 1):
-        x = scale.x(scale.start + number * step)
+    for seconds, time in ticks(scale.span, scale.span / max(scale.width / TICK, 1)):
+        x = scale.x(scale.start + seconds)
         yield f'<path class="grid" d="M{_n(x)} {TOP - 8}V{_n(bottom)}"/>'
-        yield _text(x, TOP - 16, f"{number * step:.{decimals}f} s", "time")
-
-
-def _round_up(least: float) -> float:
-    """Find the least number, not below *least*, that is 1, 2 or 5 times a power of ten."""
-    power: float = 10.0 ** math.floor(math.log10(least))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
+        yield _text(x, TOP - 16, f"{time} s", "time")
 
 
 def _chevrons(right: float, middle: float) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from msgspec import Struct
 
+from .axis import ticks
 from .look import Look, escaped
 from .marks import Mark
 from .rows import Names, Point, Row, news, rows
@@ -141,22 +141,14 @@ def _scale(found: list[Row], end: float, room: int) -> Scale:
 
 def _axis(scale: Scale, room: int, look: Look) -> tuple[str, str]:
     """Draw the times, and the line that they stand on."""
-    step = _round_up(scale.span / (scale.width - 1) * MIN_TICK) if scale.span else 1.0
-    decimals = max(0, -math.floor(math.log10(step)))
+    _, *more = ticks(scale.span, scale.span / (scale.width - 1) * MIN_TICK)
     times, line = "0 s", [look.glyphs.tick] + [look.glyphs.axis] * (scale.width - 1)
-    for number in range(1, int(scale.span / step + 1e-6) + 1):
-        column = scale.column(scale.start + number * step)
+    for seconds, time in more:
+        column = scale.column(scale.start + seconds)
         line[column] = look.glyphs.tick
-        time = f"{number * step:.{decimals}f}"
         if len(times) < column and column + len(time) <= room:
             times = f"{times:<{column}}{time}"
     return times, "".join(line)
-
-
-def _round_up(least: float) -> float:
-    """Find the least number, not below *least*, that is 1, 2 or 5 times a power of ten."""
-    power: float = 10.0 ** math.floor(math.log10(least))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
 
 
 def _columns(row: Row, scale: Scale) -> list[int]:
