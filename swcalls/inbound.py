@@ -40,7 +40,7 @@ class Doorbell:
         if call.journal is not None:
             call.journal.event("call", call.key, inbound, "applied", call.journal.clock())
         self._switchboard.adopt(call)
-        self._switchboard.handle(self._handle(call))
+        self._switchboard.tasks.handle(self._handle(call))
         return True
 
     async def _handle(self, call: Call) -> None:

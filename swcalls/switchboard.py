@@ -7,7 +7,6 @@ One timer serves every deadline.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 import time
 from collections.abc import Coroutine
@@ -35,6 +34,7 @@ from .keeper import Keeper
 from .legs import CallLeg, Leg
 from .logbook import about, log, log_mark
 from .reconciler import Reconciler
+from .tasks import Tasks
 from .timeline import Journal, Tell
 
 if TYPE_CHECKING:
@@ -44,10 +44,6 @@ Op = TypeVar("Op", bound=Operation)
 
 
 _log = logging.getLogger("swcalls.switchboard")
-
-
-_handled_by: contextvars.ContextVar[object] = contextvars.ContextVar("swcalls.handled_by", default=None)
-"""Whose handler is running; what it starts inherits it."""
 
 
 class Switchboard:
@@ -79,8 +75,7 @@ class Switchboard:
         self._wakes_at = 0.0
         self._closing = False
         self._closed = False
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._handlers: set[asyncio.Task[None]] = set()
+        self.tasks: Tasks = Tasks()
 
     async def open(self) -> None:
         """Start to send and to keep time. A second call does nothing."""
@@ -101,7 +96,7 @@ class Switchboard:
         """
         self._closing = True
         self.inbox.ring = None
-        await self._drain()
+        await self.tasks.drain(self.registry.limits.drain)
         self._closed = True
         self._loop = None
         if self._timer is not None:
@@ -110,9 +105,7 @@ class Switchboard:
         if self.keeper is not None:
             await self.keeper.close()
         self.registry.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.tasks.cancel()
         await self.transport.close()
         # Done callbacks of what was settled just now are due, and still belong to us.
         await asyncio.sleep(0)
@@ -192,33 +185,7 @@ class Switchboard:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run *work* in a task that is cancelled and awaited when the client is closed."""
-        self._own(work, self._tasks)
-
-    def handle(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run *work*, a user's, in a task that gets the time to finish when the client is closed."""
-        context = contextvars.copy_context()
-        context.run(_handled_by.set, self)
-        self._own(work, self._handlers, context)
-
-    def _own(
-        self,
-        work: Coroutine[Any, Any, None],
-        owned: set[asyncio.Task[None]],
-        context: contextvars.Context | None = None,
-    ) -> None:
-        task = asyncio.get_running_loop().create_task(work, context=context)
-        owned.add(task)
-        task.add_done_callback(owned.discard)
-
-    async def _drain(self) -> None:
-        # A handler that closes the client itself cannot wait for its own end.
-        handlers = self._handlers - {asyncio.current_task()}
-        if not handlers:
-            return
-        _, late = await asyncio.wait(handlers, timeout=self.registry.limits.drain)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        self.tasks.spawn(work)
 
     async def dial(self, call: CallOperation, command: Dial) -> Leg:
         """Expect *call*, and start it. When this is cancelled after the command has left, the call is hung up."""
@@ -231,7 +198,7 @@ class Switchboard:
         except asyncio.CancelledError:
             if call.stage == "not_sent":
                 dialling.cancel()
-            self.handle(self._abandon(dialling, call))
+            self.tasks.handle(self._abandon(dialling, call))
             raise
 
     async def _dial(self, call: CallOperation, command: Dial) -> Leg:
@@ -364,7 +331,7 @@ class Switchboard:
         if self._loop is None:
             message = "the client is not open: use it in `async with`, or `await client.open()`"
             raise CommandNotSent(message, command=command, call_id=call_id)
-        if self._closing and _handled_by.get() is not self:
+        if self._closing and not self.tasks.is_handler:
             raise CommandNotSent("the client is being closed", command=command, call_id=call_id)
 
     def _arm(self) -> None:

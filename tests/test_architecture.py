@@ -23,7 +23,7 @@ LAYERS = [
     ("_core",),
     ("logbook",),
     ("actions",),
-    ("config", "transport", "recording"),
+    ("config", "transport", "recording", "tasks"),
     ("backplane",),
     ("reconciler", "intake", "keeper", "serving"),
     ("switchboard",),

@@ -209,7 +209,7 @@ async def storm(seed: int, ledger: Counter[str]) -> None:
         registry = client._switchboard.registry
         assert not registry._running
         assert not registry._dialled
-        assert not client._switchboard._tasks
+        assert not len(client._switchboard.tasks)
         assert all(delivery.status in (403, None) for delivery in space.deliveries if delivery.is_forged)
         assert set(client.stats.settled) >= {"callback", "call_ended", "deadline", "reconciled"}
         # The receiver is about to close: no more webhooks.

@@ -128,8 +128,7 @@ async def test_no_timer_and_no_socket_is_left(space) -> None:
     assert session.closed
     assert timer.cancelled()
     assert client._switchboard._timer is None
-    assert not client._switchboard._tasks
-    assert not client._switchboard._handlers
+    assert not len(client._switchboard.tasks)
     del session, call, client
     gc.collect()  # A socket that was left open would be a ResourceWarning, which is an error here.
 
