@@ -148,9 +148,7 @@ class WebhookReceiver:
         is_plain = "Content-Encoding" not in headers and content.exception() is None
         if is_plain and content.is_eof() and content.total_bytes <= inbox.limit:
             # It came with its headers, as nearly all do: there is nothing to wait for, and nothing to save.
-            body = content.read_nowait()
-            found = inbox.accept(path, headers, body)
-            return found if isinstance(found, Reply) else await self._intake.forward(found, path, headers, body)
+            return await self._intake.accept(path, headers, content.read_nowait())
         length = request.content_length
         if length is not None and length > inbox.limit:
             return inbox.refuse("oversized", path, headers)

@@ -248,6 +248,35 @@ async def test_accept_takes_any_mapping_of_headers(space, connect) -> None:
     assert play.done()
 
 
+async def test_a_webhook_is_taken_even_if_nobody_is_left_to_be_answered(space, call: Call, client: Client) -> None:
+    play = await call.play(TTS("Hi"))
+    path = space.last("calling.play")["status_url"].removeprefix(client._switchboard.urls.public_url)
+    request = asyncio.create_task(client.accept(path=path, headers={}, body=b'{"state": "finished"}'))
+    await asyncio.sleep(0)
+    assert not play.done()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert play.done()
+
+
+async def test_webhooks_that_come_at_once_are_all_dealt_with_before_any_is_answered(
+    space, call: Call, client: Client
+) -> None:
+    paths = []
+    for _ in range(3):
+        await call.play(TTS("Hi"))
+        paths.append(space.last("calling.play")["status_url"].removeprefix(client._switchboard.urls.public_url))
+    pending: list[int] = []
+
+    async def post(path: str) -> None:
+        await client.accept(path=path, headers={}, body=b'{"state": "finished"}')
+        pending.append(client.stats.pending)
+
+    await asyncio.gather(*map(post, paths))
+    assert pending == [0, 0, 0]
+
+
 async def test_a_served_receiver_fills_in_the_public_url_for_its_time(space) -> None:
     async with Client("project", "token", space.url) as client:
         async with client.receiver.serve(host="127.0.0.1", port=0) as server:
