@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any, Literal
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from ..errors import ActionError, ActionFailed
 from ..events import CallEvent, Event
@@ -32,7 +32,10 @@ class Transitions:
         """Pending: expected, and not settled."""
         self.calls: WeakValueDictionary[str, CallOperation] = WeakValueDictionary()
         """By call id, for as long as anybody holds one."""
-        self.deadlines: Deadlines = Deadlines()
+        self.deadlines: Deadlines[Operation] = Deadlines()
+        """Of actions."""
+        self.sweeps: Deadlines[CallOperation] = Deadlines(WeakKeyDictionary)
+        """When to see to a call again, if it is still there: one that nobody holds needs no looking after."""
         self.settled_by: Counter[SettledBy] = Counter()
         """How many actions each of them has settled."""
         self.on_over: Callable[[Operation], object] | None = None
@@ -43,6 +46,12 @@ class Transitions:
         """Settled, but still telling: detectors that have answered."""
         self._settled: OrderedDict[str, None] = OrderedDict()
         """Keys of the latest that are over."""
+
+    @property
+    def next_due(self) -> float | None:
+        """When something is due; ``None``: nothing ever is."""
+        due, sweep = self.deadlines.next, self.sweeps.next
+        return sweep if due is None else due if sweep is None else min(due, sweep)
 
     def identify(self, call: CallOperation, call_id: str) -> None:
         """Note the id of a call, unless it is known."""
@@ -130,7 +139,7 @@ class Transitions:
         """End *call* without its own event, which may be on its way and gets a moment to be seen by iterators."""
         self._end_call(call, reason or call.asked_reason, now, by, own=own)
         if call.key in self._dialled:
-            self.deadlines.set(call, now + self.limits.grace)
+            self.sweeps.set(call, now + self.limits.grace)
             call.changed()
         else:
             self._finish_call(call)
@@ -140,7 +149,7 @@ class Transitions:
         if self.on_over is not None and not call.over:
             self.on_over(call)
         call.over = True
-        self.deadlines.clear(call)
+        self.sweeps.clear(call)
         if self._dialled.pop(call.key, None) is not None:
             self._remember_settled(call.key)
         call.changed()

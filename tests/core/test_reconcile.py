@@ -357,7 +357,7 @@ def test_a_dial_that_may_not_have_arrived_is_not_waited_for_without_end() -> Non
         for now in (60, 180, 299):
             registry.expire(now)
             assert not call.has_ended
-        while (due := registry.deadlines.next) is not None:
+        while (due := registry.next_due) is not None:
             registry.expire(due)
         assert call.has_ended
         assert not registry.inquiries.take()
