@@ -56,7 +56,15 @@ class Receiving(Measurable):
 
 
 class Bare(Receiving):
-    """An aiohttp handler that reads the body and answers 200. It does not even look at it."""
+    """An aiohttp handler that reads the body and answers 200. It does not even look at it.
+
+    Args:
+        turns: For how many turns of the event loop it waits before it answers, like swcalls, which takes two.
+    """
+
+    def __init__(self, turns: int = 0) -> None:
+        super().__init__()
+        self._turns = turns
 
     async def __aenter__(self) -> Self:
         app = web.Application()
@@ -73,6 +81,8 @@ class Bare(Receiving):
 
     async def _handle(self, request: web.Request) -> web.Response:
         await request.read()
+        for _ in range(self._turns):
+            await asyncio.sleep(0)
         return web.Response(status=200)
 
 

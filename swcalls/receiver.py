@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from ._core.callbacks import CallbackUrls
 from ._core.inbox import INBOUND, Inbox, Reply
@@ -142,14 +142,19 @@ class WebhookReceiver:
             return acknowledgement(request)
         return _response(reply.status, reply.body, reply.content_type, reply.headers)
 
-    async def _take(self, request: web.BaseRequest) -> Reply:
+    def _take(self, request: web.BaseRequest) -> Awaitable[Reply]:
         # The path as sent: what a URL class makes of it (no fragment, no host) is not what was signed.
-        inbox, path, headers, content = self._inbox, request.raw_path, request.headers, request.content
+        path, headers, content = request.raw_path, request.headers, request.content
         is_plain = "Content-Encoding" not in headers and content.exception() is None
-        if is_plain and content.is_eof() and content.total_bytes <= inbox.limit:
+        if is_plain and content.is_eof() and content.total_bytes <= self._inbox.limit:
             # It came with its headers, as nearly all do: there is nothing to wait for, and nothing to save.
-            return await self._intake.accept(path, headers, content.read_nowait())
-        length = request.content_length
+            return self._intake.accept(path, headers, content.read_nowait())
+        return self._read(request, path, headers, content)
+
+    async def _read(
+        self, request: web.BaseRequest, path: str, headers: Mapping[str, str], content: StreamReader
+    ) -> Reply:
+        inbox, length = self._inbox, request.content_length
         if length is not None and length > inbox.limit:
             return inbox.refuse("oversized", path, headers)
         is_known = inbox.knows(path)
