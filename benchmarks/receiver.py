@@ -65,8 +65,10 @@ def run(size: Size) -> Result:
         skipped=skipped,
         notes=[
             "Every webhook has a valid signature, checked only with a signing key. The MAC in the URL always is.",
-            "What comes at once swcalls reads, then judges, then answers, each for all of it, which keeps the code of each "
-            "step in the processor's caches. A bare handler can do so too: that is the one that takes turns.",
+            (
+                "swcalls reads all that came at once, then judges all of it, then answers: that keeps the code of each "
+                "step in the processor's caches. A bare handler can do so too: that is the one that takes turns."
+            ),
             "FastAPI runs on uvicorn and httptools, without an access log.",
             "On wall time, one process that posts must keep up: it has the other core.",
         ],
