@@ -21,7 +21,7 @@ from ._core.reconcile import Reconcile
 from ._core.registry import Registry
 from ._core.responses import read_leg
 from ._core.signature import Verifier
-from ._core.subject import can_only_miss_the_call, subject_of
+from ._core.subject import can_only_miss_the_call
 from ._core.transitions import Delivered
 from .backplane import Backplane
 from .commands import Request, StartCommand
@@ -36,6 +36,7 @@ from .logbook import about, log, log_mark
 from .reconciler import Reconciler
 from .tasks import Tasks
 from .timeline import Journal, Tell
+from .underway import Underway
 
 if TYPE_CHECKING:
     from .transport import Transport
@@ -206,7 +207,9 @@ class Switchboard:
         try:
             if self.keeper is not None:
                 await self.keeper.keep(call)
-            leg = read_leg(await self._post(Request("dial", params=command), None, call, call))
+            request = Request("dial", params=command)
+            with Underway(request, call, call) as watch:
+                leg = read_leg(await self.transport.post(request, call_id=None, watch=watch))
             if leg is None:
                 unclear = CommandUnconfirmed("the answer names no call", command="dial")
                 unclear.status = 200
@@ -263,7 +266,8 @@ class Switchboard:
         # `update` is the one command that takes the call's id among its parameters.
         request = Request(command, None if command == "update" else call.id, params)
         try:
-            answer = await self._post(request, call.id, call, starting)
+            with Underway(request, call, starting) as watch:
+                answer = await self.transport.post(request, call_id=call.id, watch=watch)
         except CallNotFound as error:
             # "Gone" is always the call.
             if error.status == 410 or can_only_miss_the_call(command, params):
@@ -277,7 +281,9 @@ class Switchboard:
         """Send any command as it is, and return the answer as it came."""
         self._check_open(command, call_id)
         call_id = call_id or params.get("id")
-        return await self._post(Request(command, call_id, params), call_id, self.registry.calls.get(call_id or ""))
+        request = Request(command, call_id, params)
+        with Underway(request, self.registry.calls.get(call_id or "")) as watch:
+            return await self.transport.post(request, call_id=call_id, watch=watch)
 
     def deliver(self, kind: str, key: str, event: Event, size: int) -> Delivered:
         """Deliver a verified event, whose body had *size* bytes."""
@@ -285,30 +291,6 @@ class Switchboard:
         if kind == "call":
             self._arm()
         return delivered
-
-    async def _post(
-        self, request: Request, call_id: str | None, call: CallOperation | None, starting: Operation | None = None
-    ) -> dict[str, Any]:
-        """Send *request*, which starts the operation *starting*, and have *call* note what came of it."""
-        post, command = self.transport.post, request.command
-        sending = None if starting is None else starting.leaves
-        journal = None if call is None else call.journal
-        if call is None or journal is None:
-            return await post(request, call_id=call_id, sending=sending)
-        kind, key = subject_of(call, command, request.params) if starting is None else (starting.kind, starting.key)
-        number = journal.command(kind, key, command)
-        try:
-            answer = await post(
-                request, call_id=call_id, sending=sending, retrying=lambda error: journal.retry(number, error)
-            )
-        except CommandError as error:
-            journal.answered(number, "failed", error)
-            raise
-        except BaseException:
-            journal.answered(number, "cancelled")
-            raise
-        journal.answered(number)
-        return answer
 
     def journal(self) -> Journal | None:
         """Make the place where a new call notes what happens on it; ``None``: the limits say that none does."""

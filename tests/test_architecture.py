@@ -23,7 +23,7 @@ LAYERS = [
     ("_core",),
     ("logbook",),
     ("actions",),
-    ("config", "transport", "recording", "tasks"),
+    ("config", "transport", "recording", "tasks", "underway"),
     ("backplane",),
     ("reconciler", "intake", "keeper", "serving"),
     ("switchboard",),
