@@ -100,6 +100,7 @@ class Call(Verbs):
 
     def events(self) -> AsyncIterator[CallEvent]:
         """Iterate over the call's state events, from the first to the last."""
+        self._sender.look_after(self)
         return events_of(self, CallEvent)
 
     def action(self, kind: str, control_id: str) -> Action[Any]:

@@ -318,7 +318,7 @@ class Switchboard:
 
     def _arm(self) -> None:
         """Set the timer to the next deadline, if it is not set to that or earlier."""
-        due = self.registry.next_due
+        due = self.registry.deadlines.next
         if due is None or self._loop is None:
             return
         if self._timer is not None:

@@ -66,6 +66,14 @@ async def test_the_end_of_a_call_that_was_dialled_elsewhere_is_found_in_the_log(
         await client.call("2e1e66e5-5d07-413d-9668-55542992eec0").answered()
 
 
+async def test_the_events_of_a_call_that_was_dialled_elsewhere_come_to_their_end(space, connect) -> None:
+    client = await connect(reconcile=Reconcile(sweep=0.01))
+    space.logs(status="completed")
+    async with asyncio.timeout(10):
+        async for event in client.call("2e1e66e5-5d07-413d-9668-55542992eec0").events():
+            pytest.fail(f"{event} is no event of the call, but what the log says")
+
+
 async def test_a_lost_answer_is_found_in_the_log(space, connect) -> None:
     space.leg_status = "queued"
     client = await connect(reconcile=Reconcile(sweep=0.01))

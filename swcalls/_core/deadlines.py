@@ -1,14 +1,11 @@
-"""When each operation must be over: one structure for any number of them, so that one timer serves them all."""
+"""When each operation must be over: one structure for all of them, so that one timer serves any number."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, MutableMapping
-from typing import Generic, TypeVar
+from collections.abc import Iterator
 
 from .operation import Operation
-
-Op = TypeVar("Op", bound=Operation)
 
 SLOT = 0.05
 """Seconds. Those that are due within one slot share it, and a timer that is set to `Deadlines.next` is as late at most.
@@ -18,12 +15,11 @@ Setting and clearing a deadline takes a step in a dict, and leaves nothing behin
 """
 
 
-class Deadlines(Generic[Op]):
-    """The deadlines, by the slot of time that they are in. A *slot* that is weak keeps no operation alive."""
+class Deadlines:
+    """The deadlines, by the slot of time that they are in."""
 
-    def __init__(self, slot: Callable[[], MutableMapping[Op, None]] = dict) -> None:
-        self._slot = slot
-        self._slots: dict[int, MutableMapping[Op, None]] = {}
+    def __init__(self) -> None:
+        self._slots: dict[int, dict[Operation, None]] = {}
         self._order: list[int] = []
         """A heap of the slots that there are, empty ones too until their time has come."""
 
@@ -35,24 +31,24 @@ class Deadlines(Generic[Op]):
             del slots[heapq.heappop(order)]
         return (order[0] + 1) * SLOT if order else None
 
-    def set(self, operation: Op, due: float) -> None:
+    def set(self, operation: Operation, due: float) -> None:
         """Set or move the deadline of *operation*."""
         self.clear(operation)
         operation.due = due
         number = int(due // SLOT)
         slot = self._slots.get(number)
         if slot is None:
-            slot = self._slots[number] = self._slot()
+            slot = self._slots[number] = {}
             heapq.heappush(self._order, number)
         slot[operation] = None
 
-    def clear(self, operation: Op) -> None:
+    def clear(self, operation: Operation) -> None:
         """Take away its deadline, if it has one."""
         if operation.due is not None:
             del self._slots[int(operation.due // SLOT)][operation]
             operation.due = None
 
-    def expired(self, now: float) -> Iterator[Op]:
+    def expired(self, now: float) -> Iterator[Operation]:
         """Yield each operation that is due, its deadline taken away."""
         while self._order and (number := self._order[0]) * SLOT <= now:
             slot = self._slots[number]

@@ -21,7 +21,7 @@ from .transitions import Delivered, Transitions, call_of, outcome_of
 class Registry(Transitions):
     """The running operations, as the shells see them.
 
-    Whoever keeps time calls `expire` when ``next_due`` has come, and sees to ``inquiries`` after it.
+    Whoever keeps time calls `expire` when ``deadlines.next`` has come, and sees to ``inquiries`` after it.
     """
 
     def __init__(self, limits: Limits, reconcile: Reconcile | None = None) -> None:
@@ -67,7 +67,7 @@ class Registry(Transitions):
             call.sweep = self.limits.unconfirmed
         else:
             return
-        self.sweeps.set(call, now + call.sweep)
+        self.deadlines.set(call, now + call.sweep)
 
     def withdraw(self, action: Operation, error: Exception) -> None:
         """Forget *action*: its command was refused or never left, so nothing will be heard of it.
@@ -162,16 +162,16 @@ class Registry(Transitions):
 
     def expire(self, now: float) -> None:
         """See to every operation whose time has come: it settles, unless the log can still say how."""
-        for call in self.sweeps.expired(now):
-            if call.has_ended:
-                self._finish_call(call)
-            else:
-                self._sweep(call, now)
-        for action in self.deadlines.expired(now):
-            if action.settled is not None:
-                self._finish(action)
-            elif not self._ask_first(action, now):
-                self._give_up(action)
+        for operation in self.deadlines.expired(now):
+            if isinstance(operation, CallOperation):
+                if operation.has_ended:
+                    self._finish_call(operation)
+                else:
+                    self._sweep(operation, now)
+            elif operation.settled is not None:
+                self._finish(operation)
+            elif not self._ask_first(operation, now):
+                self._give_up(operation)
 
     def answered(self, call: CallOperation, evidence: Evidence | None, now: float) -> None:
         """Take in what the log says of *call*; ``None``: nothing, it could not be asked. What is overdue ends now."""
@@ -239,13 +239,13 @@ class Registry(Transitions):
             return
         if silent < call.sweep:
             call.sweep = self._reconcile.sweep
-            self.sweeps.set(call, max(call.heard + call.sweep, now))
+            self.deadlines.set(call, max(call.heard + call.sweep, now))
             return
         if call.is_watched and call.id is not None:
             self.inquiries.add(call)
         if call.is_watched or call.pending or call.key in self._dialled:
             call.sweep = min(2 * call.sweep, self._reconcile.longest_sweep)
-            self.sweeps.set(call, now + call.sweep)
+            self.deadlines.set(call, now + call.sweep)
 
     def _prove(self, call: CallOperation, evidence: Evidence, now: float) -> None:
         """Apply what the log says of *call* and of its actions, as far as that is news."""

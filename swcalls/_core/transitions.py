@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any, Literal
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from ..errors import ActionError, ActionFailed
 from ..events import CallEvent, Event
@@ -32,10 +32,7 @@ class Transitions:
         """Pending: expected, and not settled."""
         self.calls: WeakValueDictionary[str, CallOperation] = WeakValueDictionary()
         """By call id, for as long as anybody holds one."""
-        self.deadlines: Deadlines[Operation] = Deadlines()
-        """Of actions."""
-        self.sweeps: Deadlines[CallOperation] = Deadlines(WeakKeyDictionary)
-        """When to see to a call again, if it is still there: one that nobody holds needs no looking after."""
+        self.deadlines: Deadlines = Deadlines()
         self.settled_by: Counter[SettledBy] = Counter()
         """How many actions each of them has settled."""
         self.on_over: Callable[[Operation], object] | None = None
@@ -46,12 +43,6 @@ class Transitions:
         """Settled, but still telling: detectors that have answered."""
         self._settled: OrderedDict[str, None] = OrderedDict()
         """Keys of the latest that are over."""
-
-    @property
-    def next_due(self) -> float | None:
-        """When something is due; ``None``: nothing ever is."""
-        due, sweep = self.deadlines.next, self.sweeps.next
-        return sweep if due is None else due if sweep is None else min(due, sweep)
 
     def identify(self, call: CallOperation, call_id: str) -> None:
         """Note the id of a call, unless it is known."""
@@ -139,7 +130,7 @@ class Transitions:
         """End *call* without its own event, which may be on its way and gets a moment to be seen by iterators."""
         self._end_call(call, reason or call.asked_reason, now, by, own=own)
         if call.key in self._dialled:
-            self.sweeps.set(call, now + self.limits.grace)
+            self.deadlines.set(call, now + self.limits.grace)
             call.changed()
         else:
             self._finish_call(call)
@@ -149,7 +140,7 @@ class Transitions:
         if self.on_over is not None and not call.over:
             self.on_over(call)
         call.over = True
-        self.sweeps.clear(call)
+        self.deadlines.clear(call)
         if self._dialled.pop(call.key, None) is not None:
             self._remember_settled(call.key)
         call.changed()
@@ -238,10 +229,13 @@ class Transitions:
             del self.actions[key]
         elif self._running.get(key) is action:
             del self._running[key]
-        pending = call_of(action).pending
-        if pending.get(key) is action:
-            del pending[key]
+        call = call_of(action)
+        if call.pending.get(key) is action:
+            del call.pending[key]
         self.deadlines.clear(action)
+        if not (call.pending or call.watchers or call.key in self._dialled):
+            # Nobody waits for it. Whoever does has it looked after again; until then it need not be kept for that.
+            self.deadlines.clear(call)
         if self.on_over is not None:
             self.on_over(action)
         if action.settled is not None and key not in self.actions:

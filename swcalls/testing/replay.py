@@ -196,7 +196,7 @@ class _Stage:
 
     def _pass(self, now: float) -> None:
         """Let everything happen that is due until *now*, each at its time."""
-        while (due := self._registry.next_due) is not None and due <= now:
+        while (due := self._registry.deadlines.next) is not None and due <= now:
             self._registry.expire(due)
         self._now = now
 

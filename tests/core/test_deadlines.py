@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from weakref import WeakKeyDictionary
-
 import hypothesis.strategies as st
 from hypothesis import given
 
@@ -15,18 +13,6 @@ CALL = CallOperation("key")
 
 def operations(count: int) -> list[Operation]:
     return [Operation("play", f"p{n}", CALL) for n in range(count)]
-
-
-def test_a_weak_one_keeps_nobody_alive() -> None:
-    deadlines: Deadlines[CallOperation] = Deadlines(WeakKeyDictionary)
-    held, dropped = CallOperation("held"), CallOperation("dropped")
-    deadlines.set(dropped, 1)
-    deadlines.set(held, 2)
-    del dropped
-    assert deadlines.next is not None
-    assert deadlines.next >= 2
-    assert list(deadlines.expired(2)) == [held]
-    assert deadlines.next is None
 
 
 def test_each_expires_once_in_the_order_of_its_time() -> None:

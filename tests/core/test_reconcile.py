@@ -337,6 +337,31 @@ def test_a_call_that_nobody_waits_on_is_not_looked_up() -> None:
         assert scene.at(when) == []
 
 
+def test_a_call_that_nobody_holds_is_kept_by_nobody() -> None:
+    registry = Registry(Limits(), RECONCILE)
+    call = CallOperation("key", "call-1")
+    registry.calls["call-1"] = call
+    one, other = (Operation("play", key, call) for key in ("one", "other"))
+    for action in (one, other):
+        registry.expect(action, 0)
+    registry.deliver("play", "one", read("play", {"state": "finished"}), 10, 1)
+    assert registry.deadlines.next is not None
+    registry.deliver("play", "other", read("play", {"state": "finished"}), 10, 1)
+    assert registry.deadlines.next is None
+    del one, other, action, call
+    assert not registry.calls
+
+
+def test_a_call_that_somebody_waits_for_is_looked_after_when_its_last_action_is_over() -> None:
+    registry = Registry(Limits(), RECONCILE)
+    call = CallOperation("key", "call-1")
+    call.watch(lambda: None)
+    registry.expect(Operation("play", "p", call), 0)
+    registry.deliver("play", "p", read("play", {"state": "finished"}), 10, 1)
+    registry.expire(61.1)
+    assert registry.inquiries.take() == [call]
+
+
 def test_a_sweep_finds_the_end_of_an_action_that_nothing_bounds() -> None:
     scene = Scene()
     play = scene.start("play", "p")
@@ -357,7 +382,7 @@ def test_a_dial_that_may_not_have_arrived_is_not_waited_for_without_end() -> Non
         for now in (60, 180, 299):
             registry.expire(now)
             assert not call.has_ended
-        while (due := registry.next_due) is not None:
+        while (due := registry.deadlines.next) is not None:
             registry.expire(due)
         assert call.has_ended
         assert not registry.inquiries.take()

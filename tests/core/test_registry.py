@@ -109,7 +109,7 @@ def test_grace_after_the_end_of_the_call(kind: str, grace: float) -> None:
     registry, call = setup(grace=5, long_grace=60, transcript_grace=600)
     action = expect(registry, call, kind)
     registry.deliver("call", "call-key", read("call", {"call_state": "ended", "end_reason": "busy"}), 1, 100)
-    assert registry.next_due == 100 + grace
+    assert registry.deadlines.next == 100 + grace
     registry.expire(100 + grace - 0.1)
     assert action.settled is None
     registry.expire(100 + grace)
@@ -148,7 +148,7 @@ def test_deadline() -> None:
     registry.expire(10)
     assert action.settled is not None
     assert isinstance(action.settled.error, ActionExpired)
-    assert registry.next_due is None
+    assert registry.deadlines.next is None
 
 
 def test_early_events_are_applied_when_their_action_is_expected() -> None:
@@ -253,7 +253,7 @@ def test_withdrawing_leaves_nothing_and_tells_who_waits() -> None:
     registry.withdraw(action, error)
     assert not registry.actions
     assert not call.pending
-    assert registry.next_due is None
+    assert registry.deadlines.next is None
     assert action.settled is not None
     assert action.settled.error is error
     assert deliver(registry, state="finished") == "early"

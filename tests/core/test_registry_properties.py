@@ -228,7 +228,7 @@ class Correlation(RuleBasedStateMachine):
     def let_time_pass(self, seconds: float) -> None:
         self.now += seconds
         self.registry.expire(self.now)
-        assert self.registry.next_due is None or self.registry.next_due > self.now
+        assert self.registry.deadlines.next is None or self.registry.deadlines.next > self.now
         self._take_questions()
 
     def _take_questions(self) -> None:
@@ -286,7 +286,7 @@ class Correlation(RuleBasedStateMachine):
         assert not self.registry.actions
         assert not self.registry._running
         assert not self.registry._dialled
-        assert self.registry.next_due is None
+        assert self.registry.deadlines.next is None
         assert not self.registry.deadlines._slots
         for call in self.all_calls:
             self.registry.withdraw_call(call)
