@@ -37,15 +37,26 @@ class PartyFailed(Exception):
 
 
 class Party:
-    """A process that runs ``subject(*arguments)`` in an event loop, and its methods on demand."""
+    """A process that runs ``subject(*arguments)`` in an event loop, and its methods on demand.
 
-    def __init__(self, subject: Subject, *arguments: Any, role: str = "subject", uvloop: bool = False) -> None:
+    Args:
+        keep_memory: See `KEEP_MEMORY`; not for those whose memory is measured.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        *arguments: Any,
+        role: str = "subject",
+        uvloop: bool = False,
+        keep_memory: bool = True,
+    ) -> None:
         self._name = subject.__name__
         self._connection, theirs = _spawn.Pipe()
         self._process = _spawn.Process(
             target=_run, args=(theirs, subject, arguments, core_of(role), uvloop), daemon=True
         )
-        with _environment(KEEP_MEMORY):
+        with _environment(KEEP_MEMORY if keep_memory else {}):
             self._process.start()
         theirs.close()
 

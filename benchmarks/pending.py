@@ -97,7 +97,7 @@ def _weights(names: list[str], held: list[int], size: Size) -> dict[tuple[str, i
                 continue
             progress(f"weighing {name}: {count:,}")
             subject, arguments = SUBJECTS[name]
-            with Party(subject, *arguments) as party:
+            with Party(subject, *arguments, keep_memory=False) as party:
                 found.setdefault((name, count), []).append(party.ask("weigh", count, count <= TRACED))
     return {key: {"bytes": spread(weights)} for key, weights in found.items()}
 
@@ -108,7 +108,7 @@ def _dispatches(names: list[str], held: list[int], size: Size) -> Samples:
     try:
         for name in names:
             for count in held:
-                party = parties[name, count] = Party(SUBJECTS[name][0])
+                party = parties[name, count] = Party(SUBJECTS[name][0], keep_memory=False)
                 progress(f"starting {count:,} of {name}")
                 party.ask("fill", count)
         return interleave({key: partial(party.ask, "dispatch") for key, party in parties.items()}, size)
@@ -120,7 +120,7 @@ def _dispatches(names: list[str], held: list[int], size: Size) -> Samples:
 def _deadlines(others: int, size: Size) -> dict[str, list[Sample]]:
     """Measure what a deadline costs among *others*, and what a timeout does."""
     pairs = size.of(PAIRS, least=2)
-    ours, theirs = Party(Swcalls, FAR), Party(Timeouts, others)
+    ours, theirs = Party(Swcalls, FAR, keep_memory=False), Party(Timeouts, others, keep_memory=False)
     try:
         ours.ask("fill", others)
 
