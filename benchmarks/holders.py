@@ -28,6 +28,8 @@ ACTIONS_A_CALL = 10
 KEPT = 20_000
 """Of so many actions, drawn by chance, the address is kept, to deliver to."""
 BATCH = 2000
+AT_ONCE = 64
+"""Webhooks that come together, each in a task of its own, as from a server."""
 FAR = 3600.0
 """Seconds: a deadline that never comes."""
 
@@ -140,9 +142,10 @@ class Swcalls(Dispatching):
 
     async def deliver(self, deliveries: list[tuple[str, bytes]]) -> None:
         accept, headers = self.client.accept, {"Content-Type": "application/json"}
-        for path, body in deliveries:
-            reply = await accept(path=path, headers=headers, body=body)
-            assert reply.verdict == "applied"
+        for first in range(0, len(deliveries), AT_ONCE):
+            some = deliveries[first : first + AT_ONCE]
+            replies = await asyncio.gather(*(accept(path=path, headers=headers, body=body) for path, body in some))
+            assert all(reply.verdict == "applied" for reply in replies)
 
     async def block(self, count: int, deadline: float | None) -> float:
         """Start and finish *count* actions, and return the CPU seconds of one."""

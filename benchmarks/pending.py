@@ -9,7 +9,7 @@ from functools import partial
 
 from . import report
 from .harness import Measured, Result, Row, Sample, Samples, Size, Spread, interleave, progress, ratios, spread
-from .holders import FAR, Swcalls, Timeouts, VendorRelay
+from .holders import AT_ONCE, FAR, Swcalls, Timeouts, VendorRelay
 from .machine import resident_bytes
 from .party import Party, Subject
 from .peers import lacks
@@ -21,7 +21,7 @@ TRACED = 10_000
 WEIGHED = 100_000
 """Of so many, what the process holds is what counts. A million are weighed once, since it takes a minute."""
 WEIGHINGS = 3
-BLOCK, PAIRS = 500, 16
+BLOCK, PAIRS = 500, 48
 
 SWCALLS, DEADLINE, VENDOR = "swcalls", "swcalls, each with a deadline", "the vendor's RELAY actions"
 SUBJECTS: dict[str, tuple[Subject, tuple[float, ...]]] = {
@@ -70,8 +70,9 @@ def run(size: Size) -> Result:
                 "string of its id, its call and whoever waits for it are not included."
             ),
             (
-                "A dispatch takes path and body, verifies the URL's MAC, decodes, and settles; the vendor's "
-                "takes the body, decodes and settles. Actions are drawn by chance, so that caches help nobody."
+                f"A dispatch takes path and body, {AT_ONCE} at once and each in a task, verifies the URL's MAC, "
+                "decodes, and settles; the vendor's takes the body, decodes and settles, in no task. Actions are "
+                "drawn by chance, so that caches help nobody."
             ),
             (
                 f"Ten actions to a call. A deadline's extra cost: blocks of {BLOCK} started and finished with and "

@@ -33,7 +33,8 @@ class Deadlines:
 
     def set(self, operation: Operation, due: float) -> None:
         """Set or move the deadline of *operation*."""
-        self.clear(operation)
+        if operation.due is not None:
+            self.clear(operation)
         operation.due = due
         number = int(due // SLOT)
         slot = self._slots.get(number)
