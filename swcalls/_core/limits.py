@@ -33,7 +33,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     early_age: float = 60.0
     """How long they are kept."""
     settled: int = 4096
-    """How many settled actions are remembered by id, so that a late event of theirs is known as late."""
+    """How many settled actions are remembered by id (at times half as many), so that a late event is known as late."""
     running: int = 1024
     """How many detectors that have answered, but whose run goes on, still pass events to their iterators."""
     timeline: int = 512

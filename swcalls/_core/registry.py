@@ -39,7 +39,7 @@ class Registry(Transitions):
         """
         if action.key in self.actions or action.key in self._running:
             raise ValueError(f"{action.kind}: control_id={action.key!r} must be unique among running actions")
-        self._settled.pop(action.key, None)
+        self._settled.discard(action.key)
         self.actions[action.key] = action
         call = call_of(action)
         call.pending[action.key] = action
@@ -77,7 +77,7 @@ class Registry(Transitions):
         if action.settled is None:
             action.settled = outcome_of(action, "closed", error=error)
         self._finish(action)
-        self._settled.pop(action.key, None)
+        self._settled.discard(action.key)
 
     def expect_call(self, call: CallOperation) -> None:
         """Take on the state webhooks of a call that is about to be dialled."""

@@ -15,6 +15,7 @@ from ..events import CallEvent, Event
 from ..outcome import Outcome, SettledBy
 from ..timeline import EventVerdict
 from .deadlines import Deadlines
+from .latest import Latest
 from .lifecycle import CALL, LIFECYCLES, Ends, Grace, step_of
 from .limits import Limits
 from .operation import CallOperation, Operation
@@ -41,7 +42,7 @@ class Transitions:
         """By key: the calls whose state webhooks are ours, held until they end."""
         self._running: OrderedDict[str, Operation] = OrderedDict()
         """Settled, but still telling: detectors that have answered."""
-        self._settled: OrderedDict[str, None] = OrderedDict()
+        self._settled: Latest = Latest(limits.settled)
         """Keys of the latest that are over."""
 
     def identify(self, call: CallOperation, call_id: str) -> None:
@@ -142,7 +143,7 @@ class Transitions:
         call.over = True
         self.deadlines.clear(call)
         if self._dialled.pop(call.key, None) is not None:
-            self._remember_settled(call.key)
+            self._settled.add(call.key)
         call.changed()
 
     def count_down(self, action: Operation, now: float) -> None:
@@ -239,12 +240,7 @@ class Transitions:
         if self.on_over is not None:
             self.on_over(action)
         if action.settled is not None and key not in self.actions:
-            self._remember_settled(key)
-
-    def _remember_settled(self, key: str) -> None:
-        self._settled[key] = None
-        if len(self._settled) > self.limits.settled:
-            self._settled.popitem(last=False)
+            self._settled.add(key)
 
 
 def call_of(action: Operation) -> CallOperation:

@@ -213,7 +213,7 @@ def test_a_detector_that_has_answered_does_not_tell_for_ever(how: str) -> None:
 
 
 def test_the_memory_of_settled_actions_is_bounded() -> None:
-    registry, call = setup(settled=2)
+    registry, call = setup(settled=4)
     for number in range(4):
         expect(registry, call, key=f"k{number}")
         deliver(registry, f"k{number}", state="finished")
