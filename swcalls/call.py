@@ -100,8 +100,7 @@ class Call(Verbs):
 
     def events(self) -> AsyncIterator[CallEvent]:
         """Iterate over the call's state events, from the first to the last."""
-        self._sender.look_after(self)
-        return events_of(self, CallEvent)
+        return events_of(self, CallEvent, lambda: self._sender.look_after(self))
 
     def action(self, kind: str, control_id: str) -> Action[Any]:
         """Attach to an action of this call that was started elsewhere; no request is sent.

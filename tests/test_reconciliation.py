@@ -74,6 +74,19 @@ async def test_the_events_of_a_call_that_was_dialled_elsewhere_come_to_their_end
             pytest.fail(f"{event} is no event of the call, but what the log says")
 
 
+async def test_they_do_so_when_an_action_has_come_and_gone_before_they_are_waited_for(space, connect) -> None:
+    client = await connect(reconcile=Reconcile(sweep=0.01))
+    call = client.call("2e1e66e5-5d07-413d-9668-55542992eec0")
+    events = call.events()
+    play = await call.play(TTS("Hi"))
+    await space.tell("calling.play", state="finished")
+    await play
+    space.logs(status="completed")
+    async with asyncio.timeout(10):
+        async for event in events:
+            pytest.fail(f"{event} is no event of the call, but what the log says")
+
+
 async def test_a_lost_answer_is_found_in_the_log(space, connect) -> None:
     space.leg_status = "queued"
     client = await connect(reconcile=Reconcile(sweep=0.01))

@@ -71,8 +71,13 @@ class waiting:  # noqa: N801 - used like `suppress`
             self._journal.waited(self._note, "error" if isinstance(exc, Exception) else "cancelled")
 
 
-async def events_of(operation: Operation, kind: type[E]) -> AsyncIterator[E]:
-    """Yield every event of *operation*, from the first to the last, those that came before now too."""
+async def events_of(
+    operation: Operation, kind: type[E], before_waiting: Callable[[], object] = lambda: None
+) -> AsyncIterator[E]:
+    """Yield every event of *operation*, from the first to the last, those that came before now too.
+
+    *before_waiting* is called whenever there is none to yield.
+    """
     position = 0
 
     def more() -> bool:
@@ -93,4 +98,5 @@ async def events_of(operation: Operation, kind: type[E]) -> AsyncIterator[E]:
         elif operation.over:
             return
         else:
+            before_waiting()
             await until(more, None, operation)
