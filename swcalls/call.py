@@ -127,7 +127,9 @@ class Call(Verbs):
         """
         command = End(reason=reason)
         self.asked_reason = reason or "hangup"
-        return await self.send(End.command, command)
+        leg = await self.send(End.command, command)
+        self._released = True
+        return leg
 
     async def update(
         self,
@@ -150,7 +152,9 @@ class Call(Verbs):
         )
         if status is not None:
             self.asked_reason: str | None = "cancel" if status == "canceled" else "hangup"
-        return await self.send(Update.command, command)
+        leg = await self.send(Update.command, command)
+        self._released = self._released or not (status is None and url is None and swml is None)
+        return leg
 
     async def cancel(self) -> Leg:
         """Cancel a call that is queued or ringing."""

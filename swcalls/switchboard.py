@@ -23,18 +23,20 @@ from ._core.responses import read_leg
 from ._core.signature import Verifier
 from ._core.subject import can_only_miss_the_call
 from ._core.transitions import Delivered
+from .admission import Admission
 from .backplane import Backplane
 from .commands import Request, StartCommand
-from .commands.calls import Dial, End
+from .commands.calls import Dial
 from .config import Identity
-from .errors import ActionError, CallNotFound, CommandError, CommandNotSent, CommandUnconfirmed
+from .dialling import Dials
+from .errors import ActionError, CallNotFound, CommandNotSent, CommandUnconfirmed
 from .events import CallEvent, Event
 from .intake import Intake, log_receipt
 from .keeper import Keeper
 from .legs import CallLeg, Leg
-from .logbook import about, log, log_mark
+from .logbook import log, log_mark
 from .reconciler import Reconciler
-from .tasks import Tasks
+from .tasks import Tasks, each_of, to_the_end
 from .timeline import Journal, Tell
 from .underway import Underway
 
@@ -66,6 +68,7 @@ class Switchboard:
         self.inbox: Inbox = Inbox(self.urls, verifier, self.deliver, limit=limits.body)
         self.inbox.observers.append(log_receipt)
         self.intake: Intake = Intake(self.inbox, who.project, backplane)
+        self.admission: Admission = Admission(self.inbox, backplane)
         self.keeper: Keeper | None = None if backplane is None else Keeper(self, backplane, who.project)
         """Keeps what is running where another process finds it."""
         self.transport = transport
@@ -74,42 +77,96 @@ class Switchboard:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = 0.0
+        self._opening = asyncio.Lock()
         self._closing = False
         self._closed = False
+        self._has_closed = asyncio.Event()
         self.tasks: Tasks = Tasks()
+        self.dials: Dials = Dials(self.tasks, self.send)
 
     async def open(self) -> None:
-        """Start to send and to keep time. A second call does nothing."""
-        if self._closing:
-            raise RuntimeError("the client is closed, and cannot be opened again")
-        self._loop = asyncio.get_running_loop()
-        if log.isEnabledFor(logging.INFO) and log_mark not in self.observers:
-            self.observers.append(log_mark)
-        await self.transport.open()
-        if self.keeper is not None:
-            await self.keeper.open()
-        self._arm()
+        """Start to send and to keep time. A second call does nothing; one that fails leaves nothing."""
+        async with self._opening:
+            self._check_not_closed()
+            if self._loop is not None:
+                return
+            self._loop = asyncio.get_running_loop()
+            if log.isEnabledFor(logging.INFO) and log_mark not in self.observers:
+                self.observers.append(log_mark)
+            # First, since what was left for this process may be handed over at once.
+            self.admission.open()
+            try:
+                await self.transport.open()
+                if self.keeper is not None:
+                    await self.keeper.open()
+                self._check_not_closed()
+            except BaseException as fault:
+                self.admission.close()
+                try:
+                    await each_of(lambda: self.tasks.finish(0), self._stop, self.tasks.cancel, self._disconnect)
+                except Exception as further:  # noqa: BLE001 - a backplane may raise anything
+                    fault.add_note(f"closing what had been opened failed too: {further!r}")
+                raise
+            self._arm()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether webhooks are still to be expected."""
+        return bool(self.registry.actions or self.registry.calls or len(self.tasks))
+
+    async def drain(self) -> None:
+        """Refuse calls that come in, until `resume` is called, and let the handlers of the others finish.
+
+        The limit over, they are cancelled, and their calls ended.
+        """
+        self.admission.refuse()
+        await self.tasks.drain(self.registry.limits.drain)
+
+    def resume(self) -> None:
+        """Take calls again: what was to be left after `drain` has been left."""
+        self.admission.resume()
 
     async def close(self) -> None:
-        """Let handlers finish, settle whatever is running, and let go of timer and sockets. A second call does nothing.
+        """Let handlers finish, settle whatever is running, and let go of timer and sockets.
 
         From now on only handlers may send commands, those that they need to finish; the limit over, they are cancelled.
+        What a dial that is under way sets up is hung up. All of it is done, whatever fails or is cancelled on the way.
+        A second call returns when the first does.
         """
+        if self._closing:
+            # The first may be waiting for the handler that calls this.
+            if not self.tasks.is_handler:
+                await self._has_closed.wait()
+                await self.tasks.drain(self.registry.limits.drain)
+            return
         self._closing = True
-        self.inbox.ring = None
-        await self.tasks.drain(self.registry.limits.drain)
-        self._closed = True
+        try:
+            await each_of(self._finish, self._stop, self._settle, self.tasks.cancel, self._disconnect)
+        finally:
+            self._has_closed.set()
+
+    async def _finish(self) -> None:
+        self.admission.refuse()
+        self.tasks.leave()
+        self.dials.close()
+        await self.tasks.finish(self.registry.limits.drain)
+
+    async def _stop(self) -> None:
+        """Keep time no more, and let go of the backplane."""
+        self._closed = self._closing
         self._loop = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self.admission.close()
         if self.keeper is not None:
             await self.keeper.close()
+
+    async def _settle(self) -> None:
         self.registry.close()
-        await self.tasks.cancel()
-        await self.transport.close()
-        # Done callbacks of what was settled just now are due, and still belong to us.
-        await asyncio.sleep(0)
+
+    async def _disconnect(self) -> None:
+        await to_the_end(self.transport.close())
 
     async def start(self, action: Op, command: StartCommand, deadline: float | None) -> Op:
         """Expect *action*, send its *command*, and return it once that was accepted."""
@@ -193,14 +250,7 @@ class Switchboard:
         self._check_open("dial", None)
         if command.status_url is None:
             command.status_url = self.urls.mint("call", call.key)
-        dialling = asyncio.get_running_loop().create_task(self._dial(call, command))
-        try:
-            return await asyncio.shield(dialling)
-        except asyncio.CancelledError:
-            if call.stage == "not_sent":
-                dialling.cancel()
-            self.tasks.handle(self._abandon(dialling, call))
-            raise
+        return await self.dials.run(call, lambda: self._dial(call, command))
 
     async def _dial(self, call: CallOperation, command: Dial) -> Leg:
         self.registry.expect_call(call)
@@ -232,20 +282,6 @@ class Switchboard:
         self._report(call, leg.raw)
         self.look_after(call)
         return leg
-
-    async def _abandon(self, dialling: asyncio.Task[Leg], call: CallOperation) -> None:
-        """Hang up a call that nobody waits for any more: otherwise a phone would ring for nobody."""
-        await asyncio.wait([dialling])
-        if dialling.cancelled():
-            return
-        if dialling.exception() is not None:
-            _log.info("a dial that was cancelled came to: %s", dialling.exception(), extra=about(call))
-            return
-        _log.info("call %s: hung up, since its dial was cancelled", call.id, extra=about(call))
-        try:
-            await self.send(call, End.command, End())
-        except CommandError as error:
-            _log.warning("call %s: not hung up: %s", call.id, error, extra=about(call))
 
     def adopt(self, call: CallOperation) -> None:
         """Take on a call that came in."""
@@ -306,6 +342,10 @@ class Switchboard:
         if isinstance(event, CallEvent):
             self.registry.report(call, event, time.monotonic())
             self._arm()
+
+    def _check_not_closed(self) -> None:
+        if self._closing:
+            raise RuntimeError("the client is closed, and cannot be opened again")
 
     def _check_open(self, command: str, call_id: str | None) -> None:
         if self._closed:
