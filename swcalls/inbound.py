@@ -61,8 +61,9 @@ class _Visit:
         try:
             await handler(call)
         except Exception as error:
-            if _says_that_it_ended(error):
-                _log.info("call %s: it ended before its handler did: %s", call.id, error, extra=about(call))
+            end = _end_in(error)
+            if end is not None:
+                _log.info("call %s: its handler found a call that has ended: %s", call.id, end, extra=about(call))
             else:
                 _log.exception("call %s: the handler failed, and the call is ended", call.id, extra=about(call))
                 self._reason = "error"
@@ -84,8 +85,9 @@ class _Visit:
             _log.warning("call %s: not ended: %s", call.id, error, extra=about(call))
 
 
-def _says_that_it_ended(error: Exception) -> bool:
-    """Say whether nothing is wrong but that a call has ended; of a group, every error must say so."""
-    if isinstance(error, ExceptionGroup):
-        return error.split((CallEnded, CallNotFound))[1] is None
-    return isinstance(error, CallEnded | CallNotFound)
+def _end_in(error: Exception) -> Exception | None:
+    """Return what says that a call has ended, if nothing else is wrong; of a group, every error must say so."""
+    if not isinstance(error, ExceptionGroup):
+        return error if isinstance(error, CallEnded | CallNotFound) else None
+    ends = [_end_in(inner) for inner in error.exceptions]
+    return None if None in ends else ends[0]
