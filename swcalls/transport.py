@@ -39,6 +39,10 @@ class Watch(Protocol):
         """Be told that it is about to leave; before that, to give up is to have sent nothing."""
         ...
 
+    def held_back(self) -> None:
+        """Be told that it was not processed, and leaves again later; giving up before that is to have sent nothing."""
+        ...
+
     def repeated(self, error: CommandError) -> None:
         """Be told that it is sent again, since *error* came of it."""
         ...
@@ -151,7 +155,7 @@ class Transport:
                     secrets=() if response.ok else (self._token, *secret_values(request.params)),
                 )
             except CommandError as error:
-                await self._wait_to_repeat(attempt, error)
+                await self._wait_to_repeat(attempt, error, watch)
                 if watch is not None:
                     watch.repeated(error)
 
@@ -161,7 +165,7 @@ class Transport:
         if self._commands is not None:
             await self._commands.pass_through(self._closing)
 
-    async def _wait_to_repeat(self, attempt: int, error: CommandError) -> None:
+    async def _wait_to_repeat(self, attempt: int, error: CommandError, watch: Watch | None) -> None:
         """Return when a command may be sent again that came to *error*; raise that, if it may not."""
         about = {"command": error.command, "call_id": error.call_id, "status": getattr(error, "status", None)}
         wait = self._retry.wait(attempt, error, _chance.random())
@@ -172,6 +176,8 @@ class Transport:
             raise error
         _log.warning("%s; attempt %d of %d in %.2f s", error, attempt + 1, self._retry.attempts, wait, extra=about)
         self.retried += 1
+        if watch is not None:
+            watch.held_back()
         if await _passes(wait, self._closing):
             raise error
 

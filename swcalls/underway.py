@@ -29,6 +29,11 @@ class Underway:
         if self._starts is not None:
             self._starts.leaves()
 
+    def held_back(self) -> None:
+        """Be told that it was not processed, and will leave again later."""
+        if self._starts is not None:
+            self._starts.held_back()
+
     def repeated(self, error: CommandError) -> None:
         """Be told that it is sent again, since *error* came of it."""
         if self._journal is not None:

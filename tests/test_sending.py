@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 import swcalls.transport
-from swcalls import TTS, Client, CommandNotSent, ConfigurationError, RateLimited, Retry
+from swcalls import TTS, Client, ClientClosed, ConfigurationError, RateLimited, Retry
 
 FROM = "+12069708643"
 
@@ -168,7 +168,7 @@ async def test_closing_wakes_whoever_waits_for_a_turn(space, connect) -> None:
     while not client._switchboard.transport._dials._turn.locked():
         await asyncio.sleep(0)
     await client.close()
-    assert {type(r) for r in await asyncio.gather(*waiting, return_exceptions=True)} == {CommandNotSent}
+    assert {type(r) for r in await asyncio.gather(*waiting, return_exceptions=True)} == {ClientClosed}
     assert len(space.commands) == 1
 
 
@@ -179,8 +179,9 @@ async def test_closing_wakes_whoever_waits_to_try_again(space, connect) -> None:
     while not client.stats.retried:
         await asyncio.sleep(0)
     await client.close()
-    with pytest.raises(RateLimited):
+    with pytest.raises(ClientClosed):
         await waiting
+    assert [command["command"] for command in space.commands] == ["dial"]
 
 
 async def test_closing_wakes_whoever_waits_for_a_slot(space, connect) -> None:

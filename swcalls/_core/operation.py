@@ -107,6 +107,11 @@ class Operation:
         if self.stage == "not_sent":
             self.stage = "unconfirmed"
 
+    def held_back(self) -> None:
+        """Be told that this command was not processed, and will leave again later."""
+        if self.stage == "unconfirmed":
+            self.stage = "not_sent"
+
     def accepted(self, answer: Mapping[str, Any]) -> None:
         """Be told what the platform answered to the command that started it."""
 
