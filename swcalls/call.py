@@ -153,7 +153,13 @@ class Call(Verbs):
             url: A SWML document's, for a call that is up; or *swml*, the document itself. Not both.
         """
         command = Update(
-            id=self.id or "", status=status, url=url, swml=swml, fallback_url=fallback_url, status_url=status_url
+            # A call without an id gets no command; it is refused where all of them are.
+            id=self.id or self.key,
+            status=status,
+            url=url,
+            swml=swml,
+            fallback_url=fallback_url,
+            status_url=status_url,
         )
         if status is None:
             return await self.send(Update.command, command)
