@@ -135,6 +135,7 @@ class Call(Verbs):
         if self.is_known_to_have_ended:
             return None
         self.leg = leg = await self._sender.end(self, End.command, command, reason or "hangup")
+        self._released = True
         return leg
 
     async def update(
@@ -162,9 +163,11 @@ class Call(Verbs):
             status_url=status_url,
         )
         if status is None:
-            return await self.send(Update.command, command)
-        reason = "cancel" if status == "canceled" else "hangup"
-        self.leg = leg = await self._sender.end(self, Update.command, command, reason)
+            leg = await self.send(Update.command, command)
+        else:
+            reason = "cancel" if status == "canceled" else "hangup"
+            self.leg = leg = await self._sender.end(self, Update.command, command, reason)
+        self._released = self._released or not (status is None and url is None and swml is None)
         return leg
 
     async def cancel(self) -> Leg:

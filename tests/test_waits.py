@@ -156,7 +156,7 @@ async def test_a_pause_stops_the_time_of_a_bounded_action_and_a_resume_starts_it
     assert client._switchboard.registry.deadlines.next is not None, "the call's own check"
     await space.tell("calling.record", state="recording")
     assert record.due is not None
-    assert client._switchboard._wakes_at < record.due + 1
+    assert client._switchboard.timekeeper._wakes_at < record.due + 1
     await record.pause()
     assert record.due is None
     await record.resume()
