@@ -23,6 +23,10 @@ HttpUrl = Annotated[str, Meta(pattern=rf"^(?i:https?)://{_AUTHORITY}", descripti
 WssUrl = Annotated[str, Meta(pattern=rf"^(?i:wss)://{_AUTHORITY}", description="a wss:// URL")]
 WsUrl = Annotated[str, Meta(pattern=rf"^(?i:wss?)://{_AUTHORITY}", description="a ws:// or wss:// URL")]
 SipUri = Annotated[str, Meta(pattern=r"^sip:\S+\Z", description="a sip: address")]
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+Ipv4 = Annotated[
+    str, Meta(pattern=rf"^{_OCTET}(?:\.{_OCTET}){{3}}\Z", description="an IPv4 address, such as 198.51.100.42")
+]
 Dtmf = Annotated[str, Meta(pattern=r"^[0-9A-D*#]*\Z", description="made of the characters 0-9 A-D * #")]
 Name = Annotated[str, Meta(min_length=1)]
 Document = dict[str, Any]
