@@ -31,12 +31,17 @@ async def test_while_it_closes_only_handlers_may_send(space, connect) -> None:
         await call.end()
         done.append("handler")
 
-    call = await client.dial(to="+1", from_=FROM)
+    call = await client.dial(to="+15550198765", from_=FROM)
     await space.post(client.receiver.inbound_url, announcement())
     await entered.wait()
     closing = asyncio.create_task(client.close())
     await asyncio.sleep(0)
-    for attempt in (call.play(TTS("Hi")), client.dial(to="+1", from_=FROM), call.end(), client.execute("calling.end")):
+    for attempt in (
+        call.play(TTS("Hi")),
+        client.dial(to="+15550198765", from_=FROM),
+        call.end(),
+        client.execute("calling.end"),
+    ):
         with pytest.raises(CommandNotSent, match="being closed"):
             await attempt
     proceed.set()
@@ -73,7 +78,7 @@ async def test_what_a_handler_of_one_client_does_is_no_licence_at_another(space,
 
 async def test_a_second_close_is_harmless(space, connect) -> None:
     client = await connect()
-    call = await client.dial(to="+1", from_=FROM)
+    call = await client.dial(to="+15550198765", from_=FROM)
     play = await call.play(TTS("Hi"))
     await asyncio.gather(client.close(), client.close())
     await client.close()
@@ -84,7 +89,7 @@ async def test_a_second_close_is_harmless(space, connect) -> None:
 
 async def test_done_callbacks_have_run_when_it_is_closed(space, connect) -> None:
     client = await connect()
-    call = await client.dial(to="+1", from_=FROM)
+    call = await client.dial(to="+15550198765", from_=FROM)
     play = await call.play(TTS("Hi"))
     told: list[str] = []
     play.add_done_callback(lambda action: told.append(action.settled.settled_by))
@@ -94,7 +99,7 @@ async def test_done_callbacks_have_run_when_it_is_closed(space, connect) -> None
 
 async def test_waiters_of_every_sort_are_released(space, connect) -> None:
     client = await connect()
-    call = await client.dial(to="+1", from_=FROM)
+    call = await client.dial(to="+15550198765", from_=FROM)
     play = await call.play(TTS("Hi"))
 
     async def events() -> list[object]:
@@ -119,7 +124,7 @@ async def test_waiters_of_every_sort_are_released(space, connect) -> None:
 async def test_no_timer_and_no_socket_is_left(space) -> None:
     client = Client("project", "token", space.url, public_url="http://127.0.0.1:9")
     async with client:
-        call = await client.dial(to="+1", from_=FROM)
+        call = await client.dial(to="+15550198765", from_=FROM)
         await call.play(TTS("Hi"), deadline=1000)
         session = client._switchboard.transport._session
         timer = client._switchboard._timer
@@ -142,7 +147,7 @@ async def test_a_client_that_was_never_opened_can_be_closed(space) -> None:
 
 async def test_a_webhook_that_comes_after_the_end_changes_nothing(space, connect) -> None:
     client = await connect()
-    call = await client.dial(to="+1", from_=FROM)
+    call = await client.dial(to="+15550198765", from_=FROM)
     play = await call.play(TTS("Hi"))
     await client.close()
     outcome = await play.outcome()
@@ -157,7 +162,7 @@ async def test_a_block_that_is_cancelled_closes_and_passes_the_cancellation_on(s
         async with (
             Client("project", "token", space.url) as client,
             client.receiver.serve(),
-            client.dial(to="+1", from_=FROM) as call,
+            client.dial(to="+15550198765", from_=FROM) as call,
         ):
             up.set()
             await call.ended()
