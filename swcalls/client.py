@@ -21,6 +21,7 @@ from .commands import PARKED, STATUS_EVENTS, Codec, Dial, StatusEvent
 from .config import base_url, from_environment, identity, space_url
 from .errors import ConfigurationError
 from .inbound import Doorbell
+from .logbook import log_address
 from .switchboard import Switchboard
 
 if TYPE_CHECKING:
@@ -216,7 +217,8 @@ class Client:
 
         Args:
             from_: E.164; a SIP URI or a caller-id token for SIP.
-            to: E.164, ``sip:``, ``verto:``, ``client:`` or a fabric address; only with *to_script* it may be left out.
+            to: E.164, ``sip:``, ``sips:``, ``verto:``, ``client:`` or a fabric address (``/public/name``); only with
+                *to_script* it may be left out.
             url: A SWML document's; or *swml*, the document itself. Not both.
             status_events: Which states are posted; the platform's own default is the end alone.
             username: For a SIP *to*, with *password*.
@@ -246,6 +248,7 @@ class Client:
             region=_listed(region),
             custom_variables=None if custom_variables is None else dict(custom_variables),
         )
+        log_address(Dial.command, "to", to)
         return CallStart(self._dial(Call(self._switchboard), command))
 
     def call(self, call_id: str) -> Call:

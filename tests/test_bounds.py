@@ -28,6 +28,7 @@ from swcalls import (
     Speech,
     WsDevice,
 )
+from swcalls.commands import Transfer
 
 CLIENT = Client("project", "token", "space", public_url="https://hooks.example.com")
 CALL = CLIENT.call("call-1")
@@ -36,7 +37,7 @@ BIG = 2**31
 
 
 def dial(**params: Any) -> Any:
-    return CLIENT.dial(**{"to": "+1", "from_": "+2", **params})
+    return CLIENT.dial(**{"to": "+15550198765", "from_": "+12069708643", **params})
 
 
 def play(**params: Any) -> Any:
@@ -67,9 +68,24 @@ def sidecar(**params: Any) -> Any:
     return CALL.sidecar(**{"lang": "en-US", **params})
 
 
+ADDRESSES = [
+    "+1234567", "+15550198765", "+123456789012345", "15550198765", "1234567", "sip:a@b", "sips:a@b;transport=tls",
+    "SIP:a@b", "verto:alice@e.com", "client:alice", "/public/support", "/private/alice?channel=audio", "/elsewhere",
+]  # fmt: skip
+NO_ADDRESSES = [
+    "", "abc", "garbage", "12", "123456", "1" * 16, "+", "+1", "+123456", "+1234567890123456", "+1 555 019 8765",
+    "555-0198765", "+15550198765\n", "+١٥٥٥٠١٩٨٧٦٥", "tel:+15550198765", "sip:", "sips:", "verto:", "client:", "client: ",
+    "/", "wss://e.com", "alice@e.com",
+]  # fmt: skip
+DOCUMENTS: list[Any] = [{"sections": {"main": ["answer"]}}, {"version": "1.0.0", "sections": {}}]
+NO_DOCUMENTS: list[Any] = [{}, {"version": "1.0.0"}, {"main": ["answer"]}]
+
+
 # What takes the parameter; its name; what is allowed; what is refused by its value, and by its type.
 BOUNDS: list[tuple[Callable[..., Any], str, list[Any], list[Any], list[Any]]] = [
-    (dial, "to", ["+1", "sip:a@b"], [""], [1]),
+    (dial, "to", ADDRESSES, NO_ADDRESSES, [1, ["+15550198765"]]),
+    (Transfer, "dest", [*ADDRESSES, *DOCUMENTS, "https://e.com/swml", "http://u:p@e.com:8080/x?y"],
+     [*NO_ADDRESSES, *NO_DOCUMENTS, "ftp://e.com", "http://", "https:// e.com"], [1, [{"sections": {}}]]),
     (dial, "timeout", [1, 600], [0, 601], [1.5, "30", True]),
     (dial, "max_price_per_minute", [0, 0.01], [-0.01, math.nan, math.inf], ["1"]),
     (dial, "send_digits", ["0", "1w2,3*#ABCD", ""], ["1 2", "E", "1\n"], [12]),
@@ -211,6 +227,8 @@ def test_what_belongs_together_is_checked_together(make: Callable[[], Any]) -> N
         lambda call: call.update(status="ended"),
         lambda call: call.end("bored"),
         lambda call: call.transfer(""),
+        lambda call: call.transfer("garbage"),
+        lambda call: call.transfer({}),
         lambda call: call.ai_hold(timeout=-1),
         lambda call: call.ai_message(role="user"),
         lambda call: call.ai_message(role="caller", message_text="Hi"),

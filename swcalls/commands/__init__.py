@@ -1,6 +1,7 @@
 """What can be said to a call: the wire contract's requests as Structs. No I/O, no state."""
 
 from ._base import Bare, Command, Control, KeyedCommand, Request, StartCommand, StatusCommand, secret_values
+from .addresses import is_without_plus
 from .ai import AIHold, AIMessage, AIStop, Reset, Role
 from .calls import PARKED, STATUS_EVENTS, Codec, Dial, End, EndReason, StatusEvent, Update
 from .collect import Collect, Digits, Engine, Speech
@@ -117,6 +118,7 @@ __all__ = [
     "as_strings",
     "detector_item",
     "device_item",
+    "is_without_plus",
     "media_item",
     "secret_values",
 ]

@@ -18,10 +18,11 @@ T = TypeVar("T")
 
 INT32_MAX = 2**31 - 1
 
-_AUTHORITY = r"(?:[^\s/?#@]*@)?(?:[^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:[/?#]\S*)?\Z"
-HttpUrl = Annotated[str, Meta(pattern=rf"^(?i:https?)://{_AUTHORITY}", description="an http:// or https:// URL")]
-WssUrl = Annotated[str, Meta(pattern=rf"^(?i:wss)://{_AUTHORITY}", description="a wss:// URL")]
-WsUrl = Annotated[str, Meta(pattern=rf"^(?i:wss?)://{_AUTHORITY}", description="a ws:// or wss:// URL")]
+_AUTHORITY = r"(?:[^\s/?#@]*@)?(?:[^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:[/?#]\S*)?"
+HTTP_URL = rf"(?i:https?)://{_AUTHORITY}"
+HttpUrl = Annotated[str, Meta(pattern=rf"^{HTTP_URL}\Z", description="an http:// or https:// URL")]
+WssUrl = Annotated[str, Meta(pattern=rf"^(?i:wss)://{_AUTHORITY}\Z", description="a wss:// URL")]
+WsUrl = Annotated[str, Meta(pattern=rf"^(?i:wss?)://{_AUTHORITY}\Z", description="a ws:// or wss:// URL")]
 SipUri = Annotated[str, Meta(pattern=r"^sip:\S+\Z", description="a sip: address")]
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 Ipv4 = Annotated[

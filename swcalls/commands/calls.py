@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from ._base import Command, Document, HttpUrl, Name
+from .addresses import Address
 
 StatusEvent = Literal["created", "ringing", "answered", "ended"]
 Codec = Literal[
@@ -32,7 +33,7 @@ class Dial(Command, kw_only=True):
     secret: ClassVar[frozenset[str]] = frozenset({"password", "status_url"})
 
     from_: Name = msgspec.field(name="from")
-    to: Name | None = None
+    to: Address | None = None
     url: HttpUrl | None = None
     swml: Document | None = None
     to_script: Name | Document | None = None

@@ -7,14 +7,20 @@ from typing import ClassVar
 import msgspec
 
 from ._base import Command, Document, Name, Params, SipUri, StatusCommand, Value
+from .addresses import Destination
 
 
 class Transfer(Command, kw_only=True):
-    """*dest*: a SIP URI, a phone number, the URL of a SWML document, or the document."""
+    """*dest*: a phone number, an address, the URL of a SWML document, or the document."""
 
     command: ClassVar[str] = "calling.transfer"
 
-    dest: Name | Document
+    dest: Destination | Document
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.dest, dict) and "sections" not in self.dest:
+            self._refuse("dest", "a SWML document, which has 'sections'")
 
 
 class ReferTo(Params, kw_only=True):

@@ -184,6 +184,12 @@ def check_refer(params: Raw) -> None:
             raise unprocessable("invalid_sip_destination", f"device.params.{name} must be a sip: address", name)
 
 
+def check_transfer(params: Raw) -> None:
+    """Check that a document to transfer to is one."""
+    if isinstance(dest := params.get("dest"), dict) and "sections" not in dest:
+        raise unprocessable("invalid_parameter", "dest must have sections", "dest")
+
+
 def check_action(params: Raw) -> None:
     """Check that a live command asks for one thing."""
     action = params.get("action")

@@ -22,6 +22,7 @@ from aiohttp import web
 
 from swcalls.testing import Callee, Simulator
 from swcalls.testing.deliveries import signatures, split_credentials
+from swcalls.testing.inbound import NotAnswered
 
 JSON = dict[str, Any]
 FAST = 100.0
@@ -224,7 +225,7 @@ async def test_without_status_events_only_the_end_is_reported() -> None:
 
 async def test_without_a_status_url_nothing_is_reported() -> None:
     async with bench() as b:
-        _, leg = await b.send("dial", **{"from": "a", "to": "b", "swml": {}})
+        _, leg = await b.send("dial", **{"from": "a", "to": "+15550198765", "swml": {}})
         await b.send("calling.end", leg["id"])
         await b.space.settled()
         assert not b.space.deliveries
@@ -709,19 +710,20 @@ CONTROLS = [
 
 
 def dial(**params: Any) -> JSON:
-    return {"from": "a", "to": "b", "swml": {}, **params}
+    return {"from": "a", "to": "+15550198765", "swml": {}, **params}
 
 
 @pytest.mark.parametrize(
     ("command", "params", "expected", "attribute"),
     [
-        ("dial", {"from": "a", "to": "b"}, "inline_swml_or_swml_webhook_required", "url"),
+        ("dial", {"from": "a", "to": "+15550198765"}, "inline_swml_or_swml_webhook_required", "url"),
         ("dial", dial(url="https://x.example"), "incompatible_parameters", "url"),
         ("dial", {"from": "a", "swml": {}}, "missing_required_parameter", "to"),
-        ("dial", {"to": "b", "swml": {}}, "missing_required_parameter", "from"),
+        ("dial", {"to": "+15550198765", "swml": {}}, "missing_required_parameter", "from"),
         ("dial", dial(to=""), "missing_required_parameter", "to"),
         ("dial", dial(to=None), "invalid_parameter", "to"),
         ("dial", dial(to=5), "not_a_string", "to"),
+        *(("dial", dial(to=to), "invalid_parameter", "to") for to in ("abc", "12", "+1", "sip:", "https://x.example")),
         ("dial", dial(swml="x"), "must_be_object", "swml"),
         ("dial", dial(extra=1), "invalid_parameter", "extra"),
         ("dial", dial(status_url="ftp://x.example"), "not_an_http_url", "status_url"),
@@ -773,6 +775,11 @@ def dial(**params: Any) -> JSON:
         ("calling.detect", {"control_id": "a"}, "missing_required_parameter", "detect"),
         ("calling.detect", {"control_id": "a", "detect": {"type": "fax", "params": {"tone": "x"}}},
          "unsupported_option", "detect.params.tone"),
+        *(("calling.transfer", {"dest": dest}, "invalid_parameter", "dest")
+          for dest in ("garbage", "12", "ftp://x.example", {}, {"main": ["answer"]})),
+        ("calling.transfer", {"dest": ""}, "missing_required_parameter", "dest"),
+        ("calling.transfer", {"dest": 5}, "invalid_parameter", "dest"),
+        ("calling.transfer", {}, "missing_required_parameter", "dest"),
         ("calling.stream", {"control_id": "a", "url": "ws://x.example"}, "invalid_parameter", "url"),
         ("calling.stream", {"control_id": "a", "url": "https://x.example"}, "invalid_parameter", "url"),
         ("calling.stream", {"control_id": "a", "url": "wss://x.example", "status_url": "wss://x.example"},
@@ -894,7 +901,7 @@ async def test_a_body_that_is_no_json_object_is_a_bad_request(body: bytes) -> No
 async def test_deep_nesting_is_never_a_server_fault(name: str, depth: int) -> None:
     async with bench() as b:
         nested = '{"a":' * depth + "1" + "}" * depth
-        status, _ = await b.post(f'{{"command":"dial","params":{{"from":"a","to":"b","{name}":{nested}}}}}')
+        status, _ = await b.post(f'{{"command":"dial","params":{{"from":"a","to":"+15550198765","{name}":{nested}}}}}')
         assert status in (200, 400, 422)
 
 
@@ -959,7 +966,7 @@ async def test_a_refusal_never_repeats_a_secret() -> None:
             dial(password="hunter2", timeout=0),
             dial(password=["hunter2"]),
             dial(status_url="ftp://hunter2"),
-            {"from": "a", "to": "b", "password": "hunter2"},
+            {"from": "a", "to": "+15550198765", "password": "hunter2"},
         ):
             status, body = await b.send("dial", **params)
             assert status == 422
@@ -1074,7 +1081,9 @@ async def test_a_webhook_that_cannot_be_posted_is_given_up(caplog: pytest.LogCap
 )
 async def test_a_url_that_leads_nowhere_does_no_harm(url: str) -> None:
     async with bench(speed=1000) as b:
-        await b.send("dial", **{"from": "a", "to": "b", "swml": {}, "status_url": url, "status_events": ["created"]})
+        await b.send(
+            "dial", **{"from": "a", "to": "+15550198765", "swml": {}, "status_url": url, "status_events": ["created"]}
+        )
         await b.space.settled()
         assert {delivery.status for delivery in b.space.deliveries} <= {None}
 
@@ -1244,3 +1253,10 @@ def test_nothing_of_the_client_is_imported() -> None:
     for path in set(root.rglob("*.py")) - {root / "replay.py"}:
         for line in path.read_text().splitlines():
             assert not ("import" in line and "swcalls" in line and not line.startswith(allowed)), (path, line)
+
+
+async def test_what_is_called_from_outside_need_be_no_number() -> None:
+    async with bench() as b:
+        with pytest.raises(NotAnswered):
+            await b.space.call("sales", "anonymous", url="http://127.0.0.1:9")
+        assert [(call.to, call.from_) for call in b.space.calls.values()] == [("sales", "anonymous")]
