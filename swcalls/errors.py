@@ -18,6 +18,7 @@ A bad argument is none of these: it is a ``ValueError`` or a ``TypeError``. A wa
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 from .outcome import Identified, Outcome
@@ -134,3 +135,15 @@ class ActionExpired(ActionError):
 
 class ClientClosed(ActionError):
     """The client was closed first."""
+
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = 80
+
+
+def shown(value: object) -> str:
+    """Return *value* as a message shows it: cut where it is long, and without an error of its own."""
+    try:
+        return _repr.repr(value)
+    except ValueError:
+        return f"<{type(value).__name__}>"  # It holds a number that is too long to be written.

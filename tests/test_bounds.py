@@ -20,7 +20,10 @@ from swcalls import (
     DetectFax,
     DetectMachine,
     Digits,
+    Limits,
+    Reconcile,
     Reset,
+    Retry,
     Ringtone,
     RtpDevice,
     SidecarParams,
@@ -167,6 +170,16 @@ BOUNDS: list[tuple[Callable[..., Any], str, list[Any], list[Any], list[Any]]] = 
     (SidecarParams, "vad_thresh", [0, 10000], [-1, 10001], []),
     (SidecarParams, "debug_level", [0, 100], [-1, 101], []),
     (Reset, "full_reset", [True], [], [1]),
+    (Retry, "attempts", [1, 10**9], [0, -1], [None, True, 1.5, "4", math.inf, math.nan]),
+    (Retry, "budget", [0, 100], [-1], [None, True, 1.5, "4"]),
+    (Retry, "first_wait", [0, 0.5], [-0.1, math.nan, 10**400], [None, True, "1"]),
+    (Retry, "longest_wait", [0, 30, math.inf], [-1, math.nan], [None, True, "1"]),
+    (Limits, "history", [1], [0, -1, 10**30], [None, True, 2.5, "4", math.inf, math.nan]),
+    (Limits, "timeline", [0, 512], [-1], [None, 0.5]),
+    (Limits, "grace", [0, 5.5, math.inf], [-1, math.nan, 10**400], [None, True, "5"]),
+    (Limits, "margin", [0.01, 10], [0, -1, math.nan], [None, True, "5"]),
+    (Reconcile, "sweep", [0.01, math.inf], [0, -1, math.nan], [None, True, "5"]),
+    (Reconcile, "at_once", [1], [0], [None, True, 1.5]),
 ]  # fmt: skip
 
 

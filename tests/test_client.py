@@ -57,6 +57,10 @@ TOKEN = "PT-very-secret-token"
         ("example.signalwire.com", "https://example.signalwire.com"),
         ("http://127.0.0.1:8123", "http://127.0.0.1:8123"),
         ("https://example.com/", "https://example.com"),
+        ("localhost:8123", "https://localhost:8123"),
+        ("my_space-1", "https://my_space-1.signalwire.com"),
+        ("http://[::1]:8123/below", "http://[::1]:8123/below"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
     ],
 )
 def test_space_may_be_a_name_a_host_or_a_url(space: str, url: str) -> None:
@@ -80,13 +84,42 @@ def test_space_may_be_a_name_a_host_or_a_url(space: str, url: str) -> None:
         ({"signing_key": ""}, "signing_key"),
         ({"signing_key": [""]}, "signing_key"),
         ({"require_signature": True}, "signing_key"),
-        ({"max_connections": 0}, "max_connections"),
+        ({"max_connections": 0}, "max_connections=0 must be at least 1"),
+        ({"max_connections": 2.0}, "max_connections=2.0 must be a whole number"),
+        ({"space": "bad space!"}, "space='bad space!' must be a space's name, its host, or a URL"),
+        ({"space": "a/b"}, "space='a/b' must be"),
+        ({"space": "a\nb"}, "space=.* must be"),
+        ({"space": "exa mple.com"}, "space='exa mple.com' must be an http.* no spaces"),
+        ({"space": "https://exa mple.com"}, "space=.* must be"),
+        ({"space": "https://e.com/a b"}, "space=.* must be"),
+        ({"space": "a..b"}, "space='a..b' must be"),
+        ({"space": f"{'a' * 64}.com"}, "space=.* must be"),
+        ({"space": "localhost:99999"}, "space='localhost:99999' must be"),
+        ({"space": "user:password@example.com"}, "space must have no user and no password"),
+        ({"public_url": "https://user:password@example.com/?a=b"}, r"public_url=\*\*\* must be"),
+        ({"public_url": "https://e.com/a b"}, "public_url=.* must be"),
+        ({"project": "a:b"}, "project='a:b' must have no ':'"),
+        ({"timeout": 0}, "timeout=0 must be greater than 0"),
+        ({"timeout": None}, "timeout=None must be a number"),
+        ({"timeout": "30"}, "timeout='30' must be a number"),
+        ({"retry": None}, "retry=None must be a Retry"),
+        ({"retry": 3}, "retry=3 must be a Retry"),
+        ({"limits": {}}, "limits={} must be a Limits"),
+        ({"limits": Limits}, "limits=.*Limits.* must be a Limits"),
+        ({"reconcile": 5}, "reconcile=5 must be a Reconcile"),
+        ({"backplane": object()}, "backplane=.* must be a Backplane"),
+        ({"session": object()}, "session=.* must be an aiohttp.ClientSession"),
+        ({"session": aiohttp.ClientSession}, "session=.* must be an aiohttp.ClientSession"),
+        ({"signing_key": 5}, r"signing_key=\*\*\* must be"),
+        ({"signing_key": [b"PSK"]}, r"signing_key=\*\*\* must be"),
+        ({"require_signature": "no", "signing_key": "PSK"}, "require_signature='no' must be True or False"),
     ],
 )
 def test_a_wrong_setting_is_a_configuration_error_that_names_it(settings: dict[str, object], named: str) -> None:
     with pytest.raises(ConfigurationError, match=named) as caught:
         Client(**{"project": "project", "token": "token", "space": "space", **settings})
     assert isinstance(caught.value, ValueError)
+    assert "password@" not in str(caught.value)
 
 
 def test_from_env_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

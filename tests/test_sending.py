@@ -198,3 +198,10 @@ async def test_closing_wakes_whoever_waits_for_a_slot(space, connect) -> None:
     results = await asyncio.gather(flying, waiting, return_exceptions=True)
     assert [type(result).__name__ for result in results] == ["CommandUnconfirmed", "CommandNotSent"]
     release.set()
+
+
+@pytest.mark.parametrize("first_wait", [0, 0.5, 10**300])
+def test_the_wait_after_very_many_attempts_is_the_longest(first_wait: float) -> None:
+    retry = Retry(attempts=10**6, first_wait=first_wait, longest_wait=30)
+    error = CommandNotSent("no connection", command="dial")
+    assert retry.wait(5000, error, 1) == (30 if first_wait else 0)

@@ -6,7 +6,7 @@ Handles wait on the loop; nothing here opens a socket.
 from typing import Any
 
 from ._base import Action
-from ._line import Line, Sender, check_seconds
+from ._line import Line, Sender, check_text
 from ._start import ActionStart
 from .ai import AIVerbs
 from .collect import CollectAction, CollectVerbs
@@ -87,5 +87,5 @@ __all__ = [
     "TapAction",
     "TranscribeAction",
     "Verbs",
-    "check_seconds",
+    "check_text",
 ]

@@ -12,9 +12,10 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec.structs import replace
 
+from .._core.limits import check_number
 from .._core.operation import PLAIN, CallOperation, Operation, Options
 from ..commands import KeyedCommand, StartCommand
-from ..errors import ActionError
+from ..errors import ActionError, shown
 from ..events import Event, InboundCall
 from ..legs import Leg
 from ..timeline import Journal
@@ -136,18 +137,30 @@ def given(control_id: str | None) -> str:
     """Return the id that a user gave, or else a new one."""
     if control_id is None:
         return new_id()
-    if not isinstance(control_id, str):
-        raise TypeError(f"control_id={control_id!r} must be a string")
-    if not control_id:
-        raise ValueError(f"control_id={control_id!r} must be a string that is not empty")
+    check_text("control_id", control_id)
     return control_id
+
+
+def check_text(name: str, value: object) -> None:
+    """Refuse what is no string, or one that is empty or that UTF-8 cannot encode."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}={shown(value)} must be a string")
+    if not value:
+        raise ValueError(f"{name}={value!r} must be a string that is not empty")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{name}={shown(value)} must be text that UTF-8 can encode") from None
 
 
 def check_seconds(name: str, value: float | None) -> None:
     """Refuse what is neither ``None`` nor a number of seconds greater than 0."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name}={value!r} must be a number of seconds")
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{name}={value!r} must be greater than 0 seconds")
+    if value is not None:
+        check_number(name, value, above=0, finite=True, unit="seconds")
+
+
+def check_timeout(name: str, value: float | None) -> None:
+    """Refuse what is neither ``None`` nor a number of seconds that a wait can take: 0, too, and infinity."""
+    if value is not None:
+        check_number(name, value, least=0, unit="seconds")

@@ -8,7 +8,7 @@ from typing import Any
 
 from .._core.operation import PLAIN, CallOperation, Options
 from ..commands import Collect, Digits, Direction, Gender, Media, Play, Speech, media_item
-from ..errors import ActionFailed, CommandError, CommandRejected, SwcallsError
+from ..errors import ActionFailed, CommandError, CommandRejected, SwcallsError, shown
 from ..legs import Leg
 from ..logbook import about
 from ..results import CollectResult
@@ -117,6 +117,8 @@ class PromptVerbs(Line):
             volume: This and the rest are as in ``play``.
         """
         check_seconds("deadline", deadline)
+        if not isinstance(barge_in, bool):
+            raise TypeError(f"{Collect.command}: barge_in={shown(barge_in)} must be True or False")
         collect = Collect(
             control_id=given(control_id),
             status_url=status_url,

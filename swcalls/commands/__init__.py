@@ -1,6 +1,19 @@
 """What can be said to a call: the wire contract's requests as Structs. No I/O, no state."""
 
-from ._base import Bare, Command, Control, KeyedCommand, Request, StartCommand, StatusCommand, secret_values
+from ._base import (
+    Bare,
+    Command,
+    Control,
+    KeyedCommand,
+    Request,
+    StartCommand,
+    StatusCommand,
+    check_document,
+    listed,
+    mapped,
+    refuse_none,
+    secret_values,
+)
 from .addresses import is_without_plus
 from .ai import AIHold, AIMessage, AIStop, Reset, Role
 from .calls import PARKED, STATUS_EVENTS, Codec, Dial, End, EndReason, StatusEvent, Update
@@ -116,9 +129,13 @@ __all__ = [
     "UserEvent",
     "WsDevice",
     "as_strings",
+    "check_document",
     "detector_item",
     "device_item",
     "is_without_plus",
+    "listed",
+    "mapped",
     "media_item",
+    "refuse_none",
     "secret_values",
 ]

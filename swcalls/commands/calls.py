@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 import msgspec
 from msgspec import Meta
 
+from ..errors import shown
 from ._base import Command, Document, HttpUrl, Name
 from .addresses import Address
 
@@ -72,10 +73,10 @@ class Dial(Command, kw_only=True):
                 self._refuse(
                     "custom_variables",
                     f"named with letters, digits and _ only, no digit first and no prefix {', '.join(_RESERVED)};"
-                    f" {name!r} is not",
+                    f" {shown(name)} is not",
                 )
-            if not 1 <= len(value.encode()) <= 1024:
-                self._refuse("custom_variables", f"1 to 1024 bytes in each value; {name!r} has {len(value.encode())}")
+            if not 1 <= (size := len(value.encode())) <= 1024:
+                self._refuse("custom_variables", f"1 to 1024 bytes in each value; {shown(name)} has {size}")
 
 
 class Update(Command, kw_only=True):

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
+from ..errors import shown
 from ._base import Ipv4, KeyedCommand, Value, WsUrl
 from .play import Direction
 
@@ -50,7 +51,7 @@ def device_item(device: Device) -> DeviceItem:
         return RtpItem(params=device)
     if isinstance(device, WsDevice):
         return WsItem(params=device)
-    raise TypeError(f"calling.tap: device={device!r} must be RtpDevice or WsDevice")
+    raise TypeError(f"calling.tap: device={shown(device)} must be RtpDevice or WsDevice")
 
 
 class TapDirection(Value, frozen=True):

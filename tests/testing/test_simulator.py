@@ -20,9 +20,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from swcalls.testing import Callee, Simulator
+from swcalls.testing import Callee, NotAnswered, Simulator
 from swcalls.testing.deliveries import signatures, split_credentials
-from swcalls.testing.inbound import NotAnswered
 
 JSON = dict[str, Any]
 FAST = 100.0
