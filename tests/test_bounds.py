@@ -6,11 +6,13 @@ A refusal names the parameter, the value and the rule, and comes before anything
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from msgspec import inspect
 
+import swcalls.commands
 from swcalls import (
     TTS,
     Audio,
@@ -276,3 +278,26 @@ def test_a_long_value_is_cut_and_a_secret_one_hidden() -> None:
     with pytest.raises(TypeError, match=r"password=\*\*\* must be") as wrong:
         dial(password=["hunter2"])
     assert "hunter2" not in str(wrong.value)
+
+
+def parts(kind: inspect.Type) -> Iterator[inspect.Type]:
+    yield kind
+    for name in kind.__struct_fields__:
+        inner = getattr(kind, name)
+        for each in inner if isinstance(inner, tuple) else (inner,):
+            if isinstance(each, inspect.Field):
+                yield from parts(each.type)
+            elif isinstance(each, inspect.Type) and not isinstance(kind, inspect.StructType):
+                yield from parts(each)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in swcalls.commands.__all__ if hasattr(getattr(swcalls.commands, n), "__struct_fields__")]
+)
+def test_no_pattern_stands_beside_a_collection(name: str) -> None:
+    """It would have msgspec corrupt memory when the process ends."""
+    unions = [p for p in parts(inspect.type_info(getattr(swcalls.commands, name))) if isinstance(p, inspect.UnionType)]
+    for union in unions:
+        options = [option.type if isinstance(option, inspect.Metadata) else option for option in union.types]
+        has_pattern = any(isinstance(option, inspect.StrType) and option.pattern for option in options)
+        assert not has_pattern or not any(isinstance(o, inspect.DictType | inspect.ListType) for o in options)

@@ -14,7 +14,7 @@ from ._base import (
     refuse_none,
     secret_values,
 )
-from .addresses import is_without_plus
+from .addresses import DESTINATION_RULE, is_destination, is_without_plus
 from .ai import AIHold, AIMessage, AIStop, Reset, Role
 from .calls import PARKED, STATUS_EVENTS, Codec, Dial, End, EndReason, StatusEvent, Update
 from .collect import Collect, Digits, Engine, Speech
@@ -52,6 +52,7 @@ from .tap import RtpDevice, Tap, TapAudio, TapCodec, TapDirection, WsDevice, dev
 from .transfer import Refer, ReferTo, SipItem, Transfer, UserEvent
 
 __all__ = [
+    "DESTINATION_RULE",
     "PARKED",
     "STATUS_EVENTS",
     "TTS",
@@ -132,6 +133,7 @@ __all__ = [
     "check_document",
     "detector_item",
     "device_item",
+    "is_destination",
     "is_without_plus",
     "listed",
     "mapped",

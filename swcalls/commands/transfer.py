@@ -7,7 +7,7 @@ from typing import ClassVar
 import msgspec
 
 from ._base import Command, Document, Name, Params, SipUri, StatusCommand, Value
-from .addresses import Destination
+from .addresses import DESTINATION_RULE, is_destination
 
 
 class Transfer(Command, kw_only=True):
@@ -15,12 +15,12 @@ class Transfer(Command, kw_only=True):
 
     command: ClassVar[str] = "calling.transfer"
 
-    dest: Destination | Document
+    dest: Name | Document
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.dest, dict) and "sections" not in self.dest:
-            self._refuse("dest", "a SWML document, which has 'sections'")
+        if not is_destination(self.dest):
+            self._refuse("dest", DESTINATION_RULE)
 
 
 class ReferTo(Params, kw_only=True):

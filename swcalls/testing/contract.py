@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from swcalls.commands import Codec, Stream
+from swcalls.commands import DESTINATION_RULE, Codec, Stream, is_destination
 
 T = TypeVar("T", bound=Struct)
 Raw = dict[str, Any]
@@ -185,9 +185,11 @@ def check_refer(params: Raw) -> None:
 
 
 def check_transfer(params: Raw) -> None:
-    """Check that a document to transfer to is one."""
-    if isinstance(dest := params.get("dest"), dict) and "sections" not in dest:
-        raise unprocessable("invalid_parameter", "dest must have sections", "dest")
+    """Check that a call can be transferred to where it is to go."""
+    dest = params.get("dest")
+    # What is empty, or of another type, the Struct refuses.
+    if (isinstance(dest, dict) or (isinstance(dest, str) and dest)) and not is_destination(dest):
+        raise unprocessable("invalid_parameter", f"dest must be {DESTINATION_RULE}", "dest")
 
 
 def check_action(params: Raw) -> None:
