@@ -162,6 +162,7 @@ def check_collect(params: Raw) -> None:
 
 def check_tap(params: Raw) -> None:
     """Check where a tap goes: a public IPv4 address, or a WebSocket."""
+    _check_tagged(params, "tap")
     device = params.get("device")
     target = device.get("params") if isinstance(device, dict) else None
     if not isinstance(device, dict) or not isinstance(target, dict):
@@ -176,6 +177,7 @@ def check_tap(params: Raw) -> None:
 
 def check_refer(params: Raw) -> None:
     """Check that a refer names SIP addresses."""
+    _check_tagged(params, "device")
     device = params.get("device")
     target = device.get("params") if isinstance(device, dict) else None
     for name in ("to", "from"):
@@ -204,6 +206,12 @@ def check_hold(params: Raw) -> None:
     timeout = params.get("timeout")
     if timeout is not None and not (isinstance(timeout, str) and timeout.isascii() and timeout.isdigit()):
         raise unprocessable("not_a_string", "timeout must be a string of digits", "timeout")
+
+
+def _check_tagged(params: Raw, name: str) -> None:
+    """Check that an object says its type, which msgspec does not ask for where there is but one."""
+    if isinstance(value := params.get(name), dict) and "type" not in value:
+        raise _missing(f"{name}.type")
 
 
 def _is_public(addr: str) -> bool:

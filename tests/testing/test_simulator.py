@@ -708,6 +708,30 @@ CONTROLS = [
 ]  # fmt: skip
 
 
+WS = {"type": "ws", "params": {"uri": "wss://x.example"}}
+TOOL = {"function": "look_up"}
+SIDECARS: list[tuple[JSON, str, str]] = [
+    ({"hints": []}, "invalid_parameter", "hints"),
+    ({"prompt": {}}, "missing_required_parameter", "prompt"),
+    ({"prompt": {"text": "a", "file": "b"}}, "incompatible_parameters", "prompt"),
+    ({"prompt": {"words": "a"}}, "invalid_parameter", "prompt.words"),
+    ({"prompt": {"text": 5}}, "not_a_string", "prompt.text"),
+    ({"prompt": {"pom": []}}, "invalid_parameter", "prompt.pom"),
+    ({"prompt": {"pom": [{"title": "a"}]}}, "missing_required_parameter", "prompt.pom[0].body"),
+    ({"SWAIG": {"tools": []}}, "invalid_parameter", "SWAIG.tools"),
+    ({"SWAIG": {"functions": {}}}, "invalid_parameter", "SWAIG.functions"),
+    ({"SWAIG": {"functions": [{}]}}, "missing_required_parameter", "SWAIG.functions[0].function"),
+    ({"SWAIG": {"functions": [TOOL | {"function": "sidecar_skip"}]}}, "invalid_parameter", "SWAIG.functions[0].function"),
+    ({"SWAIG": {"functions": [TOOL | {"purpose": None}]}}, "not_a_string", "SWAIG.functions[0].purpose"),
+    ({"SWAIG": {"functions": [TOOL | {"parameters": {"type": "array", "properties": {}}}]}}, "unsupported_option",
+     "SWAIG.functions[0].parameters.type"),
+    ({"SWAIG": {"mcp_servers": [{}]}}, "missing_required_parameter", "SWAIG.mcp_servers[0].url"),
+    ({"SWAIG": {"mcp_servers": [{"url": "https://x.example", "resources": 1}]}}, "not_a_boolean",
+     "SWAIG.mcp_servers[0].resources"),
+    ({"SWAIG": {"defaults": {"web_hook_url": 5}}}, "not_a_string", "SWAIG.defaults.web_hook_url"),
+]  # fmt: skip
+
+
 def dial(**params: Any) -> JSON:
     return {"from": "a", "to": "+15550198765", "swml": {}, **params}
 
@@ -783,6 +807,14 @@ def dial(**params: Any) -> JSON:
         ("calling.stream", {"control_id": "a", "url": "https://x.example"}, "invalid_parameter", "url"),
         ("calling.stream", {"control_id": "a", "url": "wss://x.example", "status_url": "wss://x.example"},
          "not_an_http_url", "status_url"),
+        ("calling.tap", {"control_id": "a", "tap": {"params": {"direction": "both"}}, "device": WS},
+         "missing_required_parameter", "tap.type"),
+        ("calling.tap", {"control_id": "a", "tap": {"type": "audio", "params": {"direction": "both"}},
+         "device": {"type": "rtp", "params": {"addr": "192.168.0.1", "port": 5060}}},
+         "invalid_parameter", "device.params.addr"),
+        ("calling.refer", {"device": {"params": {"to": "sip:a@x.example"}}}, "missing_required_parameter", "device.type"),
+        *(("calling.ai_sidecar", {"lang": "en-US", **params}, expected, attribute)
+          for params, expected, attribute in SIDECARS),
         *((command, {}, "missing_required_parameter", "control_id") for command in CONTROLS),
         *((command, {"control_id": "a", "x": 1}, "invalid_parameter", "x") for command in CONTROLS),
     ],
