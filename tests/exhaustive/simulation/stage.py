@@ -287,7 +287,7 @@ def perform(case: Case, *, debug: bool = False) -> Report:
         parts[:] = [stage]
         return _Scene(stage, case).run()
 
-    with _own_sessions(parts):
+    with own_sessions(parts):
         came_to = run(make, longest=2 * LONGEST + FORGETTING + CLOSING + 1000, debug=debug)
     stage: Stage = parts[0]
     trouble = _trouble(came_to, stage)
@@ -298,7 +298,7 @@ def perform(case: Case, *, debug: bool = False) -> Report:
 
 
 @contextmanager
-def _own_sessions(parts: list[Any]) -> Any:
+def own_sessions(parts: list[Any]) -> Any:
     """Have the sessions that a client makes for itself reach the space."""
 
     def make(**options: object) -> Any:
