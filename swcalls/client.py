@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
@@ -14,7 +15,8 @@ from ._core.inbox import Reply
 from ._core.limits import Limits
 from ._core.reconcile import Reconcile
 from ._core.retries import Retry
-from .actions import Action, check_seconds
+from .actions import Action
+from .actions._seconds import check_seconds
 from .backplane import Backplane
 from .call import Call, CallStart
 from .commands import PARKED, STATUS_EVENTS, Codec, Dial, StatusEvent
@@ -246,7 +248,7 @@ class Client:
             region=_listed(region),
             custom_variables=None if custom_variables is None else dict(custom_variables),
         )
-        return CallStart(self._dial(Call(self._switchboard), command))
+        return CallStart(partial(self._dial, Call(self._switchboard), command))
 
     def call(self, call_id: str) -> Call:
         """Return a handle on a call that exists already; no request is sent."""

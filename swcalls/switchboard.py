@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._core.callbacks import CallbackUrls
@@ -27,7 +27,15 @@ from .backplane import Backplane
 from .commands import Request, StartCommand
 from .commands.calls import Dial, End
 from .config import Identity
-from .errors import ActionError, CallNotFound, CommandError, CommandNotSent, CommandUnconfirmed
+from .errors import (
+    ActionError,
+    CallNotFound,
+    ClientClosed,
+    CommandError,
+    CommandNotSent,
+    CommandRejected,
+    CommandUnconfirmed,
+)
 from .events import CallEvent, Event
 from .intake import Intake, log_receipt
 from .keeper import Keeper
@@ -36,7 +44,7 @@ from .logbook import about, log, log_mark
 from .reconciler import Reconciler
 from .tasks import Tasks
 from .timeline import Journal, Tell
-from .underway import Underway
+from .underway import Underway, check_call
 
 if TYPE_CHECKING:
     from .transport import Transport
@@ -112,9 +120,12 @@ class Switchboard:
         await asyncio.sleep(0)
 
     async def start(self, action: Op, command: StartCommand, deadline: float | None) -> Op:
-        """Expect *action*, send its *command*, and return it once that was accepted."""
+        """Expect *action*, send its *command*, and return it once that was accepted.
+
+        Whoever cancels this has no handle: what may be running then is stopped.
+        """
         call = _call_of(action)
-        self._check_open(command.command, call.id)
+        self._check_call(call, command.command)
         if command.needs_url:
             command.report_to(self.urls.mint(action.kind, action.key))
         self.registry.expect(action, time.monotonic(), deadline)
@@ -124,20 +135,21 @@ class Switchboard:
                 await self.keeper.keep(action)
             answer = await self._send(call, command.command, command, action)
         except CommandUnconfirmed as error:
-            if error.status is not None:
-                self.registry.withdraw(action, error)
-            else:
-                error.action = action
-                self.registry.count_down(action, time.monotonic())
-                self._arm()
+            error.action = action
+            self.registry.doubt(action, time.monotonic())
+            self._arm()
             raise
         except Exception as error:
             self.registry.withdraw(action, error)
             raise
         except BaseException:
-            # Cancelled on the way: nobody has the handle, and what comes is kept for whoever attaches to it.
-            gone = CommandUnconfirmed("cancelled while it was being sent", command=command.command, call_id=call.id)
-            self.registry.withdraw(action, gone)
+            if action.stage == "not_sent":
+                gone = CommandNotSent("cancelled before it was sent", command=command.command, call_id=call.id)
+                self.registry.withdraw(action, gone)
+            else:
+                self.registry.doubt(action, time.monotonic())
+                self._arm()
+                action.abandon()
             raise
         action.accepted(answer)
         self.registry.confirm(action, time.monotonic())
@@ -147,6 +159,10 @@ class Switchboard:
     def attach(self, action: Op, deadline: float | None = None) -> Op:
         """Expect *action*, which was started elsewhere; events that came for it are applied at once."""
         action.stage = "unconfirmed"
+        if self._closed:
+            error = ClientClosed(f"{action.kind} {action.key}: the client is closed", action=action)
+            self.registry.settle(action, "closed", error=error)
+            return action
         self.registry.expect(action, time.monotonic(), deadline)
         self._arm()
         return action
@@ -155,26 +171,71 @@ class Switchboard:
         """Take on the state webhooks of a call that was dialled, or came in, before a restart."""
         call.key = key
         call.stage = "accepted"
-        self.registry.expect_call(call)
+        self.registry.expect_call(call, time.monotonic())
         if call.id is not None:
             self.registry.calls[call.id] = call
         self.look_after(call)
 
-    def stopped(self, action: Operation) -> None:
-        """Note that a stop of *action* was accepted."""
+    async def stop(self, action: Operation, command: str, params: object) -> Leg | None:
+        """Send the command that stops *action*; ``None``: the platform does not know it any more."""
+
+        def leaving() -> None:
+            # The event that the command causes may come before its answer.
+            action.stopping = True
+
+        was_stopping = action.stopping
+        try:
+            leg = await self.send(_call_of(action), command, params, leaving)
+        except CallNotFound:
+            # Its last event is on the way, or was lost.
+            leg = None
+        except (CommandRejected, CommandNotSent):
+            action.stopping = was_stopping
+            raise
         self.registry.stopped(action, time.monotonic())
         self._arm()
+        return leg
+
+    async def end(self, call: CallOperation, command: str, params: object, reason: str) -> Leg:
+        """Send a command that ends *call*, with *reason*, which counts if the platform tells no other."""
+
+        def leaving() -> None:
+            call.asked_reason = reason
+
+        asked_before = call.asked_reason
+        try:
+            return await self.send(call, command, params, leaving)
+        except (CommandRejected, CommandNotSent) as error:
+            if not isinstance(error, CallNotFound):
+                call.asked_reason = asked_before
+            raise
+
+    def pause(self, action: Operation) -> None:
+        """Note that a pause of *action* was accepted: the time limit that its parameters give it does not run."""
+        self.registry.pause(action)
 
     def count_down(self, action: Operation) -> None:
-        """Let the time run that the parameters of *action* give it."""
+        """Start the time limit that the parameters of *action* give it."""
         self.registry.count_down(action, time.monotonic())
         self._arm()
 
     def look_after(self, call: CallOperation) -> None:
-        """See to it that whoever is about to wait for *call* does not wait for ever."""
-        if self._loop is not None:
-            self.registry.look_after(call, time.monotonic())
-            self._arm()
+        """Schedule a liveness check of *call*, since somebody is about to wait for it or for an action on it."""
+        self._check_loop()
+        if self._closed:
+            raise ClientClosed("the client is closed")
+        self.registry.look_after(call, time.monotonic())
+        self._arm()
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the client."""
+        return self.registry.limits
+
+    def finish(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run *work* in a task that may send commands while the client is being closed, and is awaited then."""
+        if not self._closed and self._loop is not None:
+            self.tasks.handle(work())
 
     def tell(self, action: Operation, event: Event) -> None:
         """Apply an event to *action* that came for another one, but is about both."""
@@ -190,7 +251,7 @@ class Switchboard:
 
     async def dial(self, call: CallOperation, command: Dial) -> Leg:
         """Expect *call*, and start it. When this is cancelled after the command has left, the call is hung up."""
-        self._check_open("dial", None)
+        self._check_open("dial")
         if command.status_url is None:
             command.status_url = self.urls.mint("call", call.key)
         dialling = asyncio.get_running_loop().create_task(self._dial(call, command))
@@ -203,24 +264,21 @@ class Switchboard:
             raise
 
     async def _dial(self, call: CallOperation, command: Dial) -> Leg:
-        self.registry.expect_call(call)
+        self.registry.expect_call(call, time.monotonic())
         try:
             if self.keeper is not None:
                 await self.keeper.keep(call)
             request = Request("dial", params=command)
-            with Underway(request, call, call) as watch:
+            with Underway(self.registry, request, call, call) as watch:
                 leg = read_leg(await self.transport.post(request, call_id=None, watch=watch))
             if leg is None:
                 unclear = CommandUnconfirmed("the answer names no call", command="dial")
                 unclear.status = 200
                 raise unclear
         except CommandUnconfirmed as error:
-            if error.status is None:
-                error.call = call
-                self.registry.look_after(call, time.monotonic())
-                self._arm()
-            else:
-                self.registry.withdraw_call(call)
+            error.call = call
+            self.registry.look_after(call, time.monotonic())
+            self._arm()
             raise
         except BaseException:
             self.registry.withdraw_call(call)
@@ -254,19 +312,26 @@ class Switchboard:
             self.spawn(self.keeper.keep(call))
         self._arm()
 
-    async def send(self, call: CallOperation, command: str, params: object) -> Leg:
-        """Send *command* to *call*, and note what the answer tells about the call."""
-        answer = await self._send(call, command, params)
+    async def send(
+        self, call: CallOperation, command: str, params: object, leaving: Callable[[], object] | None = None
+    ) -> Leg:
+        """Send *command* to *call*, and note what the answer tells about the call; *leaving* is called as it leaves."""
+        self._check_call(call, command)
+        answer = await self._send(call, command, params, leaving=leaving)
         return read_leg(answer) or CallLeg(id=call.id or "", raw=answer)
 
     async def _send(
-        self, call: CallOperation, command: str, params: object, starting: Operation | None = None
+        self,
+        call: CallOperation,
+        command: str,
+        params: object,
+        starting: Operation | None = None,
+        leaving: Callable[[], object] | None = None,
     ) -> dict[str, Any]:
-        self._check_open(command, call.id)
         # `update` is the one command that takes the call's id among its parameters.
         request = Request(command, None if command == "update" else call.id, params)
         try:
-            with Underway(request, call, starting) as watch:
+            with Underway(self.registry, request, call, starting, leaving) as watch:
                 answer = await self.transport.post(request, call_id=call.id, watch=watch)
         except CallNotFound as error:
             # "Gone" is always the call.
@@ -279,17 +344,16 @@ class Switchboard:
 
     async def execute(self, command: str, call_id: str | None, params: dict[str, Any]) -> dict[str, Any]:
         """Send any command as it is, and return the answer as it came."""
-        self._check_open(command, call_id)
+        self._check_open(command)
         call_id = call_id or params.get("id")
         request = Request(command, call_id, params)
-        with Underway(request, self.registry.calls.get(call_id or "")) as watch:
+        with Underway(None, request, self.registry.calls.get(call_id or "")) as watch:
             return await self.transport.post(request, call_id=call_id, watch=watch)
 
     def deliver(self, kind: str, key: str, event: Event, size: int) -> Delivered:
         """Deliver a verified event, whose body had *size* bytes."""
         delivered = self.registry.deliver(kind, key, event, size, time.monotonic())
-        if kind == "call":
-            self._arm()
+        self._arm()
         return delivered
 
     def journal(self) -> Journal | None:
@@ -307,14 +371,24 @@ class Switchboard:
             self.registry.report(call, event, time.monotonic())
             self._arm()
 
-    def _check_open(self, command: str, call_id: str | None) -> None:
+    def _check_open(self, command: str) -> None:
+        self._check_loop()
         if self._closed:
-            raise CommandNotSent("the client is closed", command=command, call_id=call_id)
-        if self._loop is None:
-            message = "the client is not open: use it in `async with`, or `await client.open()`"
-            raise CommandNotSent(message, command=command, call_id=call_id)
+            raise ClientClosed(f"{command}: not sent, since the client is closed")
         if self._closing and not self.tasks.is_handler:
-            raise CommandNotSent("the client is being closed", command=command, call_id=call_id)
+            raise ClientClosed(f"{command}: not sent, since the client is being closed")
+
+    def _check_call(self, call: CallOperation, command: str) -> None:
+        self._check_open(command)
+        check_call(call, command)
+        if call.id is None:
+            raise CommandNotSent("the call has no id, since its dial was not answered", command=command)
+
+    def _check_loop(self) -> None:
+        if self._loop is not None and asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("the client was opened in another event loop, and works in that one only")
+        if self._loop is None and not self._closed:
+            raise RuntimeError("the client is not open: use it in `async with`, or `await client.open()`")
 
     def _arm(self) -> None:
         """Set the timer to the next deadline, if it is not set to that or earlier."""

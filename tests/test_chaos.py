@@ -208,7 +208,7 @@ async def storm(seed: int, ledger: Counter[str]) -> None:
         assert not client.actions
         registry = client._switchboard.registry
         assert not registry._running
-        assert not registry._dialled
+        assert not registry._held
         assert not len(client._switchboard.tasks)
         assert all(delivery.status in (403, None) for delivery in space.deliveries if delivery.is_forged)
         assert set(client.stats.settled) >= {"callback", "call_ended", "deadline", "reconciled"}

@@ -27,7 +27,7 @@ async def test_while_it_closes_only_handlers_may_send(space, connect) -> None:
         await proceed.wait()
         # Also from a task that the handler started.
         async with asyncio.TaskGroup() as group:
-            group.create_task(call.play(TTS("Goodbye."))._start)
+            group.create_task(call.play(TTS("Goodbye.")))
         await call.end()
         done.append("handler")
 

@@ -24,6 +24,13 @@ class Limits(Struct, frozen=True, kw_only=True):
     """
     unconfirmed: float = 600.0
     """How long a call may stay silent whose dial may not have arrived; then it is taken for one that never was."""
+    silence: float = 14_400.0
+    """How long a call may be silent: no webhook, no answer to a command, nothing in the voice log.
+
+    Then, if somebody waits for it or for an action on it, it is taken for ended; if nobody does, it is forgotten.
+    """
+    playback: float = 300.0
+    """How long a file that a prompt plays may take. Then the prompt goes on, even if no webhook told of its end."""
     body: int = 1024 * 1024
     """The largest webhook that is read."""
     early_events: int = 1000

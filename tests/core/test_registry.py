@@ -17,7 +17,7 @@ from swcalls.events import CallEvent
 def setup(**limits: Any) -> tuple[Registry, CallOperation]:
     registry = Registry(Limits(**limits))
     call = CallOperation("call-key")
-    registry.expect_call(call)
+    registry.expect_call(call, 0)
     registry.identify(call, "call-1")
     return registry, call
 
@@ -148,7 +148,7 @@ def test_deadline() -> None:
     registry.expire(10)
     assert action.settled is not None
     assert isinstance(action.settled.error, ActionExpired)
-    assert registry.deadlines.next is None
+    assert action.due is None
 
 
 def test_early_events_are_applied_when_their_action_is_expected() -> None:
@@ -253,7 +253,7 @@ def test_withdrawing_leaves_nothing_and_tells_who_waits() -> None:
     registry.withdraw(action, error)
     assert not registry.actions
     assert not call.pending
-    assert registry.deadlines.next is None
+    assert action.due is None
     assert action.settled is not None
     assert action.settled.error is error
     assert deliver(registry, state="finished") == "early"
@@ -288,7 +288,7 @@ def test_an_end_that_was_inferred_leaves_a_moment_for_the_event_that_tells_of_it
 def test_an_event_before_the_answer_to_the_dial_tells_the_id() -> None:
     registry = Registry(Limits())
     call = CallOperation("key")
-    registry.expect_call(call)
+    registry.expect_call(call, 0)
     registry.deliver("call", "key", read("call", {"call_id": "call-9", "call_state": "created"}), 1, 0)
     assert call.id == "call-9"
     assert registry.calls["call-9"] is call
