@@ -101,4 +101,4 @@ def told(reports: list[Report], tried: int, seed: int) -> str:
 
 
 def _without_ids(text: str) -> str:
-    return re.sub(r"0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+\.\d{3,}", "…", text)
+    return re.sub(r"0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+\.\d+", "…", text)

@@ -48,7 +48,7 @@ def census() -> Counter[str]:
     """Count every living object of a class of ours; those that need no collector, too, where another one has them."""
     gc.collect()
     return Counter(
-        kind.__qualname__ for thing in gc.get_objects() if (kind := type(thing)).__module__.startswith("swcalls")
+        kind.__qualname__ for thing in gc.get_objects() if str((kind := type(thing)).__module__).startswith("swcalls")
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import random
 import sys
 import time
@@ -228,17 +229,23 @@ def virtual_time(uptime: float, seed: int) -> Iterator[VirtualLoop]:
 @contextmanager
 def _listening(loop: VirtualLoop, trouble: list[str]) -> Iterator[None]:
     """Write down what nobody could be told by an exception."""
-    hook = sys.unraisablehook
-    sys.unraisablehook = lambda fault: trouble.append(f"unraisable: {fault.exc_value!r} in {fault.object!r}")
-    try:
-        with warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
-            yield
-            gc.collect()
-        trouble += [f"{item.category.__name__}: {item.message}" for item in warned]
-        trouble += loop.complaints
-    finally:
-        sys.unraisablehook = hook
+
+    def note(fault: Any) -> None:
+        trouble.append(f"unraisable: {fault.exc_value!r} in {fault.object!r}")
+
+    # A test runner keeps what is logged, and with each error all that its frames hold.
+    log = logging.getLogger("swcalls")
+    with (
+        patch.object(sys, "unraisablehook", note),
+        patch.object(log, "propagate", new=False),
+        patch.object(log, "handlers", [logging.NullHandler()]),
+        warnings.catch_warnings(record=True) as warned,
+    ):
+        warnings.simplefilter("always")
+        yield
+        gc.collect()
+    trouble += [f"{item.category.__name__}: {item.message}" for item in warned]
+    trouble += loop.complaints
 
 
 def _abort(loop: VirtualLoop) -> None:

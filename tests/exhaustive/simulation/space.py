@@ -405,7 +405,7 @@ class _Poster:
     async def _deliver(self, url: str, body: bytes, headers: Mapping[str, str]) -> Response:
         space = self._space
         host, _, path = url.partition("://")[2].partition("/")
-        about = path.split("/")[1]
+        about = path.partition("/")[2].partition("/")[0]
         fault = space.plan.next("webhook")
         if space.plan.deaf and about not in ("call", "inbound"):
             fault = "lost"

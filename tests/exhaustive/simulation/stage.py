@@ -121,9 +121,15 @@ class Stage:
 
     def hold_of(self, error: BaseException) -> None:
         """Note that the user has what *error* names: a command may have arrived, and here is its handle."""
-        for handle in (getattr(error, "action", None), getattr(error, "call", None)):
-            if isinstance(handle, Action | Call):
-                self.hold(handle)
+        for one in each_of(error):
+            for handle in (getattr(one, "action", None), getattr(one, "call", None)):
+                if isinstance(handle, Action | Call):
+                    self.hold(handle)
+
+    def hold_result(self, task: asyncio.Task[Any]) -> None:
+        """Note that the user has what a task came to."""
+        if not task.cancelled() and task.exception() is None:
+            self.hold(task.result())
 
     def release(self, handle: Action[Any] | Call) -> None:
         """Note that the user has done what is to be done: *handle* must not be running any more."""
@@ -413,7 +419,7 @@ class _Scene:
             stage.expect(is_so=bool(self._case.cancel), what="it was cancelled, although nobody did that")
             return
         error = task.exception()
-        for one in [] if error is None else _each(error):
+        for one in [] if error is None else each_of(error):
             stage.hold_of(one)
             if isinstance(one, asyncio.CancelledError) and self._case.cancel:
                 continue
@@ -455,10 +461,10 @@ async def _as_coroutine(work: Awaitable[None]) -> None:
     await work
 
 
-def _each(error: BaseException) -> list[BaseException]:
+def each_of(error: BaseException) -> list[BaseException]:
     """Take groups of errors apart."""
     if isinstance(error, BaseExceptionGroup):
-        return [one for part in error.exceptions for one in _each(part)]
+        return [one for part in error.exceptions for one in each_of(part)]
     return [error]
 
 
