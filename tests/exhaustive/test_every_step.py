@@ -45,3 +45,10 @@ def test_cancelled_twice_a_flow_leaves_nothing(flow: str, mode: Mode, check: Cal
 @pytest.mark.parametrize("flow", FLOWS)
 def test_a_flow_in_which_something_breaks_leaves_nothing(flow: str, check: Callable[..., None]) -> None:
     check(cases.broken(flow), most=16)
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_cancelled_while_something_breaks_a_flow_leaves_nothing(
+    flow: str, check: Callable[..., None], exhaustive: bool, seed: int
+) -> None:
+    check(cases.combined(flow, 300 if exhaustive else 6, seed), most=6)

@@ -73,6 +73,22 @@ def broken(flow: str) -> list[Case]:
     return cases
 
 
+def combined(flow: str, number: int, seed: int) -> list[Case]:
+    """Return *number* cases in which *flow* is cancelled, and something breaks as well; drawn by chance."""
+    dice = random.Random(f"{seed} {flow}")
+    plain = perform(Case(flow))
+    things = [(channel, count) for channel, count in plain.counts.items() if channel in _FAULTS]
+    if not plain.steps or not things:
+        return []
+    cases = []
+    for _ in range(number):
+        channel, count = dice.choice(things)
+        # What is tidied up comes after what the plain flow sends.
+        fault = (channel, dice.randint(1, count + 2), dice.choice(_FAULTS[channel]))
+        cases.append(Case(flow, "inside", ((dice.randint(1, plain.steps), dice.choice(WHENS)),), (fault,)))
+    return cases
+
+
 def sample(cases: list[Case], most: int | None, seed: int) -> list[Case]:
     """Return *most* of *cases*, by chance, or all of them."""
     if most is None or len(cases) <= most:

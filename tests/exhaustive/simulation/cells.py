@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from swcalls import Action, Call, Client, Limits, Silence, SwcallsError
+from swcalls import Action, Call, Client, Limits, SwcallsError
 from swcalls.actions import HANDLES
 from swcalls.testing.callee import Callee
 
@@ -417,6 +417,5 @@ async def _is_soon_done(action: Action[Any]) -> bool:
 
 
 LONG_DRAIN = Limits(drain=20)
-QUIET = Silence(10_000)
 
-__all__ = ["CALLS", "CLIENTS", "LONG_DRAIN", "QUIET", "actions", "try_out"]
+__all__ = ["CALLS", "CLIENTS", "LONG_DRAIN", "actions", "try_out"]

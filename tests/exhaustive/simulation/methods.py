@@ -31,7 +31,6 @@ from swcalls import (
 )
 
 from .cells import (
-    QUIET,
     Act,
     Expected,
     Outcome,
@@ -45,6 +44,7 @@ from .cells import (
     times_out,
     waits,
 )
+from .flows import MUSIC
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def is_outcome(outcome: Outcome) -> bool:
 BOTH = ["remote-caller", "local-caller"]
 
 CALL: Table = {
-    "play": starts(lambda call: call.play(QUIET)),
+    "play": starts(lambda call: call.play(MUSIC, loop=0)),
     "say": starts(lambda call: call.say("Hello.")),
     "record": starts(lambda call: call.record()),
     "collect": starts(lambda call: call.collect(digits=Digits(max=1))),
@@ -375,11 +375,11 @@ CONTROLS: Table = {
 SENDS_WHEN_EXPIRED = ("play", "record", "collect", "tap", "stream", "live_transcribe", "live_translate", "ai_sidecar")
 
 KINDS: dict[str, Start | None] = {
-    "play": lambda call, more: call.play(QUIET, **more),
+    "play": lambda call, more: call.play(MUSIC, loop=0, **more),
     "record": lambda call, more: call.record(**more),
-    "collect": lambda call, more: call.collect(digits=Digits(max=1), initial_timeout=9000, **more),
-    "prompt": lambda call, more: call.prompt(QUIET, digits=Digits(max=1), **more),
-    "detect": lambda call, more: call.detect(DetectMachine(initial_timeout=9000), timeout=9000, **more),
+    "collect": lambda call, more: call.collect(digits=Digits(max=1), initial_timeout=600, **more),
+    "prompt": lambda call, more: call.prompt(MUSIC, loop=0, digits=Digits(max=1), **more),
+    "detect": lambda call, more: call.detect(DetectMachine(initial_timeout=600), timeout=600, **more),
     "tap": lambda call, more: call.tap(WsDevice("wss://ours.example/tap"), **more),
     "stream": lambda call, more: call.stream("wss://ours.example/stream", **more),
     "transcribe": lambda call, more: call.transcribe(**more),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,9 +23,10 @@ from swcalls.testing.calls import Operation, SimulatedCall
 
 from .hub import Hub, Member
 from .leftovers import held_by
-from .loop import Run, Victim, VirtualLoop, When, describe, run, shown
+from .loop import UPTIME, Run, Victim, VirtualLoop, When, describe, run, shown
 from .space import OURS, URL, Plan, Space
 
+Handler = Callable[[Call], Awaitable[None]]
 Held = TypeVar("Held", bound="Action[Any] | Call")
 
 Mode = Literal["inside", "whole", "closed", "handler"]
@@ -64,6 +66,7 @@ class Stage:
         self._logged = _Errors(is_broken=not case.is_clean)
         self._case = case
         self._closing: asyncio.Task[None] | None = None
+        self._handlers: dict[Client, Handler] = {}
 
     def make_client(self, host: str = "ours.example", **settings: Any) -> Client:
         """Make a client that has its webhooks from the space at *host*."""
@@ -79,15 +82,26 @@ class Stage:
         """Make a backplane for one process."""
         return Member(self.hub, owner)
 
-    def handler(self, handler: Callable[[Call], Awaitable[None]]) -> Callable[[Call], Awaitable[None]]:
-        """Make *handler*, which takes one call in a flow, one whose steps are counted, if that is the case."""
-        if self._case.mode != "handler":
-            return handler
+    def take_calls(self, client: Client, handler: Handler) -> None:
+        """Have *handler* take the calls that come to *client*, in place of one that took them when the flow ran before.
 
+        If it is the handler that is struck, its steps are counted.
+        """
+        if client not in self._handlers:
+
+            async def take(call: Call) -> None:
+                await self._handlers[client](call)
+
+            client.receiver.on_call(take)
+        self._handlers[client] = self._counted(handler) if self._case.mode == "handler" else handler
+
+    def _counted(self, handler: Handler) -> Handler:
         async def counted(call: Call) -> None:
-            assert self.victim is None
-            self.victim = Victim(_as_coroutine(handler(call)), dict(self._case.cancel), self.close_client)
-            await self.victim
+            if self.victim is None:
+                self.victim = Victim(_as_coroutine(handler(call)), dict(self._case.cancel), self.close_client)
+                await self.victim
+            else:
+                await handler(call)
 
         return counted
 
@@ -125,6 +139,8 @@ class Stage:
             for handle in (getattr(one, "action", None), getattr(one, "call", None)):
                 if isinstance(handle, Action | Call):
                     self.hold(handle)
+            if one.__context__ is not None:
+                self.hold_of(one.__context__)
 
     def hold_result(self, task: asyncio.Task[Any]) -> None:
         """Note that the user has what a task came to."""
@@ -253,6 +269,11 @@ class Case:
         """Whether nothing goes wrong."""
         return not (self.cancel or self.faults or self.deaf)
 
+    @property
+    def uptime(self) -> float:
+        """How long the machine has been up: a moment, or some days. Nothing may depend on it."""
+        return (5.0, UPTIME)[zlib.crc32(str(self).encode()) % 2]
+
     @classmethod
     def read(cls, text: str) -> Case:
         """Read what ``str`` has written."""
@@ -294,7 +315,7 @@ def perform(case: Case, *, debug: bool = False) -> Report:
         return _Scene(stage, case).run()
 
     with own_sessions(parts):
-        came_to = run(make, longest=2 * LONGEST + FORGETTING + CLOSING + 1000, debug=debug)
+        came_to = run(make, longest=3 * LONGEST + 2 * FORGETTING + CLOSING + 1000, uptime=case.uptime, debug=debug)
     stage: Stage = parts[0]
     trouble = _trouble(came_to, stage)
     victim = stage.victim or Victim(None, {})
@@ -375,11 +396,30 @@ class _Scene:
         if self._case.mode != "closed":
             # Who closes a client while it is being used has to know what is going on.
             self._look_at_platform("although nobody can reach it any more")
-        for call in stage.space.live():
-            call.hang_up()
+        self._hang_up()
         await self._forgotten()
         if not stage.flow.owns_client:
+            if not self._case.is_clean and stage._closing is None:
+                await self._play_again()
             await stage.within(CLOSING, stage.client.close(), "closing")
+
+    async def _play_again(self) -> None:
+        """Whatever has happened, the same client does the same flow again, and well."""
+        stage = self._stage
+        stage.space.plan = Plan()
+        try:
+            if stage.flow.wants_call:
+                stage.call = await stage.dial()
+            async with asyncio.timeout(LONGEST):
+                await stage.flow.play(stage)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is trouble
+            stage.trouble.append(f"afterwards: it raised {shown(error)}")
+        self._hang_up()
+        await self._forgotten()
+
+    def _hang_up(self) -> None:
+        for call in self._stage.space.live():
+            call.hang_up()
 
     async def _play_whole(self) -> None:
         stage = self._stage
@@ -417,6 +457,10 @@ class _Scene:
             return
         if task.cancelled():
             stage.expect(is_so=bool(self._case.cancel), what="it was cancelled, although nobody did that")
+            try:
+                task.result()
+            except asyncio.CancelledError as error:
+                stage.hold_of(error)
             return
         error = task.exception()
         for one in [] if error is None else each_of(error):
