@@ -428,6 +428,8 @@ async def close_in_the_middle(stage: Stage) -> None:
         play = stage.hold(await call.play(MUSIC, loop=0))
         waits = (play.finished(), call.ended(), _drain(play), call.record().finished())
         tasks += [asyncio.ensure_future(wait) for wait in waits]
+        for task in tasks:
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.sleep(0.006)
     finally:
         try:

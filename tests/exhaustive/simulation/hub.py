@@ -10,7 +10,7 @@ from swcalls.backplane import BackplaneUnavailable, Delivery, Memo, OwnerTaken, 
 from .space import Plan
 
 DELAY = 0.002
-SLOW = 3.0
+_TIMES = {"slow": 3.0, "hangs": 60.0}
 
 
 class Hub:
@@ -38,8 +38,8 @@ class Hub:
     async def pass_by(self) -> str | None:
         """Take the time that an operation takes, or fail as is planned; return the fault for `done`."""
         fault = self.plan.next("backplane")
-        await asyncio.sleep(SLOW if fault == "slow" else DELAY)
-        if fault == "unavailable":
+        await asyncio.sleep(_TIMES.get(fault or "", DELAY))
+        if fault in ("unavailable", "hangs"):
             raise BackplaneUnavailable("on purpose")
         return fault
 
@@ -98,7 +98,7 @@ class Member:
     async def publish(self, project: str, delivery: Delivery) -> None:
         hub = self._hub
         fault = await hub.pass_by()
-        hub.deliveries.setdefault(delivery.owner, []).append(delivery)
+        hub.deliveries.setdefault(delivery.owner, []).extend([delivery] * (2 if fault == "twice" else 1))
         member = hub.members.get(delivery.owner)
         if member is not None:
             member._wake.set()
@@ -107,7 +107,7 @@ class Member:
     async def remember(self, memo: Memo, *, owner: str | None = None) -> None:
         # As the protocol says: if not now, then soon. So nothing here fails, though it may take its time.
         self._hub.memos.setdefault(owner or self._owner, {})[memo.kind, memo.key] = memo
-        await asyncio.sleep(SLOW if self._hub.plan.next("backplane") == "slow" else DELAY)
+        await asyncio.sleep(_TIMES.get(self._hub.plan.next("backplane") or "", DELAY))
 
     def forget(self, kind: str, key: str, *, owner: str | None = None) -> None:
         self._hub.memos.get(owner or self._owner, {}).pop((kind, key), None)

@@ -9,6 +9,7 @@ import logging
 import types
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 _LEAVES = (
@@ -29,9 +30,11 @@ def held_by(*roots: object, leave_out: Iterable[object] = ()) -> list[str]:
     found = []
     while queue:
         thing = queue.pop()
-        if id(thing) in seen or isinstance(thing, _LEAVES):
+        if id(thing) in seen:
             continue
         seen.add(id(thing))
+        if isinstance(thing, _LEAVES):
+            continue
         if is_operation(thing):
             found.append(repr(thing))
         # A function leads to its module, and so to everything; only what it has enclosed is its own.
@@ -41,7 +44,12 @@ def held_by(*roots: object, leave_out: Iterable[object] = ()) -> list[str]:
 
 def is_operation(thing: object) -> bool:
     """Say whether *thing* is what we keep of a call or of an action, or a handle of one."""
-    return any(base.__module__.startswith(_OURS) and base.__name__ in _NAMES for base in type(thing).__mro__)
+    return _is_kind_of_operation(type(thing))
+
+
+@cache
+def _is_kind_of_operation(kind: type) -> bool:
+    return any(base.__module__.startswith(_OURS) and base.__name__ in _NAMES for base in kind.__mro__)
 
 
 def census() -> Counter[str]:

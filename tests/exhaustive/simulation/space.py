@@ -31,9 +31,21 @@ from swcalls.testing.lookup import answer as look_up
 from swcalls.testing.voicelog import VoiceLog
 from swcalls.testing.wire import Wire
 
-CONNECTING = 0.004
-FLIGHT = 0.010
-READING = 0.001
+
+@dataclass(frozen=True)
+class Latency:
+    """How many seconds things take on the network."""
+
+    connecting: float = 0.004
+    flight: float = 0.010
+    """Of a request, and of its answer."""
+    reading: float = 0.001
+    webhook: float = 0.010
+
+
+LATENCIES = (Latency(), Latency(webhook=0.080), Latency(0.020, 0.060, 0.005, 0.0005), Latency(0.0, 0.0, 0.0, 0.0))
+"""As usual; slow webhooks; slow requests; and all at once, so that any two things can meet."""
+
 HANGS = 1e6
 """Seconds: longer than any timeout."""
 LATE = 45.0
@@ -86,12 +98,12 @@ class Plan:
 
 REQUEST_FAULTS = (
     "refused", "no connection", "reset", "reset after", "429", "500", "503", "503 later", "502", "504 after", "404",
-    "422", "hangs", "hangs after", "slow", "overtaken", "nonsense",
+    "422", "hangs", "hangs after", "slow", "overtaken", "nonsense", "twice",
 )  # fmt: skip
 """``after``: it was processed. ``overtaken``: its webhooks come before its answer."""
 WEBHOOK_FAULTS = ("lost", "twice", "late", "very late", "given up")
 LOG_FAULTS = ("404", "500", "hangs", "nonsense", "refused")
-BACKPLANE_FAULTS = ("unavailable", "slow", "done, but unavailable")
+BACKPLANE_FAULTS = ("unavailable", "slow", "hangs", "done, but unavailable", "twice")
 
 _STATUSES = {
     "429": (429, {"Retry-After": "1"}),
@@ -108,8 +120,9 @@ _STATUSES = {
 class Space:
     """All that there is on the other side of the network."""
 
-    def __init__(self, plan: Plan, callee: Callee = Callee()) -> None:
+    def __init__(self, plan: Plan, callee: Callee = Callee(), latency: Latency = LATENCIES[0]) -> None:
         self.plan = plan
+        self.latency = latency
         self.attempts: list[Attempt] = []
         self.sessions: list[Session] = []
         self.lent: list[Session] = []
@@ -200,6 +213,10 @@ class Space:
         try:
             with self._deliveries.held_until(answered):
                 answer = execute(self.exchange, read(body))
+                if attempt.fault == "twice" and attempt.command != "dial":
+                    # Two dials are two calls, and who would know of the second one?
+                    with suppress(Refusal):
+                        execute(self.exchange, read(body))
         except Refusal as refusal:
             return refusal.status, {}, msgspec.json.encode(refusal.body)
         if attempt.fault == "504 after":
@@ -267,12 +284,13 @@ class Session:
             await self._connect(fault, timeout)
             # From here on the request is on its way, and nothing that happens to its sender calls it back.
             answered = asyncio.Event()
+            flight = space.latency.flight
             arrived: asyncio.Future[Any] = loop.create_future()
             delivered: asyncio.Future[None] = loop.create_future()
 
             def arrive() -> None:
                 answer = (0, {}, b"") if fault in ("reset", "hangs") else space.arrive(attempt, body, answered)
-                loop.call_later(FLIGHT, deliver)
+                loop.call_later(flight, deliver)
                 if not arrived.done():
                     arrived.set_result(answer)
 
@@ -281,7 +299,7 @@ class Session:
                 if not delivered.done():
                     delivered.set_result(None)
 
-            loop.call_later(FLIGHT, arrive)
+            loop.call_later(flight, arrive)
             status, headers, content = await self._until(arrived)
             if fault in ("hangs", "hangs after"):
                 await self._pause(HANGS)
@@ -302,7 +320,7 @@ class Session:
             await self._connect(fault, timeout)
             if fault == "hangs":
                 await self._pause(HANGS)
-            await self._pause(2 * FLIGHT)
+            await self._pause(2 * space.latency.flight)
         if fault in ("404", "500"):
             return Response(self, int(fault), {}, b"")
         status, content = (200, b"[]") if fault == "nonsense" else space.look_up(url.removeprefix(URL))
@@ -311,7 +329,7 @@ class Session:
     async def _connect(self, fault: str | None, timeout: aiohttp.ClientTimeout) -> None:
         if self.closed:
             raise RuntimeError("Session is closed")
-        await self._pause(CONNECTING)
+        await self._pause(self._space.latency.connecting)
         if fault == "refused":
             raise aiohttp.ClientConnectorError(_KEY, OSError(111, "refused"))
         if fault == "no connection":
@@ -367,7 +385,7 @@ class Response:
 
     async def read(self, limit: int = -1) -> bytes:
         if self._session is not None:
-            await self._session._pause(READING)
+            await self._session._pause(self._session._space.latency.reading)
         content, self._content = (self._content, b"") if limit < 0 else (self._content[:limit], self._content[limit:])
         return content
 
@@ -414,7 +432,7 @@ class _Poster:
         if fault in ("late", "very late"):
             space.later(LATE if fault == "late" else 20 * LATE, host, path, body, headers)
             return Response(None, 200, {}, b"")
-        await asyncio.sleep(FLIGHT)
+        await asyncio.sleep(space.latency.webhook)
         accept = space.receivers.get(host)
         if accept is None:
             raise aiohttp.ClientConnectorError(_KEY, OSError(111, "refused"))

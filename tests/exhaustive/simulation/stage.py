@@ -24,7 +24,7 @@ from swcalls.testing.calls import Operation, SimulatedCall
 from .hub import Hub, Member
 from .leftovers import held_by
 from .loop import UPTIME, Run, Victim, VirtualLoop, When, describe, run, shown
-from .space import OURS, URL, Plan, Space
+from .space import LATENCIES, OURS, URL, Latency, Plan, Space
 
 Handler = Callable[[Call], Awaitable[None]]
 Held = TypeVar("Held", bound="Action[Any] | Call")
@@ -54,7 +54,7 @@ class Stage:
     def __init__(self, loop: VirtualLoop, flow: Flow, case: Case, plan: Plan) -> None:
         self.loop = loop
         self.flow = flow
-        self.space = Space(plan, flow.callee)
+        self.space = Space(plan, flow.callee, case.latency)
         self.hub = Hub(plan)
         self.held: list[Action[Any] | Call] = []
         self.client: Client
@@ -272,7 +272,16 @@ class Case:
     @property
     def uptime(self) -> float:
         """How long the machine has been up: a moment, or some days. Nothing may depend on it."""
-        return (5.0, UPTIME)[zlib.crc32(str(self).encode()) % 2]
+        return (5.0, UPTIME)[self._hash % 2]
+
+    @property
+    def latency(self) -> Latency:
+        """How fast the network is: as usual when nothing happens, else whatever the case's name comes to."""
+        return LATENCIES[0 if self.is_clean else self._hash // 2 % len(LATENCIES)]
+
+    @property
+    def _hash(self) -> int:
+        return zlib.crc32(str(self).encode())
 
     @classmethod
     def read(cls, text: str) -> Case:
