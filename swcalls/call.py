@@ -135,6 +135,7 @@ class Call(Verbs):
         if self.is_known_to_have_ended:
             return None
         self.leg = leg = await self._sender.end(self, End.command, command, reason or "hangup")
+        self._released = True
         return leg
 
     async def update(
@@ -153,12 +154,20 @@ class Call(Verbs):
             url: A SWML document's, for a call that is up; or *swml*, the document itself. Not both.
         """
         command = Update(
-            id=self.id or "", status=status, url=url, swml=swml, fallback_url=fallback_url, status_url=status_url
+            # A call without an id gets no command; it is refused where all of them are.
+            id=self.id or self.key,
+            status=status,
+            url=url,
+            swml=swml,
+            fallback_url=fallback_url,
+            status_url=status_url,
         )
         if status is None:
-            return await self.send(Update.command, command)
-        reason = "cancel" if status == "canceled" else "hangup"
-        self.leg = leg = await self._sender.end(self, Update.command, command, reason)
+            leg = await self.send(Update.command, command)
+        else:
+            reason = "cancel" if status == "canceled" else "hangup"
+            self.leg = leg = await self._sender.end(self, Update.command, command, reason)
+        self._released = self._released or not (status is None and url is None and swml is None)
         return leg
 
     async def cancel(self) -> Leg:

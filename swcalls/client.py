@@ -169,7 +169,7 @@ class Client:
             from .receiver import WebhookReceiver
 
             self._receiver = WebhookReceiver.of(
-                self._switchboard.intake, lambda handler: Doorbell(self._switchboard, handler).ring
+                self._switchboard, lambda handler, hang_up: Doorbell(self._switchboard, handler, hang_up=hang_up).ring
             )
         return self._receiver
 

@@ -90,8 +90,8 @@ class Transport:
         self._dials = None if dial_rate is None else _Gate(dial_rate)
         self._commands = None if command_rate is None else _Gate(command_rate)
         self._closing = asyncio.Event()
-        self._session = session
-        self._borrowed = session is not None
+        self._session: aiohttp.ClientSession | None = None
+        self._borrowed = session
         self._encode = msgspec.json.Encoder().encode
         self.sent: int = 0
         """Requests that were posted, repetitions included."""
@@ -99,6 +99,8 @@ class Transport:
 
     async def open(self) -> None:
         """Make the session, unless one was passed."""
+        self._closing.clear()
+        self._session = self._session or self._borrowed
         if self._session is None:
             # The slots bound the flight, and cost less than waiting inside the connector.
             connector = aiohttp.TCPConnector(limit=0)
@@ -108,7 +110,7 @@ class Transport:
         """Give up what waits to be sent, and close the session, unless it was passed."""
         self._closing.set()
         session, self._session = self._session, None
-        if session is not None and not self._borrowed:
+        if session is not None and session is not self._borrowed:
             await session.close()
 
     async def post(self, request: Request, *, call_id: str | None, watch: Watch | None = None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ LAYERS = [
     ("actions",),
     ("config", "transport", "recording", "tasks", "underway"),
     ("backplane",),
-    ("reconciler", "intake", "keeper", "serving"),
+    ("reconciler", "intake", "keeper", "serving", "admission", "dialling"),
     ("switchboard",),
     ("call", "receiver"),
     ("inbound", "recovery"),

@@ -119,7 +119,7 @@ class Flow:
             action = lost.action
             if action is None:
                 return
-        except CommandError as error:
+        except (CommandError, ActionError) as error:
             self.ledger[f"start {type(error).__name__}"] += 1
             return
         self.actions.append(action)
@@ -137,7 +137,7 @@ class Flow:
             case 2 if hasattr(action, "stop"):
                 try:
                     await action.stop()
-                except CommandError as error:
+                except (CommandError, ActionError) as error:
                     self.ledger[f"stop {type(error).__name__}"] += 1
             case 3:
                 async for event in action:

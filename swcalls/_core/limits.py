@@ -47,7 +47,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """How many marks of what happened on it a call keeps for its ``timeline``; 0 for none."""
 
     drain: float = 5.0
-    """How long a client that is being closed waits for the handlers of inbound calls before it cancels them."""
+    """How long handlers of inbound calls may take to finish when the client, its server or its application is left."""
 
     def __post_init__(self) -> None:
         check_numbers(self, may_be_zero=("grace", "long_grace", "transcript_grace", "timeline", "drain"))

@@ -35,7 +35,7 @@ if hasattr(os, "register_at_fork"):
 class Line(CallOperation):
     """A call that commands can be sent to."""
 
-    __slots__ = ("_sender", "inbound", "leg")
+    __slots__ = ("_released", "_sender", "inbound", "leg")
 
     def __init__(self, sender: Sender, call_id: str | None = None) -> None:
         super().__init__(new_id(), call_id)
@@ -47,6 +47,8 @@ class Line(CallOperation):
         """The last response to a command; ``None`` before the first."""
         self.inbound: InboundCall | None = None
         """How the platform announced it, for a call that came in."""
+        self._released = False
+        """It was told to end, or something else drives it now: whoever leaves it has nothing more to do."""
 
     async def send(self, command: str, params: object) -> Leg:
         """Send a command whose *params* are one of the Structs of ``swcalls.commands``; return the call's leg."""

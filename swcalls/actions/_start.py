@@ -105,7 +105,11 @@ class ActionStart(Start[A], Generic[A, R]):
         Args:
             timeout: Seconds (>= 0) for all of it, the sending too. When they have passed, the action is stopped.
         """
-        check_timeout("timeout", timeout)
+        try:
+            check_timeout("timeout", timeout)
+        except (TypeError, ValueError):
+            self.close()
+            raise
         action, end = self._action, None
         if timeout is None:
             await self._begun()

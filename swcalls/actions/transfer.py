@@ -52,7 +52,9 @@ class TransferVerbs(Line):
         Args:
             dest: A SIP URI, a phone number, the URL of a SWML document, or the document itself.
         """
-        return await self.send(Transfer.command, Transfer(dest=dest))
+        leg = await self.send(Transfer.command, Transfer(dest=dest))
+        self._released = True
+        return leg
 
     async def disconnect(self) -> Leg:
         """Part the call from the one that it is bridged with; both stay up. Wire: ``calling.disconnect``."""

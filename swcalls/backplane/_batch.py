@@ -61,6 +61,16 @@ class Batch:
         while self._sender is not None:
             await asyncio.wait([self._sender])
 
+    async def close(self) -> None:
+        """Give up what still waits."""
+        sender, self._sender = self._sender, None
+        try:
+            if sender is not None:
+                sender.cancel()
+                await asyncio.wait([sender])
+        finally:
+            self._fail_waiting()
+
     async def _send(self) -> None:
         try:
             while self._waiting:
@@ -70,8 +80,11 @@ class Batch:
                 await self._send_batch(batch)
         finally:
             self._sender = None
-            while self._waiting:
-                self._waiting.popleft()[1](RedisError("closed"))
+            self._fail_waiting()
+
+    def _fail_waiting(self) -> None:
+        while self._waiting:
+            self._waiting.popleft()[1](RedisError("closed"))
 
     async def _send_batch(self, batch: list[tuple[Command, Done]]) -> None:
         answers: list[Any] = [RedisError("closed")] * len(batch)

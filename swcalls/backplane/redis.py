@@ -140,6 +140,7 @@ class RedisBackplane:
     async def open(self, project: str, receive: Receive, lost: Callable[[str], object]) -> None:
         """Take the name, and begin to hand deliveries to *receive*."""
         self._project, self._receive, self._lost = project, receive, lost
+        self._closing = False
         try:
             await self._set_clock()
             # A predecessor that was killed has the name for a little longer.
@@ -161,8 +162,8 @@ class RedisBackplane:
         self._readers.clear()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         try:
+            await asyncio.gather(*tasks, return_exceptions=True)
             async with asyncio.timeout(self._patience):
                 self._memos.catch_up()
                 await self._batch.flush()
@@ -170,11 +171,17 @@ class RedisBackplane:
                     await self._eval(_RELEASE, [self._name(owner, "alive")], [self._token])
                     if not await self._redis.hlen(self._name(owner, "memos")):
                         await self._redis.zrem(self._shared("owners"), owner)
-                await self._redis.zrem(self._shared("takers"), self._owner)
+                if held:
+                    await self._redis.zrem(self._shared("takers"), self._owner)
+                else:
+                    # An opening that was cut short may have taken the name; if another process has it, it keeps it.
+                    await self._eval(_RELEASE, [self._name(self._owner, "alive")], [self._token])
         except _FAULTS as fault:
             _log.warning("owner %s: not given up in order: %s", self._owner, fault)
-        if not self._borrowed:
-            await self._redis.aclose()
+        finally:
+            await self._batch.close()
+            if not self._borrowed:
+                await self._redis.aclose()
 
     async def publish(self, project: str, delivery: Delivery) -> None:
         """Keep *delivery* for its owner."""
