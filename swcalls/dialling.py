@@ -9,7 +9,7 @@ from typing import Any
 
 from ._core.operation import CallOperation
 from .commands.calls import End
-from .errors import CallNotFound, ClientClosed, CommandError
+from .errors import CallEnded, ClientClosed, CommandUnconfirmed, SwcallsError
 from .legs import Leg
 from .logbook import about
 from .tasks import Tasks
@@ -85,18 +85,35 @@ class Dials:
         await asyncio.wait([dialling])
         if dialling.cancelled():
             return
-        if dialling.exception() is not None:
-            _log.info("a dial that was cancelled came to: %s", dialling.exception(), extra=about(call))
+        error = dialling.exception()
+        if error is None:
+            await self._hang_up(call)
             return
-        await self._hang_up(call)
+        _log.info("a dial that was cancelled came to: %s", error, extra=about(call))
+        if isinstance(error, CommandUnconfirmed):
+            # No hang-up: it may take as long as the call may be silent, and closing does not wait for that.
+            self._tasks.spawn(self._hang_up_once_known(call))
+
+    async def _hang_up_once_known(self, call: CallOperation) -> None:
+        """Hang *call* up when a webhook tells its id, since no answer did."""
+        told = asyncio.Event()
+        call.watch(told.set)
+        try:
+            while call.id is None and not call.has_ended:
+                told.clear()
+                await told.wait()
+        finally:
+            call.unwatch(told.set)
+        if not call.has_ended:
+            self._tasks.hang_up(self._hang_up(call))
 
     async def _hang_up(self, call: CallOperation) -> None:
         _log.info("call %s: hung up, since its dial was cancelled", call.id, extra=about(call))
         try:
             await self._send(call, End.command, End())
-        except CallNotFound:
+        except CallEnded:
             pass  # It is over already.
-        except CommandError as error:
+        except SwcallsError as error:
             _log.warning("call %s: not hung up: %s", call.id, error, extra=about(call))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from .call import Call
 from .commands import EndReason
-from .errors import CallEnded, CallNotFound, SwcallsError
+from .errors import CallEnded, SwcallsError
 from .events import InboundCall
 from .logbook import about
 from .switchboard import Switchboard
@@ -79,7 +79,7 @@ class _Visit:
         call = self._call
         try:
             await call.end(self._reason)
-        except (CallEnded, CallNotFound):
+        except CallEnded:
             pass  # It was over, and the news had not come yet.
         except SwcallsError as error:
             _log.warning("call %s: not ended: %s", call.id, error, extra=about(call))
@@ -88,6 +88,6 @@ class _Visit:
 def _end_in(error: Exception) -> Exception | None:
     """Return what says that a call has ended, if nothing else is wrong; of a group, every error must say so."""
     if not isinstance(error, ExceptionGroup):
-        return error if isinstance(error, CallEnded | CallNotFound) else None
+        return error if isinstance(error, CallEnded) else None
     ends = [_end_in(inner) for inner in error.exceptions]
     return None if None in ends else ends[0]

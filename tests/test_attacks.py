@@ -210,7 +210,7 @@ def core(
 
     inbox = Inbox(urls, Verifier(keys, require=require), deliver, limit=limits.body)
     call = CallOperation("call", CALL_ID)
-    registry.expect_call(call)
+    registry.expect_call(call, 0)
     pending = [Operation(kind, key, call) for kind in kinds]
     for operation in pending:
         registry.expect(operation, 0.0)

@@ -19,7 +19,7 @@ from aiohttp import web
 
 import swcalls
 from swcalls import TTS, Call, Client, ClientClosed, CommandNotSent, ConfigurationError, Limits, Retry
-from swcalls.backplane import BackplaneUnavailable
+from swcalls.backplane import Backplane, BackplaneUnavailable
 from swcalls.serving import Address
 
 FROM = "+12069708643"
@@ -364,12 +364,9 @@ async def test_while_it_closes_only_handlers_may_send(space, connect) -> None:
         entered.set()
         await proceed.wait()
 
-        async def say_goodbye() -> None:
-            await call.play(TTS("Goodbye."))
-
         # Also from a task that the handler started.
         async with asyncio.TaskGroup() as group:
-            group.create_task(say_goodbye())
+            group.create_task(call.play(TTS("Goodbye.")))
         await call.end()
         done.append("handler")
 
@@ -484,12 +481,12 @@ async def test_no_timer_and_no_socket_is_left(space) -> None:
         call = await dial(client)
         await call.play(TTS("Hi"), deadline=1000)
         session = session_of(client)
-        timer = client._switchboard._timer
+        timer = client._switchboard.timekeeper._timer
         assert session is not None
         assert timer is not None
     assert session.closed
     assert timer.cancelled()
-    assert client._switchboard._timer is None
+    assert client._switchboard.timekeeper._timer is None
     assert not len(client._switchboard.tasks)
     del session, call, client
     gc.collect()  # A socket that was left open would be a ResourceWarning, which is an error here.
@@ -664,7 +661,7 @@ async def test_a_handler_may_dial_while_it_is_waited_for(space) -> None:
 # What fails on the way
 
 
-class Plane:
+class Plane(Backplane):
     """A backplane within this process; what it is told to do goes wrong."""
 
     owner = "one"
@@ -730,7 +727,7 @@ async def test_an_opening_that_fails_leaves_nothing_and_may_be_tried_again(
         assert all(opened.closed for opened in made_sessions)
         assert len(made_sessions) == (not borrowed)
         assert session_of(client) is None
-        assert client._switchboard._timer is None
+        assert client._switchboard.timekeeper._timer is None
         assert plane.said == ["open", "close"], "it is left, and offers nothing"
         plane.opening = plane.closing = None
         await client.open()

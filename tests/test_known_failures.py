@@ -254,7 +254,7 @@ async def test_18_an_event_that_nobody_knows_is_kept_and_counted(space, connect)
 async def test_19_a_slow_platform_does_not_stall_the_loop(space, call: Call) -> None:
     release = asyncio.Event()
     space.answers.append(space.held(release))
-    start = asyncio.create_task(call.say("Hi")._start)
+    start = asyncio.create_task(call.say("Hi"))
     while (await space.arrived.get())["command"] != "calling.play":
         pass
     # Webhooks, and other commands, go on in the meantime.
