@@ -65,9 +65,10 @@ class Switchboard:
         verifier = Verifier(who.signing_keys, require=who.require_signature)
         self.inbox: Inbox = Inbox(self.urls, verifier, self.deliver, limit=limits.body)
         self.inbox.observers.append(log_receipt)
-        self.intake: Intake = Intake(self.inbox, who.project, backplane)
         self.keeper: Keeper | None = None if backplane is None else Keeper(self, backplane, who.project)
         """Keeps what is running where another process finds it."""
+        take = None if self.keeper is None else self.keeper.take
+        self.intake: Intake = Intake(self.inbox, who.project, backplane, take)
         self.transport = transport
         self.observers: list[Tell] = []
         """Told of what happens on any call."""
@@ -97,6 +98,8 @@ class Switchboard:
         """
         self._closing = True
         self.inbox.ring = None
+        if self.keeper is not None:
+            await self.keeper.refuse_calls()
         await self.tasks.drain(self.registry.limits.drain)
         self._closed = True
         self._loop = None
@@ -115,6 +118,8 @@ class Switchboard:
         """Expect *action*, send its *command*, and return it once that was accepted."""
         call = _call_of(action)
         self._check_open(command.command, call.id)
+        if self.keeper is not None:
+            self.keeper.check_name(command.command, call.id)
         if command.needs_url:
             command.report_to(self.urls.mint(action.kind, action.key))
         self.registry.expect(action, time.monotonic(), deadline)
@@ -144,17 +149,26 @@ class Switchboard:
         self._arm()
         return action
 
-    def attach(self, action: Op, deadline: float | None = None) -> Op:
-        """Expect *action*, which was started elsewhere; events that came for it are applied at once."""
+    def attach(self, action: Op, deadline: float | None = None, *, is_kept: bool = False) -> Op:
+        """Expect *action*, which was started elsewhere; events that came for it are applied at once.
+
+        Args:
+            is_kept: It is on the backplane already.
+        """
         action.stage = "unconfirmed"
         self.registry.expect(action, time.monotonic(), deadline)
+        self.registry.count_down(action, time.monotonic())
+        if self.keeper is not None and not is_kept:
+            self.keeper.keep_soon(action)
         self._arm()
         return action
 
     def resume_call(self, call: CallOperation, key: str) -> None:
         """Take on the state webhooks of a call that was dialled, or came in, before a restart."""
         call.key = key
-        call.stage = "accepted"
+        # Whose id was never known may never have been started.
+        call.stage = "unconfirmed" if call.id is None else "accepted"
+        call.heard = time.monotonic()
         self.registry.expect_call(call)
         if call.id is not None:
             self.registry.calls[call.id] = call
@@ -191,6 +205,8 @@ class Switchboard:
     async def dial(self, call: CallOperation, command: Dial) -> Leg:
         """Expect *call*, and start it. When this is cancelled after the command has left, the call is hung up."""
         self._check_open("dial", None)
+        if self.keeper is not None:
+            self.keeper.check_name("dial", None)
         if command.status_url is None:
             command.status_url = self.urls.mint("call", call.key)
         dialling = asyncio.get_running_loop().create_task(self._dial(call, command))
@@ -289,6 +305,8 @@ class Switchboard:
         """Deliver a verified event, whose body had *size* bytes."""
         delivered = self.registry.deliver(kind, key, event, size, time.monotonic())
         if kind == "call":
+            if self.keeper is not None:
+                self.keeper.heard_of(key)
             self._arm()
         return delivered
 

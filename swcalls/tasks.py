@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _handled_by: contextvars.ContextVar[object] = contextvars.ContextVar("swcalls.handled_by", default=None)
 """Whose handler is running; what it starts inherits it."""
@@ -62,3 +64,17 @@ class Tasks:
         task = asyncio.get_running_loop().create_task(work, context=context)
         owned.add(task)
         task.add_done_callback(owned.discard)
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Await *work*, which takes a bounded time, however often that is cancelled; then pass the cancellation on."""
+    task = asyncio.get_running_loop().create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as cancellation:
+            cancelled = cancellation
+    if cancelled is not None:
+        raise cancelled from None if task.cancelled() else task.exception()
+    return task.result()
