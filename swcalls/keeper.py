@@ -232,10 +232,11 @@ class Keeper:
         owner, pause = self.backplane.owner, 0.05
         while self.backplane.holds(owner):
             try:
-                taken_by = await self.backplane.take_call(self._project, inbound.call_id, owner)
-            except BackplaneUnavailable as fault:
+                async with asyncio.timeout(ANNOUNCED):
+                    taken_by = await self.backplane.take_call(self._project, inbound.call_id, owner)
+            except (BackplaneUnavailable, TimeoutError) as fault:
                 # It may be ours now, or not: asked again, the backplane says so.
-                _log.info("call %s: asked again whose it is: %s", inbound.call_id, fault)
+                _log.info("call %s: asked again whose it is: %r", inbound.call_id, fault)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, 1.0)
                 continue

@@ -61,6 +61,8 @@ class MemoryHub:
         self.calls: dict[tuple[str, str], _Record] = {}
         self.takers: dict[tuple[str, str], None] = {}
         """Project and owner, in the order in which they offered."""
+        self.on_operation: Callable[[int], object] = lambda _: None
+        """Called with the number of an operation when it begins."""
         self._changed: set[asyncio.Event] = set()
 
     def member(self, owner: str) -> MemoryBackplane:
@@ -68,8 +70,11 @@ class MemoryHub:
         return MemoryBackplane(self, owner)
 
     def crash(self, owner: str) -> None:
-        """Let the process of *owner* stop without a word. It still seems alive, until `bury` is called."""
-        self.holders[owner].stop()
+        """Let the process of *owner* stop without a word: nothing that it still calls is done, or comes back.
+
+        It seems alive until `bury` is called.
+        """
+        self.holders[owner].crash()
 
     def bury(self, owner: str) -> None:
         """Let everybody see that the process of *owner* is dead: what it held and offered is free."""
@@ -108,26 +113,12 @@ class MemoryHub:
             self._changed.discard(event)
         return True
 
-    async def operate(self, owner: str, name: str, do: Callable[[], T], *, may_fail: bool = True) -> T:
-        """Do one operation. It can be cancelled before it is done, and after."""
+    def begin(self, owner: str, name: str) -> tuple[int, Fault | None]:
+        """Give an operation its number, and say what is to become of it."""
         number = len(self.operations)
         self.operations.append((owner, name))
-        fault = self.faults.get(number)
-        await asyncio.sleep(0)
-        if fault is Fault.FAIL and may_fail:
-            raise BackplaneUnavailable(f"operation {number}, {name}: failed on purpose")
-        if fault is Fault.HANG:
-            await asyncio.Event().wait()
-        result = do()
-        if fault is Fault.TWICE:
-            result = do()
-        self.changed()
-        if fault is Fault.HANG_AFTER:
-            await asyncio.Event().wait()
-        await asyncio.sleep(0)
-        if fault is Fault.LOSE_ANSWER and may_fail:
-            raise BackplaneUnavailable(f"operation {number}, {name}: its answer was lost on purpose")
-        return result
+        self.on_operation(number)
+        return number, self.faults.get(number)
 
 
 class MemoryBackplane:
@@ -142,6 +133,7 @@ class MemoryBackplane:
         self._readers: dict[str, asyncio.Task[None]] = {}
         self._stopped: set[asyncio.Task[None]] = set()
         self._takes_calls = False
+        self._is_gone = False
 
     @property
     def owner(self) -> str:
@@ -169,6 +161,8 @@ class MemoryBackplane:
             for owner in [self._owner, *held]:
                 self._give_up(owner)
 
+        if self._is_gone:
+            return
         held = list(self._readers)
         self.offer(takes_calls=False)
         self.stop()
@@ -185,8 +179,8 @@ class MemoryBackplane:
         await self._operate("remember", lambda: memos.__setitem__((memo.kind, memo.key), memo), may_fail=False)
 
     def forget(self, kind: str, key: str, *, owner: str | None = None) -> None:
-        self._memos(owner or self._owner).pop((kind, key), None)
-        self._hub.changed()
+        if not self._is_gone:
+            self._memos(owner or self._owner).pop((kind, key), None)
 
     async def remembered(self, owner: str) -> Sequence[Memo]:
         return await self._operate("remembered", lambda: list(self._memos(owner).values()))
@@ -272,6 +266,11 @@ class MemoryBackplane:
     def now(self) -> float:
         return self._hub.clock()
 
+    def crash(self) -> None:
+        """Do nothing more."""
+        self._is_gone = True
+        self.stop()
+
     def stop(self) -> None:
         """Read nothing more."""
         for owner in list(self._readers):
@@ -283,7 +282,23 @@ class MemoryBackplane:
         self._lost(owner)
 
     async def _operate(self, name: str, do: Callable[[], T], *, may_fail: bool = True) -> T:
-        return await self._hub.operate(self._owner, name, do, may_fail=may_fail)
+        """Do one operation. It can be cancelled before it is done, and after."""
+        number, fault = self._hub.begin(self._owner, name)
+        await asyncio.sleep(0)
+        if fault is Fault.FAIL and may_fail:
+            raise BackplaneUnavailable(f"operation {number}, {name}: failed on purpose")
+        if fault is Fault.HANG or self._is_gone:
+            await asyncio.Event().wait()
+        result = do()
+        if fault is Fault.TWICE:
+            result = do()
+        self._hub.changed()
+        await asyncio.sleep(0)
+        if fault is Fault.HANG_AFTER or self._is_gone:
+            await asyncio.Event().wait()
+        if fault is Fault.LOSE_ANSWER and may_fail:
+            raise BackplaneUnavailable(f"operation {number}, {name}: its answer was lost on purpose")
+        return result
 
     def _memos(self, owner: str) -> dict[tuple[str, str], Memo]:
         return self._hub.memos.setdefault((self._project, owner), {})
@@ -293,7 +308,7 @@ class MemoryBackplane:
         return None if record is None or record.until <= self._hub.clock() else record
 
     def _give_up(self, owner: str) -> None:
-        if self._hub.holders.get(owner) is self:
+        if self._hub.holders.get(owner) is self and not self._is_gone:
             del self._hub.holders[owner]
 
     def _read(self, owner: str) -> None:
@@ -321,10 +336,8 @@ class MemoryBackplane:
 
     async def _deliver(self, stream: list[_Entry], entry: _Entry) -> None:
         assert self._receive is not None
-        number = len(self._hub.operations)
-        self._hub.operations.append((self._owner, "deliver"))
-        fault = self._hub.faults.get(number)
-        if fault in (Fault.HANG, Fault.HANG_AFTER):
+        _, fault = self._hub.begin(self._owner, "deliver")
+        if fault in (Fault.HANG, Fault.HANG_AFTER) or self._is_gone:
             await asyncio.Event().wait()
         for _ in range(2 if fault is Fault.TWICE else 1):
             # When it fails, the process ended before it could say that it is done with it.

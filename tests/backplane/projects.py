@@ -73,9 +73,11 @@ class MemoryProject:
         self.hub.take_away(backplane.owner)
 
     async def settle(self, backplane: Backplane) -> None:
-        await asyncio.sleep(0)
+        for _ in range(10):
+            await asyncio.sleep(0)
 
     async def memos(self, backplane: Backplane, owner: str | None = None) -> set[str]:
+        await self.settle(backplane)
         found = self.hub.memos.get(("project", owner or backplane.owner), {})
         return {f"{kind}/{key}" for kind, key in found}
 
