@@ -49,6 +49,8 @@ class Lifetime:
         self._starts: set[Operation] = set()
         """Actions whose command is under way for somebody who is no handler."""
         self._starts_are_over = asyncio.Event()
+        self._owned: set[Operation] = set()
+        """Running actions whose result somebody waits for who has no handle, and is no handler."""
         self.is_closed: bool = False
         """Nobody may send any more, not even a handler."""
 
@@ -148,6 +150,15 @@ class Lifetime:
         if self._is_closing and not self._starts:
             self._starts_are_over.set()
 
+    def own(self, action: Operation) -> None:
+        """Note that *action* runs for one who waits for its result, and has no handle: closing stops it."""
+        if not self._tasks.is_handler:
+            self._owned.add(action)
+
+    def disown(self, action: Operation) -> None:
+        """Note that nobody waits any more as `own` says."""
+        self._owned.discard(action)
+
     async def _finish(self) -> None:
         self._admission.refuse()
         self._tasks.leave()
@@ -159,6 +170,8 @@ class Lifetime:
             self._starts.discard(action)
         if self._starts:
             self._tasks.dial(self._wait_for_starts())
+        for action in self._owned:
+            action.abandon()
         if self._keeper is not None:
             await self._keeper.refuse_calls()
         await self._tasks.finish(self._registry.limits.drain)

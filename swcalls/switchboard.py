@@ -220,6 +220,14 @@ class Switchboard:
         """The limits of the client."""
         return self.registry.limits
 
+    def own(self, action: Operation) -> None:
+        """Note that *action* runs for one who waits for its result, and has no handle: closing stops it."""
+        self.lifetime.own(action)
+
+    def disown(self, action: Operation) -> None:
+        """Note that nobody waits any more as `own` says."""
+        self.lifetime.disown(action)
+
     def finish(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run *work* in a task that may send commands while the client is being closed, and is awaited then."""
         if not self.lifetime.is_closed and self.timekeeper.loop is not None:
