@@ -276,6 +276,17 @@ async def test_what_execute_is_given_is_checked_too(space, client: Client) -> No
     assert space.commands == [{"command": "calling.new", "params": {"id": ["no", "call"]}}]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("path", None), ("path", b"/"), ("headers", None), ("headers", [("a", "b")]), ("body", None), ("body", "{}")],
+)
+async def test_what_accept_is_given_is_checked_too(client: Client, name: str, value: Any) -> None:
+    given: dict[str, Any] = {"path": "/swcalls/play/x/y", "headers": {}, "body": b"{}", name: value}
+    with pytest.raises(TypeError, match=rf"^{name}=<\w+> must be "):
+        await client.accept(**given)
+    assert not sum(client.stats.webhooks.values())
+
+
 @pytest.mark.parametrize("value", ["", 5, None, "\ud800", HUGE, []], ids=repr_of)
 def test_the_id_of_a_call_is_a_text(value: Any) -> None:
     with pytest.raises((TypeError, ValueError), match=r"^call_id=.* must be"):
