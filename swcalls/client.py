@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
@@ -169,7 +170,7 @@ class Client:
             from .receiver import WebhookReceiver
 
             self._receiver = WebhookReceiver.of(
-                self._switchboard.intake, lambda handler: Doorbell(self._switchboard, handler).ring
+                self._switchboard, lambda handler, hang_up: Doorbell(self._switchboard, handler, hang_up=hang_up).ring
             )
         return self._receiver
 
@@ -251,7 +252,7 @@ class Client:
             custom_variables=mapped(custom_variables),
         )
         log_address(Dial.command, "to", to)
-        return CallStart(self._dial(Call(self._switchboard), command))
+        return CallStart(partial(self._dial, Call(self._switchboard), command))
 
     def call(self, call_id: str) -> Call:
         """Return a handle on a call that exists already; no request is sent."""

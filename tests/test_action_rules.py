@@ -36,7 +36,7 @@ async def started(waiter: asyncio.Task[object]) -> None:
 async def test_a_webhook_that_overtakes_the_response_is_not_lost(space, call: Call, client: Client) -> None:
     release = asyncio.Event()
     space.answers.append(space.held(release))
-    start = asyncio.create_task(call.play(TTS("Hi"))._start)
+    start = asyncio.create_task(call.play(TTS("Hi")))
     while (await space.arrived.get())["command"] != "calling.play":
         pass
     assert await space.tell("calling.play", state="finished") == 200
@@ -57,7 +57,7 @@ async def test_a_refused_command_raises_and_leaves_nothing_registered(space, cal
 async def test_whoever_found_a_refused_action_is_not_left_waiting(space, call: Call, client: Client) -> None:
     release = asyncio.Event()
     space.answers.append(space.held(release, web.json_response({}, status=422)))
-    start = asyncio.create_task(call.play(TTS("Hi"), control_id="mine")._start)
+    start = asyncio.create_task(call.play(TTS("Hi"), control_id="mine"))
     while (await space.arrived.get())["command"] != "calling.play":
         pass
     found = client.actions["mine"]
@@ -468,21 +468,23 @@ async def test_a_stop_of_what_is_over_sends_nothing(space, call: Call) -> None:
     assert len(space.commands) == sent
 
 
-async def test_cancelling_a_start_leaves_nothing_registered_and_loses_nothing(
-    space, call: Call, client: Client
-) -> None:
+async def test_cancelling_a_start_stops_what_it_may_have_started(space, call: Call, client: Client) -> None:
     release = asyncio.Event()
     space.answers.append(space.held(release))
-    start = asyncio.create_task(call.play(TTS("Hi"), control_id="mine")._start)
+    start = asyncio.create_task(call.play(TTS("Hi"), control_id="mine"))
     while (await space.arrived.get())["command"] != "calling.play":
         pass
     start.cancel()
     with pytest.raises(asyncio.CancelledError):
         await start
     release.set()
-    assert not client.actions
+    assert (await space.arrived.get())["params"] == {"control_id": "mine"}
+    assert space.commands[-1]["command"] == "calling.play.stop"
+    # Whoever attaches to it in the meantime loses nothing.
+    attached = call.action("play", "mine")
     await space.tell("calling.play", state="finished")
-    assert isinstance(await call.action("play", "mine"), Playback)
+    assert isinstance(await attached, Playback)
+    assert not client.actions
 
 
 async def test_attaching_to_an_action_that_was_started_elsewhere(space, call: Call, client: Client) -> None:

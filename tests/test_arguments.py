@@ -42,7 +42,7 @@ from swcalls import (
     Speech,
     WsDevice,
 )
-from swcalls.actions._line import check_timeout
+from swcalls.actions._seconds import check_timeout
 
 NESTED: dict[str, Any] = {}
 NESTED["again"] = NESTED

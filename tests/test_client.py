@@ -21,6 +21,7 @@ from swcalls import (
     CallLeg,
     CallNotFound,
     Client,
+    ClientClosed,
     CommandError,
     CommandNotSent,
     CommandRejected,
@@ -149,11 +150,11 @@ def test_a_client_may_be_built_where_no_loop_runs() -> None:
 
 async def test_a_client_that_is_not_open_says_so() -> None:
     client = Client("project", "token", "space", public_url="https://example.com")
-    with pytest.raises(CommandNotSent, match="not open"):
+    with pytest.raises(RuntimeError, match="not open"):
         await client.dial(to="+15550198765", from_="+12069708643")
     async with client:
         pass
-    with pytest.raises(CommandNotSent, match="closed"):
+    with pytest.raises(ClientClosed, match="closed"):
         await client.call("c").play(TTS("Hi"))
     await client.close()
     with pytest.raises(RuntimeError, match="closed"):
@@ -397,14 +398,14 @@ async def test_a_refusal_is_a_typed_error_and_leaves_nothing_registered(
     assert not client.actions
 
 
-async def test_an_answer_that_is_not_json_is_unconfirmed_and_leaves_nothing_registered(
+async def test_after_an_answer_that_is_not_json_what_may_have_been_started_is_kept_for_a_while(
     space, call: Call, client: Client
 ) -> None:
     space.answers.append(web.Response(text="<html>Welcome to the hotel's Wi-Fi</html>"))
     with pytest.raises(CommandUnconfirmed) as caught:
         await call.play(TTS("Hi"))
     assert caught.value.status == 200
-    assert not client.actions
+    assert list(client.actions.values()) == [caught.value.action]
     space.answers.append(web.json_response({"no": "id"}))
     with pytest.raises(CommandUnconfirmed):
         await client.dial(to="+15550198765", from_="+12069708643")
@@ -512,7 +513,7 @@ async def test_requests_under_way_are_bounded(space, connect) -> None:
     call = await client.dial(to="+15550198765", from_="+12069708643")
     release = asyncio.Event()
     space.answers.extend(space.held(release) for _ in range(3))
-    starts = [asyncio.create_task(call.play(TTS("Hi"))._start) for _ in range(3)]
+    starts = [asyncio.create_task(call.play(TTS("Hi"))) for _ in range(3)]
     while len(space.commands) < 3:
         await space.arrived.get()
     starts[2].cancel()
@@ -558,7 +559,7 @@ async def test_webhooks_of_a_call_that_overtake_the_response_to_its_dial(space, 
     release = asyncio.Event()
     space.leg_status = "queued"
     space.answers.append(space.held(release))
-    dial = asyncio.create_task(client.dial(to="+15550198765", from_="+12069708643")._dial)
+    dial = asyncio.create_task(client.dial(to="+15550198765", from_="+12069708643"))
     await space.arrived.get()
     assert await space.tell_call("answered") == 200
     release.set()
@@ -584,7 +585,7 @@ async def test_a_block_hangs_up_at_its_end_once(space, client: Client) -> None:
 async def test_a_dial_that_is_cancelled_on_the_way_is_hung_up(space, client: Client) -> None:
     release = asyncio.Event()
     space.answers.append(space.held(release))
-    dial = asyncio.create_task(client.dial(to="+15550198765", from_="+12069708643")._dial)
+    dial = asyncio.create_task(client.dial(to="+15550198765", from_="+12069708643"))
     await space.arrived.get()
     dial.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -598,10 +599,10 @@ async def test_a_dial_that_is_cancelled_before_it_leaves_is_not_sent(space, conn
     call = await client.dial(to="+15550198765", from_="+12069708643")
     release = asyncio.Event()
     space.answers.append(space.held(release))
-    start = asyncio.create_task(call.play(TTS("Hi"))._start)
+    start = asyncio.create_task(call.play(TTS("Hi")))
     while (await space.arrived.get())["command"] != "calling.play":
         pass
-    dial = asyncio.create_task(client.dial(to="+15550198765", from_="+12069708643")._dial)
+    dial = asyncio.create_task(client.dial(to="+15550198765", from_="+12069708643"))
     await asyncio.sleep(0)
     dial.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -612,15 +613,29 @@ async def test_a_dial_that_is_cancelled_before_it_leaves_is_not_sent(space, conn
     assert [command["command"] for command in space.commands] == ["dial", "calling.play", "calling.end"]
 
 
+async def test_a_dial_that_is_cancelled_while_it_waits_to_be_repeated_is_not_sent_again(space, connect) -> None:
+    client = await connect(retry=Retry(attempts=2, longest_wait=1000))
+    space.answers.append(web.Response(status=429, headers={"Retry-After": "1000"}))
+    dial = asyncio.create_task(client.dial(to="+1", from_="+2")._dial)
+    while not client.stats.retried:
+        await asyncio.sleep(0)
+    dial.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await dial
+    while len(client._switchboard.tasks):
+        await asyncio.sleep(0)
+    assert [command["command"] for command in space.commands] == ["dial"]
+
+
 async def test_an_action_whose_command_never_left_says_so(space, connect) -> None:
     client = await connect(max_connections=1)
     call = await client.dial(to="+15550198765", from_="+12069708643")
     release = asyncio.Event()
     space.answers.append(space.held(release))
-    first = asyncio.create_task(call.play(TTS("Hi"), control_id="first")._start)
+    first = asyncio.create_task(call.play(TTS("Hi"), control_id="first"))
     while (await space.arrived.get())["command"] != "calling.play":
         pass
-    second = asyncio.create_task(call.play(TTS("Hi"), control_id="second")._start)
+    second = asyncio.create_task(call.play(TTS("Hi"), control_id="second"))
     await asyncio.sleep(0)
     assert [client.actions[name].stage for name in ("first", "second")] == ["unconfirmed", "not_sent"]
     release.set()

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 import swcalls.transport
-from swcalls import TTS, Client, CommandNotSent, ConfigurationError, RateLimited, Retry
+from swcalls import TTS, Client, ClientClosed, CommandNotSent, ConfigurationError, RateLimited, Retry
 
 FROM = "+12069708643"
 
@@ -83,12 +83,12 @@ async def test_waiting_for_a_turn_is_cancellable_and_takes_no_turn(space, connec
     gate = client._switchboard.transport._dials
     before = gate._pace._next
     waiting = [asyncio.create_task(_dial(client, f"+1555019{n:04}")) for n in range(3)]
-    while not gate._turn.locked():
+    while not gate.turn.locked():
         await asyncio.sleep(0)
     for task in waiting:
         task.cancel()
     assert all(isinstance(r, asyncio.CancelledError) for r in await asyncio.gather(*waiting, return_exceptions=True))
-    while gate._turn.locked():
+    while gate.turn.locked():
         await asyncio.sleep(0)
     assert gate._pace._next == before
     assert len(space.commands) == 1
@@ -110,7 +110,7 @@ async def test_slots_are_given_in_turn(space, connect) -> None:
     release = asyncio.Event()
     space.answers.append(space.held(release))
     texts = [f"text {n}" for n in range(6)]
-    starts = [asyncio.create_task(call.play(TTS(text))._start) for text in texts]
+    starts = [asyncio.create_task(call.play(TTS(text))) for text in texts]
     while len(space.commands) < 2:
         await space.arrived.get()
     starts[2].cancel()
@@ -165,10 +165,10 @@ async def test_closing_wakes_whoever_waits_for_a_turn(space, connect) -> None:
     client = await connect(dial_rate=0.001)
     await client.dial(to="+15550198765", from_=FROM)
     waiting = [asyncio.create_task(_dial(client, f"+1555019{n:04}")) for n in range(3)]
-    while not client._switchboard.transport._dials._turn.locked():
+    while not client._switchboard.transport._dials.turn.locked():
         await asyncio.sleep(0)
     await client.close()
-    assert {type(r) for r in await asyncio.gather(*waiting, return_exceptions=True)} == {CommandNotSent}
+    assert {type(r) for r in await asyncio.gather(*waiting, return_exceptions=True)} == {ClientClosed}
     assert len(space.commands) == 1
 
 
@@ -179,8 +179,9 @@ async def test_closing_wakes_whoever_waits_to_try_again(space, connect) -> None:
     while not client.stats.retried:
         await asyncio.sleep(0)
     await client.close()
-    with pytest.raises(RateLimited):
+    with pytest.raises(ClientClosed):
         await waiting
+    assert [command["command"] for command in space.commands] == ["dial"]
 
 
 async def test_closing_wakes_whoever_waits_for_a_slot(space, connect) -> None:
@@ -188,15 +189,15 @@ async def test_closing_wakes_whoever_waits_for_a_slot(space, connect) -> None:
     call = await client.dial(to="+15550198765", from_=FROM)
     release = asyncio.Event()
     space.answers.append(space.held(release))
-    flying = asyncio.create_task(call.play(TTS("Hi"))._start)
+    flying = asyncio.create_task(call.play(TTS("Hi")))
     while len(space.commands) < 2:
         await space.arrived.get()
-    waiting = asyncio.create_task(call.play(TTS("Hi"))._start)
+    waiting = asyncio.create_task(call.play(TTS("Hi")))
     while len(client.actions) < 2:
         await asyncio.sleep(0)
     await client.close()
     results = await asyncio.gather(flying, waiting, return_exceptions=True)
-    assert [type(result).__name__ for result in results] == ["CommandUnconfirmed", "CommandNotSent"]
+    assert [type(result).__name__ for result in results] == ["CommandUnconfirmed", "ClientClosed"]
     release.set()
 
 

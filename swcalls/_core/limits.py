@@ -29,6 +29,13 @@ class Limits(Struct, frozen=True, kw_only=True):
     """
     unconfirmed: float = 600.0
     """How long a call may stay silent whose dial may not have arrived; then it is taken for one that never was."""
+    silence: float = 14_400.0
+    """How long a call may be silent: no webhook, no answer to a command, nothing in the voice log.
+
+    Then, if somebody waits for it or for an action on it, it is taken for ended; if nobody does, it is forgotten.
+    """
+    playback: float = 300.0
+    """How long a file that a prompt plays may take. Then the prompt goes on, even if no webhook told of its end."""
     body: int = 1024 * 1024
     """The largest webhook that is read."""
     early_events: int = 1000
@@ -45,7 +52,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """How many marks of what happened on it a call keeps for its ``timeline``; 0 for none."""
 
     drain: float = 5.0
-    """How long a client that is being closed waits for the handlers of inbound calls before it cancels them."""
+    """How long handlers of inbound calls may take to finish when the client, its server or its application is left."""
 
     def __post_init__(self) -> None:
         check_numbers(self, may_be_zero=("grace", "long_grace", "transcript_grace", "timeline", "drain"))

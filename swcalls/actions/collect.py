@@ -31,7 +31,7 @@ class CollectAction(Stoppable[CollectResult]):
         """
         leg = await self._control("start_input_timers")
         self.options: Options = replace(self.options, held=False)
-        self._line.count_down(self)
+        self._sender.count_down(self)
         return leg
 
 

@@ -28,7 +28,7 @@ class RecordAction(Pausable[Recording]):
         Args:
             behavior: ``skip`` (the platform's default) cuts the pause out, ``silence`` keeps its length.
         """
-        return await self._control("pause", RecordPause(control_id=self.key, behavior=behavior))
+        return await self._pause(RecordPause(control_id=self.key, behavior=behavior))
 
 
 class RecordVerbs(Line):

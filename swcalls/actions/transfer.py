@@ -55,7 +55,9 @@ class TransferVerbs(Line):
         """
         command = Transfer(dest=dest)
         log_address(Transfer.command, "dest", dest)
-        return await self.send(Transfer.command, command)
+        leg = await self.send(Transfer.command, command)
+        self._released = True
+        return leg
 
     async def disconnect(self) -> Leg:
         """Part the call from the one that it is bridged with; both stay up. Wire: ``calling.disconnect``."""
