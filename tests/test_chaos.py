@@ -201,7 +201,7 @@ async def storm(seed: int, ledger: Counter[str]) -> None:
             async with turns:
                 flow = Flow(client, number, seed, ledger)
                 # What nothing bounds ends when the far end has had enough.
-                space.callees[flow.to] = Callee(presses=flow.digits, says="Hello there.", hangs_up_after=120)
+                space.callees[flow.to] = Callee(presses=flow.digits, says="Hello there.", hangs_up_after=80)
                 await flow.run()
 
         async with asyncio.TaskGroup() as group:
