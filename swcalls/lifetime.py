@@ -165,13 +165,13 @@ class Lifetime:
         self._dials.close()
         for action in [action for action in self._starts if action.stage == "not_sent"]:
             # Its command still waits for its turn, and will not leave.
-            error = ClientClosed(f"{action.kind} {action.key}: the client was closed", action=action)
-            self._registry.settle(action, "closed", error=error)
+            self._close_out(action)
             self._starts.discard(action)
         if self._starts:
             self._tasks.dial(self._wait_for_starts())
-        for action in self._owned:
+        for action in list(self._owned):
             action.abandon()
+            self._close_out(action)
         if self._keeper is not None:
             await self._keeper.refuse_calls()
         await self._tasks.finish(self._registry.limits.drain)
@@ -187,6 +187,10 @@ class Lifetime:
             for action in self._starts:
                 if action.stage != "not_sent":
                     action.abandon()
+
+    def _close_out(self, action: Operation) -> None:
+        error = ClientClosed(f"{action.kind} {action.key}: the client was closed", action=action)
+        self._registry.settle(action, "closed", error=error)
 
     async def _stop(self) -> None:
         """Keep time no more, and let go of the backplane."""

@@ -438,6 +438,8 @@ async def close_in_the_middle(stage: Stage) -> None:
             done, late = await asyncio.wait(tasks, timeout=1) if tasks else (set(), set())
             stage.expect(is_so=not late, what=f"waiters of a closed client wait on: {[*map(describe, late)]}")
             errors = [task.exception() for task in done if not task.cancelled()]
+            for error in filter(None, errors):
+                stage.hold_of(error)
             odd = [error for error in errors if not isinstance(error, SwcallsError | None)]
             stage.expect(is_so=not odd, what=f"waiters of a closed client got {odd}")
 
