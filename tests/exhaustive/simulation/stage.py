@@ -42,6 +42,8 @@ LONGEST = 3600.0
 """Virtual seconds that a flow may take, whatever happens to it."""
 TIDYING = 40.0
 """Virtual seconds after which what nobody can reach must have been stopped; one request may time out in them."""
+HANDLING = 700.0
+"""The same, where a handler may still be at work."""
 FORGETTING = 6 * 3600.0
 """Virtual seconds after which nothing may be left of calls that are over, even if no webhook told so."""
 CLOSING = 120.0
@@ -401,7 +403,7 @@ class _Scene:
                 stage.space.plan = plan
             await self._play(stage.flow.play(stage))
         await stage.closed()
-        await asyncio.sleep(TIDYING)
+        await asyncio.sleep(HANDLING if stage.flow.takes_calls else TIDYING)
         if self._case.mode != "closed":
             # Who closes a client while it is being used has to know what is going on.
             self._look_at_platform("although nobody can reach it any more")
@@ -480,8 +482,12 @@ class _Scene:
             stage.expect(is_so=is_fair, what=f"it raised {shown(one)}")
 
     def _look_at_platform(self, when: str) -> None:
-        for left in self._stage.unreachable():
-            self._stage.trouble.append(f"{left} goes on {when}")
+        stage = self._stage
+        # A close that is cancelled ends the calls that nobody has, and does not wait for what else is being stopped.
+        is_hurried = stage.victim is not None and any(" close > " in place for place in stage.victim.struck_at)
+        for left in stage.unreachable():
+            if not is_hurried or left.startswith("a call"):
+                stage.trouble.append(f"{left} goes on {when}")
 
     async def _forgotten(self) -> None:
         """Wait until nothing is left of calls that are over."""
