@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from ._core.lifecycle import LIVE_WORDS
-from .actions import HANDLES, Action, Start, Verbs
+from .actions import HANDLES, Action, Start, Verbs, check_text
 from .actions._waiting import events_of, until, waiting
 from .commands import End, EndReason, Update
-from .errors import CallEnded, SwcallsError
+from .errors import CallEnded, SwcallsError, shown
 from .events import CallEvent
 from .legs import Leg
 from .logbook import about
@@ -114,8 +114,10 @@ class Call(Verbs):
         Raises:
             ValueError: The kind is not known, or an action of another kind or call runs under this id.
         """
+        check_text("kind", kind)
+        check_text("control_id", control_id)
         if kind not in HANDLES:
-            raise ValueError(f"kind={kind!r} must be one of {', '.join(sorted(HANDLES))}")
+            raise ValueError(f"kind={shown(kind)} must be one of {', '.join(sorted(HANDLES))}")
         handle = HANDLES[kind]
         running = self.pending.get(control_id)
         if isinstance(running, handle):

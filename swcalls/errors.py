@@ -19,6 +19,7 @@ A bad argument is none of these: it is a ``ValueError`` or a ``TypeError``. A wa
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 from .outcome import Identified, Outcome
@@ -141,3 +142,15 @@ class ClientClosed(ActionError):
 
 class CallNotFound(CommandRejected, CallEnded):
     """404 or 410: the project has no such call, or the call is over. ``except CallEnded`` catches it too."""
+
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = 80
+
+
+def shown(value: object) -> str:
+    """Return *value* as a message shows it: cut where it is long, and without an error of its own."""
+    try:
+        return _repr.repr(value)
+    except ValueError:
+        return f"<{type(value).__name__}>"  # It holds a number that is too long to be written.

@@ -377,8 +377,9 @@ class Switchboard:
     async def execute(self, command: str, call_id: str | None, params: dict[str, Any]) -> dict[str, Any]:
         """Send any command as it is, and return the answer as it came."""
         self._check_open(command)
-        call_id = call_id or params.get("id")
         request = Request(command, call_id, params)
+        if call_id is None and isinstance(params.get("id"), str):
+            call_id = params["id"]  # An update has it there, and nowhere else.
         with Underway(None, request, self.registry.calls.get(call_id or "")) as watch:
             return await self.transport.post(request, call_id=call_id, watch=watch)
 

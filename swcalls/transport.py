@@ -50,7 +50,7 @@ class Watch(Protocol):
         ...
 
     def repeated(self, error: CommandError) -> None:
-        """Be told that it is sent again, since *error* came of it."""
+        """Note that the command will be sent again, since *error* says that it was not processed."""
         ...
 
 
@@ -166,9 +166,7 @@ class Transport:
                     secrets=() if response.ok else (self._token, *secret_values(request.params)),
                 )
             except CommandError as error:
-                await self._wait_to_repeat(attempt, error, None if watch is None else watch.due)
-                if watch is not None:
-                    watch.repeated(error)
+                await self._wait_to_repeat(attempt, error, watch)
 
     def _gates(self, command: str) -> list[_Gate]:
         dials = self._dials if command == "dial" else None
@@ -195,8 +193,9 @@ class Transport:
                 assert watch is not None
                 watch.check()  # This raises, unless the time was prolonged in the meantime.
 
-    async def _wait_to_repeat(self, attempt: int, error: CommandError, due: float | None) -> None:
-        """Return when a command that came to *error* may be sent again; raise *error* if that is not before *due*."""
+    async def _wait_to_repeat(self, attempt: int, error: CommandError, watch: Watch | None) -> None:
+        """Return when a command that came to *error* may be sent again; raise *error* if that is too late, or never."""
+        due = None if watch is None else watch.due
         about = {"command": error.command, "call_id": error.call_id, "status": getattr(error, "status", None)}
         wait = self._retry.wait(attempt, error, _chance.random())
         if wait is None or self._closing.is_set() or (due is not None and time.monotonic() + wait >= due):
@@ -206,6 +205,8 @@ class Transport:
             raise error
         _log.warning("%s; attempt %d of %d in %.2f s", error, attempt + 1, self._retry.attempts, wait, extra=about)
         self.retried += 1
+        if watch is not None:
+            watch.repeated(error)
         if await _passes(wait, self._closing):
             raise error
 

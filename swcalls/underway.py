@@ -75,7 +75,9 @@ class Underway:
             self._leaving()
 
     def repeated(self, error: CommandError) -> None:
-        """Note that the command is sent again, since *error* came of it."""
+        """Note that the command will be sent again, since *error* says that it was not processed."""
+        if self._starts is not None:
+            self._starts.stage = "not_sent"
         if self._journal is not None:
             self._journal.retry(self._number, error)
 

@@ -272,7 +272,7 @@ async def test_no_input_is_a_result_of_a_record(space, call: Call) -> None:
 
 async def test_an_action_may_settle_by_its_own_callback_within_the_grace(space, connect) -> None:
     client = await connect(limits=Limits(grace=30, long_grace=60))
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     play, record = await call.play(TTS("Hi")), await call.record()
     await space.tell_call("ended", end_reason="hangup")
     assert await call.ended() == "hangup"
@@ -286,7 +286,7 @@ async def test_an_action_may_settle_by_its_own_callback_within_the_grace(space, 
 
 async def test_a_record_has_a_longer_grace(space, connect) -> None:
     client = await connect(limits=Limits(grace=0, long_grace=60))
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     play, record = await call.play(TTS("Hi")), await call.record()
     await space.tell_call("ended", end_reason="hangup")
     with pytest.raises(CallEnded):
@@ -348,7 +348,7 @@ async def test_iteration_sees_events_from_before_and_after_it_began(space, call:
 
 async def test_history_is_bounded_and_says_when_it_dropped_some(space, connect, caplog) -> None:
     client = await connect(limits=Limits(history=2))
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     play = await call.play(TTS("Hi"))
     for state in ("playing", "paused", "playing", "finished"):
         await space.tell("calling.play", state=state)

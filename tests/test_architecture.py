@@ -26,6 +26,7 @@ LAYERS = [
     ("config", "transport", "recording", "tasks", "underway"),
     ("backplane",),
     ("reconciler", "intake", "keeper", "serving", "admission", "dialling"),
+    ("timekeeper",),
     ("switchboard",),
     ("call", "receiver"),
     ("inbound", "recovery"),

@@ -19,7 +19,7 @@ from aiohttp import web
 
 import swcalls
 from swcalls import TTS, Call, Client, ClientClosed, CommandNotSent, ConfigurationError, Limits, Retry
-from swcalls.backplane import BackplaneUnavailable
+from swcalls.backplane import Backplane, BackplaneUnavailable
 from swcalls.serving import Address
 
 FROM = "+12069708643"
@@ -661,7 +661,7 @@ async def test_a_handler_may_dial_while_it_is_waited_for(space) -> None:
 # What fails on the way
 
 
-class Plane:
+class Plane(Backplane):
     """A backplane within this process; what it is told to do goes wrong."""
 
     owner = "one"

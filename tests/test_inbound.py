@@ -426,7 +426,7 @@ async def test_one_flow_serves_both_ways(space, client: Client) -> None:
     await space.post(client.receiver.inbound_url, {"call_id": "in-1", "call_state": "ended"})
     assert await done.get() == "in-1"
     async with asyncio.TaskGroup() as group:
-        call = await client.dial(to="+1", from_="+2")
+        call = await client.dial(to="+15550198765", from_="+12069708643")
         group.create_task(flow(call))
         while (await space.arrived.get())["command"] != "calling.play":
             pass

@@ -137,7 +137,7 @@ async def test_the_end_of_the_call_ends_the_prompt_and_sends_nothing(space, call
 
 async def test_closing_the_client_leaves_nothing_of_a_prompt(space, connect) -> None:
     client = await connect(limits=Limits(grace=30))
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     prompt = await call.prompt(TTS("Your PIN?"), digits=Digits(4))
     await client.close()
     assert (await prompt.outcome()).settled_by == "closed"

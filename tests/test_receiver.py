@@ -106,7 +106,7 @@ async def test_a_payload_of_another_action_is_403(space, call: Call, client: Cli
 
 async def test_a_body_over_the_limit_is_413(space, connect) -> None:
     client = await connect(limits=Limits(body=1000))
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     await call.play(TTS("Hi"))
     url = space.last("calling.play")["status_url"]
     assert await space.post(url, {"state": "playing", "x": "y" * 2000}) == 413
@@ -137,7 +137,7 @@ async def test_other_paths_and_methods_are_refused(client: Client) -> None:
 @pytest.mark.parametrize("require", [True, False])
 async def test_a_signature_that_is_right_is_accepted(space, connect, require: bool) -> None:
     client = await connect(signing_key=["old", KEY], require_signature=require)
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     play = await call.play(TTS("Hi"))
     url = space.last("calling.play")["status_url"]
     body = msgspec.json.encode({"control_id": play.control_id, "state": "finished"})
@@ -147,7 +147,7 @@ async def test_a_signature_that_is_right_is_accepted(space, connect, require: bo
 
 async def test_a_signature_that_is_wrong_is_403(space, connect) -> None:
     client = await connect(signing_key=KEY)
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     play = await call.play(TTS("Hi"))
     url = space.last("calling.play")["status_url"]
     body = msgspec.json.encode({"control_id": play.control_id, "state": "finished"})
@@ -164,14 +164,14 @@ async def test_a_signature_that_is_wrong_is_403(space, connect) -> None:
 
 async def test_a_missing_signature_is_403_when_one_is_required(space, connect) -> None:
     client = await connect(signing_key=KEY, require_signature=True)
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     await call.play(TTS("Hi"))
     assert await space.tell("calling.play", state="finished") == 403
 
 
 async def test_behind_a_proxy_the_url_is_the_one_that_was_handed_out(space, connect) -> None:
     client = await connect(signing_key=KEY, public_url="https://user:secret@hooks.example.com")
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     play = await call.play(TTS("Hi"))
     url = space.last("calling.play")["status_url"]
     assert url.startswith("https://user:secret@hooks.example.com/swcalls/play/")
@@ -186,7 +186,7 @@ async def test_behind_a_proxy_the_url_is_the_one_that_was_handed_out(space, conn
 @pytest.mark.parametrize("stripped", [True, False])
 async def test_a_public_url_may_have_a_path_that_a_proxy_strips_or_not(space, connect, stripped: bool) -> None:
     client = await connect(signing_key=KEY, require_signature=True, public_url="https://example.com/hooks/v1/")
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     play = await call.play(TTS("Hi"))
     url: str = space.last("calling.play")["status_url"]
     assert url.startswith("https://example.com/hooks/v1/swcalls/play/")
@@ -205,7 +205,7 @@ async def test_mounted_below_another_application(space) -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     client._switchboard.urls.public_url = f"http://127.0.0.1:{runner.addresses[0][1]}/api"
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     play = await call.play(TTS("Hi"))
     assert await space.tell("calling.play", state="finished") == 200
     assert isinstance(await play, Playback)
@@ -224,7 +224,7 @@ async def test_embedded_in_an_application_with_setup(space) -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     client._switchboard.urls.public_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     play = await call.play(TTS("Hi"))
     assert await space.tell("calling.play", state="finished") == 200
     assert isinstance(await play, Playback)
@@ -237,7 +237,7 @@ async def test_embedded_in_an_application_with_setup(space) -> None:
 
 async def test_accept_takes_any_mapping_of_headers(space, connect) -> None:
     client = await connect(signing_key=KEY, require_signature=True)
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     play = await call.play(TTS("Hi"))
     url = space.last("calling.play")["status_url"]
     path = url.removeprefix(client._switchboard.urls.public_url)

@@ -131,7 +131,7 @@ async def test_a_timeout_says_what_was_waited_for_how_long_and_the_last_state(sp
         await play.reached("paused", timeout=0.01)
 
 
-@pytest.mark.parametrize("timeout", [-1, float("nan"), float("inf"), "5", True])
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "5", True])
 async def test_a_timeout_is_a_number_of_seconds(call: Call, timeout: Any) -> None:
     play = await call.play(TTS("Hi"))
     for wait in (

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import sys
+
 from msgspec import Struct
+
+from ..errors import shown
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -54,18 +59,41 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 def check_numbers(settings: Struct, *, may_be_zero: tuple[str, ...] = ()) -> None:
-    """Check that every field of *settings* is a number greater than 0.
+    """Check that every field of *settings* is a number greater than 0, and a whole one where its default is.
 
     Raises:
         TypeError: One is no number.
         ValueError: One is too small. Both name the setting, the field, its value and the rule.
     """
     what = type(settings).__name__
-    for name in settings.__struct_fields__:
+    for name, default in zip(settings.__struct_fields__, settings.__struct_defaults__, strict=True):
+        least, above = (0, None) if name in may_be_zero else (None, 0)
         value = getattr(settings, name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"{what}: {name}={value!r} must be a number")
-        if not (value >= 0 if name in may_be_zero else value > 0):
-            raise ValueError(
-                f"{what}: {name}={value!r} must be {'at least' if name in may_be_zero else 'greater than'} 0"
-            )
+        check_number(f"{what}: {name}", value, least=least, above=above, whole=isinstance(default, int))
+
+
+def check_number(
+    name: str,
+    value: object,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    whole: bool = False,
+    finite: bool = False,
+    unit: str = "",
+) -> None:
+    """Check a number that a user gave.
+
+    Raises:
+        TypeError: It is none.
+        ValueError: It is too small, or not *finite*. Both say *name*, the value and the rule.
+    """
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        raise TypeError(f"{name}={shown(value)} must be a {'whole ' if whole else ''}number{unit and f' of {unit}'}")
+    words = [f"at least {least}"] * (least is not None) + [f"greater than {above}"] * (above is not None)
+    # NaN fails every comparison.
+    if not ((least is None or value >= least) and (above is None or value > above)):
+        raise ValueError(f"{name}={shown(value)} must be {' and '.join(words)}{unit and f' {unit}'}")
+    # Beyond that, it is neither a length nor can it be added to a time.
+    if value > (sys.maxsize if whole else sys.float_info.max) and (finite or value != math.inf):
+        raise ValueError(f"{name}={shown(value)} must be {'finite' if finite else 'a smaller number'}")

@@ -6,7 +6,7 @@ Handles wait on the loop; nothing here opens a socket.
 from typing import Any
 
 from ._base import Action, Sender
-from ._line import Line
+from ._line import Line, check_text
 from ._start import ActionStart, Start
 from .ai import AIVerbs
 from .collect import CollectAction, CollectVerbs
@@ -87,4 +87,5 @@ __all__ = [
     "TapAction",
     "TranscribeAction",
     "Verbs",
+    "check_text",
 ]

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from .._core.operation import PLAIN, CallOperation, Options
 from ..commands import KeyedCommand, StartCommand
+from ..errors import shown
 from ..events import InboundCall
 from ..legs import Leg
 from ..timeline import Journal
@@ -94,8 +95,18 @@ def given(control_id: str | None) -> str:
     """Return the id that a user gave, or else a new one."""
     if control_id is None:
         return new_id()
-    if not isinstance(control_id, str):
-        raise TypeError(f"control_id={control_id!r} must be a string")
-    if not control_id:
-        raise ValueError(f"control_id={control_id!r} must be a string that is not empty")
+    check_text("control_id", control_id)
     return control_id
+
+
+def check_text(name: str, value: object) -> None:
+    """Refuse what is no string, or one that is empty or that UTF-8 cannot encode."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}={shown(value)} must be a string")
+    if not value:
+        raise ValueError(f"{name}={value!r} must be a string that is not empty")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{name}={shown(value)} must be text that UTF-8 can encode") from None

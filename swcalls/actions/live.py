@@ -17,6 +17,7 @@ from ..commands import (
     TranscribeVerb,
     TranslateStart,
     TranslateVerb,
+    listed,
 )
 from ..legs import Leg
 from ..results import SpeechResult
@@ -180,4 +181,5 @@ class LiveVerbs(Line):
 
 def parties(direction: Party | Sequence[Party]) -> list[Party]:
     """Make a list of one party or of several."""
-    return [direction] if isinstance(direction, str) else list(direction)
+    several: list[Party] = [direction] if isinstance(direction, str) else listed(direction)
+    return several

@@ -10,7 +10,7 @@ from typing import Any
 
 from .._core.operation import PLAIN, CallOperation, Operation, Options, bounded
 from ..commands import TTS, Collect, Digits, Direction, Gender, Media, Play, Speech, media_item
-from ..errors import ActionExpired, ActionFailed, CommandRejected, SwcallsError
+from ..errors import ActionExpired, ActionFailed, CommandRejected, SwcallsError, shown
 from ..legs import Leg
 from ..logbook import about
 from ..results import CollectResult
@@ -132,6 +132,8 @@ class PromptVerbs(Line):
             volume: This and the rest are as in ``play``.
         """
         check_seconds("deadline", deadline)
+        if not isinstance(barge_in, bool):
+            raise TypeError(f"{Collect.command}: barge_in={shown(barge_in)} must be True or False")
         collect = Collect(
             control_id=given(control_id),
             status_url=status_url,

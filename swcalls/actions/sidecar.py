@@ -19,6 +19,7 @@ from ..commands import (
     SidecarPoke,
     SidecarSummary,
     Summarize,
+    listed,
 )
 from ..errors import ActionFailed
 from ..events import SidecarEvent
@@ -171,13 +172,13 @@ class SidecarVerbs(Line):
             lang=lang,
             prompt=prompt,
             model=model,
-            direction=None if direction is None else list(direction),
+            direction=listed(direction),
             customer_role=customer_role,
             url=status_url,
             SWAIG=swaig,
             permissions=permissions,
             global_data=global_data,
-            hints=None if hints is None else list(hints),
+            hints=listed(hints),
             params=params,
         )
         return self._start(SidecarAction, command, deadline, key=control_id, name="sidecar")
@@ -198,6 +199,8 @@ class SidecarVerbs(Line):
             lang: One BCP-47 tag.
             prompt: How to summarise.
         """
-        verb = SidecarSummary(summarize=Summarize(prompt=prompt, webhook=status_url))
+        verb = SidecarSummary(summarize=Summarize(prompt=prompt))
         command = Sidecar(lang=lang, model=model, url=status_url, action=verb)
+        if status_url is not None:
+            command.report_to(status_url)
         return self._start(SummaryAction, command, deadline, _ONE_ANSWER, key=control_id, name="sidecar_summary")
