@@ -24,7 +24,7 @@ from swcalls.testing.calls import Operation, SimulatedCall
 from .hub import Hub, Member
 from .leftovers import held_by
 from .loop import UPTIME, Run, Victim, VirtualLoop, When, describe, run, shown
-from .space import LATENCIES, OURS, URL, Latency, Plan, Space
+from .space import ANSWER_LOST, LATENCIES, OURS, URL, Latency, Plan, Space
 
 Handler = Callable[[Call], Awaitable[None]]
 Held = TypeVar("Held", bound="Action[Any] | Call")
@@ -177,6 +177,10 @@ class Stage:
         keys |= {key for memos in self.hub.memos.values() for _, key in memos}
         calls |= {memo.call_id for memos in self.hub.memos.values() for memo in memos.values()}
         calls |= {delivery.key for waiting in self.hub.deliveries.values() for delivery in waiting}
+        if self.flow.owns_client or self._case.mode == "whole":
+            # The client was closed before it could get to know what call it had started.
+            lost = [one for one in self.space.attempts if one.command == "dial" and one.fault in ANSWER_LOST]
+            calls |= {attempt.call_id for attempt in lost}
         # A dial that was never answered: the user has its handle, though not even we know its id.
         nameless = sum(isinstance(handle, Call) and handle.id is None for handle in self.held)
         left = []
