@@ -75,10 +75,11 @@ class Switchboard:
         verifier = Verifier(who.signing_keys, require=who.require_signature)
         self.inbox: Inbox = Inbox(self.urls, verifier, self.deliver, limit=limits.body)
         self.inbox.observers.append(log_receipt)
-        self.intake: Intake = Intake(self.inbox, who.project, backplane)
         self.admission: Admission = Admission(self.inbox, backplane)
         self.keeper: Keeper | None = None if backplane is None else Keeper(self, backplane, who.project)
         """Keeps what is running where another process finds it."""
+        take = None if self.keeper is None else self.keeper.take
+        self.intake: Intake = Intake(self.inbox, who.project, backplane, take)
         self.transport = transport
         self.observers: list[Tell] = []
         """Told of what happens on any call."""
@@ -154,6 +155,8 @@ class Switchboard:
         self.admission.refuse()
         self.tasks.leave()
         self.dials.close()
+        if self.keeper is not None:
+            await self.keeper.refuse_calls()
         await self.tasks.finish(self.registry.limits.drain)
 
     async def _stop(self) -> None:
@@ -177,6 +180,8 @@ class Switchboard:
         """
         call = _call_of(action)
         self._check_call(call, command.command)
+        if self.keeper is not None:
+            self.keeper.check_name(command.command, call.id)
         if command.needs_url:
             command.report_to(self.urls.mint(action.kind, action.key))
         self.registry.expect(action, time.monotonic(), deadline)
@@ -207,21 +212,29 @@ class Switchboard:
         self.timekeeper.arm()
         return action
 
-    def attach(self, action: Op, deadline: float | None = None) -> Op:
-        """Expect *action*, which was started elsewhere; events that came for it are applied at once."""
+    def attach(self, action: Op, deadline: float | None = None, *, is_kept: bool = False) -> Op:
+        """Expect *action*, which was started elsewhere; events that came for it are applied at once.
+
+        Args:
+            is_kept: It is on the backplane already.
+        """
         action.stage = "unconfirmed"
         if self._closed:
             error = ClientClosed(f"{action.kind} {action.key}: the client is closed", action=action)
             self.registry.settle(action, "closed", error=error)
             return action
         self.registry.expect(action, time.monotonic(), deadline)
+        self.registry.count_down(action, time.monotonic())
+        if self.keeper is not None and not is_kept:
+            self.keeper.keep_soon(action)
         self.timekeeper.arm()
         return action
 
     def resume_call(self, call: CallOperation, key: str) -> None:
         """Take on the state webhooks of a call that was dialled, or came in, before a restart."""
         call.key = key
-        call.stage = "accepted"
+        # Whose id was never known may never have been started.
+        call.stage = "unconfirmed" if call.id is None else "accepted"
         self.registry.expect_call(call, time.monotonic())
         if call.id is not None:
             self.registry.calls[call.id] = call
@@ -303,6 +316,8 @@ class Switchboard:
     async def dial(self, call: CallOperation, command: Dial) -> Leg:
         """Expect *call*, and start it. When this is cancelled after the command has left, the call is hung up."""
         self._check_open("dial")
+        if self.keeper is not None:
+            self.keeper.check_name("dial", None)
         is_told = command.status_url is None
         if is_told:
             command.status_url = self.urls.mint("call", call.key)
@@ -386,6 +401,8 @@ class Switchboard:
     def deliver(self, kind: str, key: str, event: Event, size: int) -> Delivered:
         """Deliver a verified event, whose body had *size* bytes."""
         delivered = self.registry.deliver(kind, key, event, size, time.monotonic())
+        if kind == "call" and self.keeper is not None:
+            self.keeper.heard_of(key)
         self.timekeeper.arm()
         return delivered
 

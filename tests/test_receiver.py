@@ -17,7 +17,8 @@ import pytest
 from aiohttp import web
 
 import swcalls
-from swcalls import TTS, Call, Client, Limits, Playback, WebhookReceiver
+from swcalls import TTS, Call, Client, Limits, Playback
+from swcalls.receiver import ObservingReceiver
 
 KEY = "PSKtest1234567890abcdef"
 
@@ -197,7 +198,7 @@ async def test_a_public_url_may_have_a_path_that_a_proxy_strips_or_not(space, co
 
 
 async def test_mounted_below_another_application(space) -> None:
-    client = Client("project", "token", space.url)
+    client = Client("project", "token", space.url, public_url="http://127.0.0.1:1")
     inner, outer = web.Application(), web.Application()
     swcalls.setup(inner, client)
     outer.add_subapp("/api", inner)
@@ -216,7 +217,7 @@ async def test_mounted_below_another_application(space) -> None:
 
 
 async def test_embedded_in_an_application_with_setup(space) -> None:
-    client = Client("project", "token", space.url)
+    client = Client("project", "token", space.url, public_url="http://127.0.0.1:1")
     app = web.Application()
     swcalls.setup(app, client)
     assert app[swcalls.CLIENT] is client
@@ -296,7 +297,7 @@ async def test_a_port_that_is_taken_is_an_os_error(client: Client) -> None:
 async def test_a_receiver_in_a_process_that_sends_no_commands(
     space, client: Client, nothing_is_left_running: None
 ) -> None:
-    receiver = WebhookReceiver("project", "token", signing_key=KEY)
+    receiver = ObservingReceiver("project", "token", signing_key=KEY)
     async with receiver.serve() as server:
         url = client._switchboard.urls.mint("play", "x").replace(client._switchboard.urls.public_url, server.url)
         assert await space.post(url, {"state": "playing"}) == 200
@@ -338,7 +339,7 @@ def posted(url: str, body: bytes, version: str = "1.1", *headers: str) -> bytes:
 
 
 async def test_its_own_server_acknowledges_in_a_few_bytes_with_the_date() -> None:
-    receiver = WebhookReceiver("project", "token")
+    receiver = ObservingReceiver("project", "token")
     async with receiver.serve() as server:
         body = b'{"state": "playing"}'
         url = receiver._inbox.urls.mint("play", "p1")
@@ -367,7 +368,7 @@ async def test_its_own_server_acknowledges_in_a_few_bytes_with_the_date() -> Non
 async def test_its_own_server_does_as_the_sender_says_about_the_connection(
     version: str, headers: tuple[str, ...], says: str | None
 ) -> None:
-    receiver = WebhookReceiver("project", "token")
+    receiver = ObservingReceiver("project", "token")
     async with receiver.serve() as server:
         url = receiver._inbox.urls.mint("play", "p1")
         host, _, port = server.url.removeprefix("http://").rpartition(":")

@@ -181,6 +181,7 @@ async def test_closing_wakes_whoever_waits_to_try_again(space, connect) -> None:
     await client.close()
     with pytest.raises(ClientClosed):
         await waiting
+    assert [command["command"] for command in space.commands] == ["dial"]
 
 
 async def test_closing_wakes_whoever_waits_for_a_slot(space, connect) -> None:
