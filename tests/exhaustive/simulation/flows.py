@@ -470,19 +470,21 @@ async def close_in_a_dial(stage: Stage) -> None:
 async def recover(stage: Stage) -> None:
     """A process dies in the middle of a call; its successor takes up what it has left."""
     # Webhooks come to a process that lives on.
-    async with stage.make_client("ours.example", backplane=stage.member("front")):
-        first = stage.make_client("first.example", public_url="http://ours.example", backplane=stage.member("worker"))
+    async with stage.make_client("ours.example", backplane=stage.hub.member("front")):
+        first = stage.make_client(
+            "first.example", public_url="http://ours.example", backplane=stage.hub.member("worker")
+        )
         await first.open()
         try:
             call = await stage.dial(first)
             play = stage.hold(await call.play(MUSIC, loop=0))
             silence = stage.hold(await call.play(Silence(20)))
         finally:
-            stage.hub.die("worker")
+            stage.hub.kill("worker")
             was_running = set(first.actions)
             await first.close()
         async with stage.make_client(
-            "second.example", public_url="http://ours.example", backplane=stage.member("worker")
+            "second.example", public_url="http://ours.example", backplane=stage.hub.member("worker")
         ) as second:
             found = {action.control_id: action async for action in second.recover()}
             stage.expect(is_so=found.keys() == was_running, what=f"recovered {sorted(found)} of {sorted(was_running)}")
@@ -513,9 +515,9 @@ async def shared_inbound(stage: Stage) -> None:
             done.set()
 
     async with (
-        stage.make_client("ours.example", backplane=stage.member("front")) as front,
+        stage.make_client("ours.example", backplane=stage.hub.member("front")) as front,
         stage.make_client(
-            "second.example", public_url="http://ours.example", backplane=stage.member("worker")
+            "second.example", public_url="http://ours.example", backplane=stage.hub.member("worker")
         ) as worker,
     ):
         stage.take_calls(worker, handler)
@@ -628,7 +630,7 @@ async def inbound_gives_up(stage: Stage) -> None:
 @flow(owns_client=True)
 async def close_at_once(stage: Stage) -> None:
     """Several tasks close a client, one of them in the middle of the opening."""
-    client = stage.make_client(backplane=stage.member("worker"))
+    client = stage.make_client(backplane=stage.hub.member("worker"))
     tasks = [asyncio.ensure_future(client.open())]
     try:
         await asyncio.sleep(0)
@@ -644,18 +646,20 @@ async def close_at_once(stage: Stage) -> None:
 @flow(owns_client=True, callee=Callee(hangs_up_after=100))
 async def recover_in_part(stage: Stage) -> None:
     """Another process takes over what is left, and loses interest after the first action."""
-    async with stage.make_client("ours.example", backplane=stage.member("front")):
-        first = stage.make_client("first.example", public_url="http://ours.example", backplane=stage.member("first"))
+    async with stage.make_client("ours.example", backplane=stage.hub.member("front")):
+        first = stage.make_client(
+            "first.example", public_url="http://ours.example", backplane=stage.hub.member("first")
+        )
         await first.open()
         try:
             call = await stage.dial(first)
             for _ in range(2):
                 stage.hold(await call.play(Silence(5)))
         finally:
-            stage.hub.die("first")
+            stage.hub.kill("first")
             await first.close()
         async with stage.make_client(
-            "second.example", public_url="http://ours.example", backplane=stage.member("second")
+            "second.example", public_url="http://ours.example", backplane=stage.hub.member("second")
         ) as second:
             async for action in second.recover("first"):
                 await action.finished(timeout=60)
