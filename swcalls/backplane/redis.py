@@ -144,9 +144,12 @@ class RedisBackplane:
         try:
             await self._set_clock()
             # A predecessor that was killed has the name for a little longer.
-            async with asyncio.timeout(1.5 * self._lifetime):
-                while not await self._take(self._owner):  # noqa: ASYNC110 - Redis tells nobody when a name expires
+            async with asyncio.timeout(1.5 * self._lifetime) as limit:
+                while not await self._take(self._owner):  # Redis tells nobody when a name expires.
                     await asyncio.sleep(self._lifetime / 20)
+                    # The cancellation that ends the block can get lost inside the client, before Python 3.12.
+                    if limit.expired():
+                        raise TimeoutError
         except TimeoutError:
             raise OwnerTaken(f"owner {self._owner!r}: another process that is alive has this name") from None
         except _FAULTS as fault:
