@@ -142,11 +142,11 @@ class Client:
 
     async def open(self) -> None:
         """Open the client; ``async with`` does it."""
-        await self._switchboard.open()
+        await self._switchboard.lifetime.open()
 
     async def close(self) -> None:
         """Close the client: what is running settles with ``ClientClosed``. A second call does nothing."""
-        await self._switchboard.close()
+        await self._switchboard.lifetime.close()
 
     async def __aenter__(self) -> Self:
         await self.open()

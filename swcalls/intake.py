@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from ._core.inbox import INBOUND, Forward, Inbox, Receipt, Reply
 from .backplane import Backplane, BackplaneUnavailable, Delivery
 from .events import Event, InboundCall
+from .keeper import ANNOUNCED
 
 _log = logging.getLogger("swcalls.intake")
+
+TURN = 0.5
+"""Seconds that a process has to take a call before another one is told of it as well."""
+
+Take = Callable[[InboundCall], Awaitable[str | None]]
+"""Takes a call that is announced, if this process takes calls; returns whose it is."""
 
 _REFUSED = frozenset({"forged", "foreign", "malformed", "oversized", "busy"})
 
@@ -18,10 +25,13 @@ _REFUSED = frozenset({"forged", "foreign", "malformed", "oversized", "busy"})
 class Intake:
     """Takes webhooks in for an *inbox*; the *backplane*, if there is one, has those of other processes."""
 
-    def __init__(self, inbox: Inbox, project: str, backplane: Backplane | None = None) -> None:
+    def __init__(
+        self, inbox: Inbox, project: str, backplane: Backplane | None = None, take: Take | None = None
+    ) -> None:
         self.inbox = inbox
         self.backplane = backplane
         self._project = project
+        self._take = take
         if backplane is not None:
             inbox.is_ours = backplane.holds
 
@@ -48,7 +58,8 @@ class Intake:
         try:
             if isinstance(event, InboundCall):
                 return await self._announce(backplane, event, body)
-            owner = forward.owner or await backplane.find_call(self._project, key) or ""
+            # While it is announced, whoever takes it must hear of its end too.
+            owner = forward.owner or await backplane.find_call(self._project, key, wait=ANNOUNCED) or ""
             if not owner or backplane.holds(owner):
                 return Receipt(self.inbox.deliver(kind, key, event, len(body)), kind, key, event)
             await backplane.publish(self._project, Delivery(owner=owner, kind=kind, key=key, body=body))
@@ -58,18 +69,41 @@ class Intake:
         return Receipt("forwarded", kind, key, told)
 
     async def _announce(self, backplane: Backplane, inbound: InboundCall, body: bytes) -> Receipt:
-        """Give a call that comes in to one process: this one, if it takes calls, else one that does."""
+        """Give a call that comes in to one process: this one, if it takes calls, else one that does.
+
+        It is answered once one has it. Told that none has, the platform may repeat it, here or to another process;
+        nobody takes it in between, since it is announced for a few seconds only.
+        """
         call_id = inbound.call_id
-        takes_calls = self.inbox.ring is not None
-        wanted = backplane.owner if takes_calls else await backplane.taker(self._project)
-        if wanted is None:
-            return Receipt("busy", INBOUND, call_id)
-        owner = await backplane.take_call(self._project, call_id, wanted)
-        if takes_calls and backplane.holds(owner):
-            return self.inbox.announce(inbound)
-        if owner == wanted:
+        owner = await backplane.announce_call(self._project, call_id, ANNOUNCED)
+        if owner is not None and not backplane.holds(owner):
+            # If it has been told already, it knows that; if it has been started anew since, it does not.
             await backplane.publish(self._project, Delivery(owner=owner, kind=INBOUND, key=call_id, body=body))
-        return Receipt("inbound", INBOUND, call_id)
+        elif self._take is not None:
+            owner = await self._take(inbound) or owner
+        owner = owner or await self._offer(backplane, call_id, body)
+        return Receipt("busy" if owner is None else "inbound", INBOUND, call_id)
+
+    async def _offer(self, backplane: Backplane, call_id: str, body: bytes) -> str | None:
+        """Tell processes that take calls of one that is announced, until one has it; return which."""
+        told: list[str] = []
+        clock = asyncio.get_running_loop().time
+        end = clock() + ANNOUNCED
+        while clock() < end:
+            taker = await backplane.taker(self._project, besides=told)
+            if taker is None:
+                break
+            told.append(taker)
+            try:
+                await backplane.publish(self._project, Delivery(owner=taker, kind=INBOUND, key=call_id, body=body))
+            except BackplaneUnavailable as fault:
+                _log.warning("call %s: owner %s cannot be told of it: %s", call_id, taker, fault)
+                continue
+            owner = await backplane.find_call(self._project, call_id, wait=TURN)
+            if owner is not None:
+                return owner
+        # Those that were told may still take it, for as long as it is announced.
+        return await backplane.find_call(self._project, call_id, wait=ANNOUNCED) if told else None
 
 
 def log_receipt(receipt: Receipt) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from msgspec.structs import asdict
@@ -14,13 +17,22 @@ from ._core.inbox import INBOUND, Inbox, Receipt
 from ._core.operation import PLAIN, CallOperation, Operation
 from ._core.registry import Registry
 from ._core.transitions import Delivered
-from .backplane import Backplane, Delivery, Memo
-from .errors import ClientClosed
-from .events import Event
+from .backplane import Backplane, BackplaneUnavailable, Delivery, Memo
+from .errors import ClientClosed, CommandNotSent
+from .events import Event, InboundCall
+from .tasks import to_the_end
+
+Ring = Callable[[InboundCall], bool]
 
 _log = logging.getLogger("swcalls.keeper")
 
 _USUAL = asdict(PLAIN)
+
+CLOSING = 10.0
+"""Seconds after which a backplane that does not close is left to itself."""
+
+ANNOUNCED = 3.0
+"""Seconds for which whoever is first may take a call that comes in; the platform itself waits 5 for an answer."""
 
 
 class Engine(Protocol):
@@ -42,27 +54,70 @@ class Keeper:
         self.backplane = backplane
         self._engine = engine
         self._project = project
+        self._is_open = False
+        self._is_closed = False
         self._elsewhere: dict[tuple[str, str], str] = {}
         """Owners of what was taken over from others, by kind and key."""
         self._lost: set[str] = set()
+        self._nameless: dict[str, CallOperation] = {}
+        """By key: the calls that are remembered without their id, since it was not known."""
+        self._recovering = asyncio.Lock()
+        self._forgotten: set[tuple[str, str]] | None = None
+        """What is over since it was begun to be read what an owner has left."""
+        self._takes: set[asyncio.Task[str | None]] = set()
+        self._writes: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Take this process's name, and begin to take what is handed over."""
+        registry = self._engine.registry
+        registry.on_over = self._forget
+        try:
+            await self.backplane.open(self._project, self.receive, self._lose)
+        except BaseException:
+            registry.on_over = None
+            raise
+        self._is_open, self._is_closed = True, False
         self._engine.urls.owner = self.backplane.owner
-        await self.backplane.open(self._project, self.receive, self._lose)
-        self._engine.registry.on_over = self._forget
         if self._engine.inbox.ring is not None:
             self.backplane.offer(takes_calls=True)
+        for action in registry.actions.values():
+            # It was attached to before.
+            self.keep_soon(action)
 
     async def close(self) -> None:
-        """Let go of the backplane. What is running stays on it, for whoever comes next."""
-        self._engine.registry.on_over = None
-        await self.backplane.close()
+        """Let go of the backplane. What is running stays on it, for whoever comes next.
+
+        Whatever the backplane does, this comes to its end, and raises nothing but a cancellation.
+        """
+        self._is_open, self._is_closed = False, True
+        try:
+            await to_the_end(self._close())
+        finally:
+            self._engine.registry.on_over = None
+
+    def check_open(self) -> None:
+        """Raise what tells that there is no backplane to work with."""
+        if self._is_closed:
+            raise ClientClosed("the client was closed")
+        if not self._is_open:
+            raise RuntimeError("the client is not open: use it in `async with`, or `await client.open()`")
+
+    def check_name(self, command: str, call_id: str | None) -> None:
+        """Refuse *command*, which starts something, if nothing would be heard of that here."""
+        owner = self.backplane.owner
+        if owner in self._lost:
+            message = f"another process has taken over the name {owner!r}, and gets all webhooks of what it starts"
+            raise CommandNotSent(message, command=command, call_id=call_id)
 
     async def keep(self, operation: Operation) -> None:
         """Keep *operation* until it is over."""
+        owner = self._owner_of(operation)
+        if self._is_over(operation) or not self._is_open or owner in self._lost:
+            return
         call = operation if isinstance(operation, CallOperation) else operation.call
         assert call is not None
+        if call is operation and call.id is None:
+            self._nameless[call.key] = call
         due = operation.due
         options = asdict(operation.options)
         memo = Memo(
@@ -73,12 +128,53 @@ class Keeper:
             due=None if due is None or operation is call else self.backplane.now() + due - time.monotonic(),
             options={name: value for name, value in options.items() if value != _USUAL[name]},
         )
-        await self.backplane.remember(memo, owner=self._elsewhere.get((operation.kind, operation.key)))
+        await self.backplane.remember(memo, owner=owner)
+        if self._is_over(operation) and owner not in self._lost and not self._is_in_use(operation):
+            # It ended in the meantime, and perhaps was forgotten before it was remembered.
+            self.backplane.forget(operation.kind, operation.key, owner=owner)
 
-    def adopt(self, memo: Memo, owner: str) -> None:
-        """Note that what *memo* tells of is *owner*'s, though it is followed here."""
+    def keep_soon(self, operation: Operation) -> None:
+        """Keep *operation* until it is over, as soon as the backplane is open."""
+        if self._is_open:
+            task = asyncio.get_running_loop().create_task(self.keep(operation))
+            self._writes.add(task)
+            task.add_done_callback(self._writes.discard)
+
+    def heard_of(self, key: str) -> None:
+        """Remember the id of the call *key*, if a webhook has just told it."""
+        call = self._nameless.get(key)
+        if call is not None and call.id is not None:
+            del self._nameless[key]
+            self.keep_soon(call)
+
+    @asynccontextmanager
+    async def left_by(self, owner: str) -> AsyncIterator[list[Memo]]:
+        """Hold the name *owner*, and give what is remembered for it to the block, which must not wait for anything.
+
+        If that fails, or is cancelled, a name that was claimed for it is given up again.
+        """
+        self.check_open()
+        async with self._recovering:
+            is_claimed = not self.backplane.holds(owner)
+            if is_claimed:
+                await self.backplane.claim(owner)
+                self._lost.discard(owner)
+            self._forgotten = forgotten = set[tuple[str, str]]()
+            try:
+                memos = await self.backplane.remembered(owner)
+                yield [memo for memo in memos if (memo.kind, memo.key) not in forgotten]
+            except BaseException:
+                if is_claimed:
+                    self._lose(owner)
+                    self.backplane.release(owner)
+                raise
+            finally:
+                self._forgotten = None
+
+    def adopt(self, kind: str, key: str, owner: str) -> None:
+        """Note that an operation is *owner*'s, though it is followed here."""
         if owner != self.backplane.owner:
-            self._elsewhere[memo.kind, memo.key] = owner
+            self._elsewhere[kind, key] = owner
 
     async def receive(self, delivery: Delivery) -> bool:
         """Take in what another process has received; say whether it may be forgotten."""
@@ -87,7 +183,8 @@ class Keeper:
             if delivery.kind == INBOUND:
                 inbound = read_inbound(raw)
                 if inbound is not None:
-                    self._engine.inbox.note(self._engine.inbox.announce(inbound))
+                    self._begin_to_take(inbound, note=True)
+                # Whoever announced it tells another process, unless this one has taken it in time.
                 return True
             event = read(delivery.kind, raw, delivery.body)
         except (MalformedBody, KeyError):
@@ -98,17 +195,104 @@ class Keeper:
         # Whoever picks up what was left may still come for it.
         return verdict != "early"
 
+    async def take(self, inbound: InboundCall) -> str | None:
+        """Take a call that is announced, if this process takes calls; return whose it is.
+
+        It is seen through, even when this is cancelled or fails.
+
+        Raises:
+            BackplaneUnavailable: It cannot be said in time.
+        """
+        task = self._begin_to_take(inbound, note=False)
+        if task is None:
+            return None
+        await asyncio.wait([task], timeout=ANNOUNCED)
+        if not task.done():
+            raise BackplaneUnavailable(f"call {inbound.call_id}: not taken within {ANNOUNCED:g} s")
+        return task.result()
+
+    async def refuse_calls(self) -> None:
+        """Be offered no more calls; return when the handlers of those that were being taken have begun."""
+        if self._is_open:
+            self.backplane.offer(takes_calls=False)
+        if self._takes:
+            await asyncio.wait(self._takes, timeout=ANNOUNCED)
+
+    def _begin_to_take(self, inbound: InboundCall, *, note: bool) -> asyncio.Task[str | None] | None:
+        # The one of now: a call that another process was told to be ours is handled, even if we are closing by then.
+        ring = self._engine.inbox.ring
+        if ring is None:
+            return None
+        task = asyncio.get_running_loop().create_task(self._take(inbound, ring, note=note))
+        self._takes.add(task)
+        task.add_done_callback(self._took)
+        return task
+
+    async def _take(self, inbound: InboundCall, ring: Ring, *, note: bool) -> str | None:
+        owner, pause = self.backplane.owner, 0.05
+        while self.backplane.holds(owner):
+            try:
+                async with asyncio.timeout(ANNOUNCED):
+                    taken_by = await self.backplane.take_call(self._project, inbound.call_id, owner)
+            except (BackplaneUnavailable, TimeoutError) as fault:
+                # It may be ours now, or not: asked again, the backplane says so.
+                _log.info("call %s: asked again whose it is: %r", inbound.call_id, fault)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 1.0)
+                continue
+            if taken_by is not None and self.backplane.holds(taken_by):
+                ring(inbound)
+                if note:
+                    self._engine.inbox.note(Receipt("inbound", INBOUND, inbound.call_id))
+            return taken_by
+        return None
+
+    def _took(self, task: asyncio.Task[str | None]) -> None:
+        self._takes.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("a call that came in was not taken", exc_info=task.exception())
+
+    async def _close(self) -> None:
+        for take in self._takes:
+            take.cancel()
+        tasks = self._takes | self._writes
+        try:
+            async with asyncio.timeout(CLOSING):
+                if tasks:
+                    await asyncio.wait(tasks)
+                await self.backplane.close()
+        except TimeoutError:
+            _log.error("the backplane was not closed within %g s, and is left as it is", CLOSING)
+        except Exception:  # noqa: BLE001 - a backplane may raise anything, and what comes after it must still be closed
+            _log.exception("the backplane was not closed in order")
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _owner_of(self, operation: Operation) -> str:
+        return self._elsewhere.get((operation.kind, operation.key), self.backplane.owner)
+
+    def _is_over(self, operation: Operation) -> bool:
+        return operation.over
+
+    def _is_in_use(self, operation: Operation) -> bool:
+        """Say whether another operation has the key by now."""
+        other = self._engine.registry.actions.get(operation.key)
+        return other is not None and other is not operation
+
     def _forget(self, operation: Operation) -> None:
-        place = (operation.kind, operation.key)
-        owner = self._elsewhere.pop(place, None)
-        if (owner or self.backplane.owner) not in self._lost:
+        if self._is_in_use(operation):
+            return
+        place, owner = (operation.kind, operation.key), self._owner_of(operation)
+        self._elsewhere.pop(place, None)
+        self._nameless.pop(operation.key, None)
+        if self._forgotten is not None:
+            self._forgotten.add(place)
+        if owner not in self._lost:
             self.backplane.forget(*place, owner=owner)
 
     def _lose(self, owner: str) -> None:
         """Settle what another process follows now: here, nothing will be heard of it any more."""
         self._lost.add(owner)
-        registry = self._engine.registry
-        for action in list(registry.actions.values()):
-            if self._elsewhere.get((action.kind, action.key), self.backplane.owner) == owner:
-                message = f"{action.kind} {action.key}: another process has taken over what is {owner!r}'s"
-                registry.settle(action, "closed", error=ClientClosed(message, action=action))
+        why = f"another process has taken over what is {owner!r}'s"
+        self._engine.registry.disown(lambda operation: self._owner_of(operation) == owner, why)

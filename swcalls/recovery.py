@@ -20,32 +20,28 @@ _log = logging.getLogger("swcalls.recovery")
 
 async def recover(switchboard: Switchboard, keeper: Keeper, owner: str | None) -> Sequence[Action[Any]]:
     """Take up what *owner* (default: this process's own name) has left, unless it is followed here already."""
-    backplane = keeper.backplane
-    name = owner or backplane.owner
-    if not backplane.holds(name):
-        await backplane.claim(name)
-    memos = await backplane.remembered(name)
-    calls: dict[str, Call] = {}
-    for memo in memos:
-        if memo.kind == "call":
-            calls[memo.key] = _call(switchboard, keeper, memo, name)
-    actions = []
-    for memo in memos:
-        action = None if memo.kind == "call" else _action(switchboard, keeper, calls, memo, name)
-        if action is not None:
-            actions.append(action)
-    # What came for them in the meantime was left where it was.
-    backplane.redeliver(name)
-    return actions
+    name = owner or keeper.backplane.owner
+    async with keeper.left_by(name) as memos:
+        calls = {
+            memo.key: _call(switchboard, keeper, memo.key, memo.call_id, name) for memo in memos if memo.kind == "call"
+        }
+        found = [_action(switchboard, keeper, calls, memo, name) for memo in memos if memo.kind != "call"]
+        # What came for them in the meantime was left where it was.
+        keeper.backplane.redeliver(name)
+    return [action for action in found if action is not None]
 
 
-def _call(switchboard: Switchboard, keeper: Keeper, memo: Memo, owner: str) -> Call:
-    known = switchboard.registry.calls.get(memo.call_id or "")
-    if isinstance(known, Call):
-        return known
-    call = Call(switchboard, memo.call_id)
-    keeper.adopt(memo, owner)
-    switchboard.resume_call(call, memo.key)
+def _call(switchboard: Switchboard, keeper: Keeper, key: str, call_id: str | None, owner: str) -> Call:
+    registry = switchboard.registry
+    followed = registry.dialled(key)
+    if isinstance(followed, Call):
+        return followed
+    known = registry.calls.get(call_id or "")
+    call = known if isinstance(known, Call) else Call(switchboard, call_id)
+    if call.has_ended:
+        return call
+    keeper.adopt("call", key, owner)
+    switchboard.resume_call(call, key)
     return call
 
 
@@ -54,17 +50,23 @@ def _action(
 ) -> Action[Any] | None:
     handle = HANDLES.get(memo.kind)
     call = calls.get(memo.call_key)
-    if call is None and memo.call_id is not None:
-        call = calls[memo.call_key] = _call(switchboard, keeper, memo, owner)
-    if handle is None or call is None:
+    options = _options(memo)
+    if handle is None or options is None or (call is None and memo.call_id is None):
         _log.warning("owner %s: %s %s cannot be taken up, and is forgotten", owner, memo.kind, memo.key)
         keeper.backplane.forget(memo.kind, memo.key, owner=owner)
         return None
-    action = handle(call, memo.key)
-    action.options = msgspec.convert(memo.options, Options)
-    keeper.adopt(memo, owner)
+    if switchboard.registry.follows(memo.key):
+        return None
+    if call is None:
+        call = calls[memo.call_key] = _call(switchboard, keeper, memo.call_key, memo.call_id, owner)
+    keeper.adopt(memo.kind, memo.key, owner)
     seconds = None if memo.due is None else max(0.0, memo.due - keeper.backplane.now())
+    return switchboard.attach(handle(call, memo.key, options), seconds, is_kept=True)
+
+
+def _options(memo: Memo) -> Options | None:
+    """Return what decides which event is its end; ``None``: it cannot be read."""
     try:
-        return switchboard.attach(action, seconds)
-    except ValueError:
-        return None  # It is followed here already.
+        return msgspec.convert(memo.options, Options)
+    except msgspec.ValidationError:
+        return None

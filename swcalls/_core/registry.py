@@ -5,6 +5,8 @@ Knows nothing of URLs, signatures or JSON (`inbox` does), and no clock: every me
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..errors import ActionExpired, CallEnded, ClientClosed
 from ..events import CallEvent, Event
 from ..outcome import SettledBy
@@ -30,7 +32,8 @@ class Registry(Transitions):
         self.inquiries: Inquiries = Inquiries()
         """The calls whose log is to be asked; `answered` takes the answer."""
         self._reconcile = reconcile
-        self._closed = False
+        self.is_closed: bool = False
+        """Everything was settled: nothing more will."""
 
     def expect(self, action: Operation, now: float, deadline: float | None = None) -> None:
         """Take on *action*, before its command is sent; events that came before it are applied at once.
@@ -38,7 +41,7 @@ class Registry(Transitions):
         Raises:
             ValueError: Its key is in use by an action that is still running.
         """
-        if action.key in self.actions or action.key in self._running:
+        if self.follows(action.key):
             raise ValueError(f"{action.kind}: control_id={action.key!r} must be unique among running actions")
         self._settled.discard(action.key)
         self.actions[action.key] = action
@@ -86,6 +89,14 @@ class Registry(Transitions):
         self._by_key[call.key] = call
         if hold:
             self._held[call.key] = call
+
+    def follows(self, key: str) -> bool:
+        """Say whether an action with this *key* is followed."""
+        return key in self.actions or key in self._running
+
+    def dialled(self, key: str) -> CallOperation | None:
+        """Return the call whose state webhooks come for *key*, if it is followed."""
+        return self._by_key.get(key)
 
     def adopt(self, call: CallOperation, now: float) -> None:
         """Take on a call that came in: it is up as soon as it has our answer, and its id is its key."""
@@ -181,7 +192,7 @@ class Registry(Transitions):
     def answered(self, call: CallOperation, evidence: Evidence | None, now: float) -> None:
         """Take in what the log says of *call*; ``None``: nothing, it could not be asked. What is overdue ends now."""
         waited = self.inquiries.finish(call)
-        if self._closed:
+        if self.is_closed:
             return
         was_up = not call.has_ended
         if evidence is not None:
@@ -194,16 +205,23 @@ class Registry(Transitions):
 
     def close(self) -> None:
         """Settle everything that is left: the client is closing."""
-        self._closed = True
+        self.is_closed = True
         self.inquiries.close()
-        for action in list(self.actions.values()):
-            message = f"{action.kind} {action.key}: the client was closed"
+        self._let_go({*self._by_key.values(), *self.calls.values()}, lambda _: True, "the client was closed")
+
+    def disown(self, is_lost: Callable[[Operation], bool], why: str) -> None:
+        """Settle what *is_lost*: nothing will be heard of it here any more."""
+        self._let_go(set(self._by_key.values()), is_lost, why)
+
+    def _let_go(self, calls: set[CallOperation], is_lost: Callable[[Operation], bool], why: str) -> None:
+        for action in filter(is_lost, list(self.actions.values())):
+            message = f"{action.kind} {action.key}: {why}"
             self.settle(action, "closed", error=ClientClosed(message, action=action))
-        for action in list(self._running.values()):
+        for action in filter(is_lost, list(self._running.values())):
             self._finish(action)
-        for call in {*self._by_key.values(), *self.calls.values()}:
+        for call in filter(is_lost, calls):
             if not call.has_ended:
-                error = ClientClosed(f"call {call.id}: the client was closed")
+                error = ClientClosed(f"call {call.id}: {why}")
                 call.settled = error.outcome = outcome_of(call, "closed", error=error)
                 if call.journal is not None:
                     call.journal.settled("call", call.key, call.settled)

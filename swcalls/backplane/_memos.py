@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -18,60 +19,98 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Memo).decode
 
 
+class _Change:
+    """What is not written yet, to one field."""
+
+    __slots__ = ("is_posted", "value")
+
+    def __init__(self, value: bytes | None) -> None:
+        self.value = value
+        """``None``: it is to be taken out."""
+        self.is_posted = False
+        """Whether it is on its way."""
+
+
 class Memos:
     """Puts memos into a hash for each owner, and takes them out."""
 
-    def __init__(self, batch: Batch, name_of: Callable[[str], str]) -> None:
+    def __init__(self, batch: Batch, name_of: Callable[[str], str], patience: float) -> None:
         self._batch = batch
         self._name_of = name_of
-        self._unsaved: dict[tuple[str, str], bytes | None] = {}
-        """What is not written yet, by owner and field; ``None``: to be taken out."""
+        self._patience = patience
+        self._unsaved: dict[tuple[str, str], _Change] = {}
+        """By owner and field."""
+        self._is_away = False
+        """Whether the last write has failed."""
 
     async def put(self, owner: str, memo: Memo) -> None:
-        """Write *memo*, and return when that is done, or has failed for now."""
-        place = (owner, f"{memo.kind}/{memo.key}")
-        is_behind = bool(self._unsaved)
-        self._unsaved[place] = _encode(memo)
+        """Write *memo*, and return when that is done; at once, or soon, if it cannot be done now.
+
+        When this is cancelled, it is written all the same, unless it is dropped.
+        """
         written = asyncio.Event()
-        self._write(place, lambda _: written.set())
-        if not is_behind:
-            await written.wait()
+        was_away = self._is_away
+        self._change(owner, f"{memo.kind}/{memo.key}", _encode(memo), lambda _: written.set())
+        if not was_away:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._patience):
+                    await written.wait()
 
     def drop(self, owner: str, field: str) -> None:
         """Take a memo out, soon."""
-        self._unsaved[owner, field] = None
-        self._write((owner, field), lambda _: None)
+        self._change(owner, field, None, _ignore)
 
     def catch_up(self) -> None:
         """Write again what could not be written."""
-        for place in list(self._unsaved):
-            self._write(place, lambda _: None)
+        for place, change in list(self._unsaved.items()):
+            if not change.is_posted:
+                self._write(place, change, _ignore)
+
+    def abandon(self, owner: str) -> None:
+        """Write nothing more for *owner*."""
+        for place in [place for place in self._unsaved if place[0] == owner]:
+            del self._unsaved[place]
 
     def read(self, owner: str, found: Mapping[bytes, bytes]) -> list[Memo]:
-        """Read the memos of *owner*; what cannot be read is taken out."""
+        """Read the memos of *owner*, but for those that were dropped; what cannot be read is taken out."""
         memos = []
         for field, value in found.items():
+            name = field.decode(errors="replace")
+            change = self._unsaved.get((owner, name))
+            if change is not None and change.value is None:
+                continue
             try:
                 memos.append(_decode(value))
             except msgspec.MsgspecError:
                 _log.warning("owner %s: a memo cannot be read, and is forgotten", owner)
-                self.drop(owner, field.decode(errors="replace"))
+                self.drop(owner, name)
         return memos
 
-    def _write(self, place: tuple[str, str], done: Done) -> None:
+    def _change(self, owner: str, field: str, value: bytes | None, done: Done) -> None:
+        change = self._unsaved[owner, field] = _Change(value)
+        self._write((owner, field), change, done)
+
+    def _write(self, place: tuple[str, str], change: _Change, done: Done) -> None:
         owner, field = place
-        value, name = self._unsaved[place], self._name_of(owner)
+        name = self._name_of(owner)
 
         def command(pipeline: Any) -> None:
-            if value is None:
+            if change.value is None:
                 pipeline.hdel(name, field)
             else:
-                pipeline.hset(name, field, value)
+                pipeline.hset(name, field, change.value)
 
         def written(answer: Any) -> None:
+            self._is_away = isinstance(answer, Exception)
+            change.is_posted = False
             # Unless something newer is to be written there by now.
-            if not isinstance(answer, Exception) and self._unsaved.get(place, b"") == value:
+            if not self._is_away and self._unsaved.get(place) is change:
                 del self._unsaved[place]
             done(answer)
 
+        change.is_posted = True
         self._batch.post(command, written)
+
+
+def _ignore(_: Any) -> None:
+    """Do nothing with an answer that nobody needs."""

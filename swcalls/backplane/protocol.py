@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -56,8 +56,11 @@ class Backplane(Protocol):
 
     Deliveries are kept until the process that owns them has dealt with them, through crashes of either side, and may be
     delivered more than once; their order does not matter. What is remembered is kept until it is forgotten, or expires
-    when nobody has come back for it. Nothing here is called before ``open``, but for ``publish``, ``find_call`` and
-    ``takers``: a process that only receives never opens it. All methods are for one event loop.
+    when nobody has come back for it. A process that only receives never opens it: ``publish``, ``announce_call``,
+    ``find_call`` and ``taker`` work without that, and ``offer`` may be called before ``open``. All methods are for one
+    event loop.
+
+    When a method is cancelled, or raises ``BackplaneUnavailable``, what it was to do may or may not have been done.
     """
 
     @property
@@ -72,7 +75,8 @@ class Backplane(Protocol):
     async def open(self, project: str, receive: Receive, lost: Callable[[str], object]) -> None:
         """Take the name, and begin to hand deliveries to *receive*, old ones first.
 
-        Call *lost* if another process takes one of the names over, as it may when this one seems dead.
+        Call *lost* if another process takes one of the names over, as it may when this one seems dead. When it fails,
+        or is cancelled, nothing is left open; it may be called again, as it may after ``close``.
 
         Raises:
             OwnerTaken: Another process that is alive has the name.
@@ -81,7 +85,10 @@ class Backplane(Protocol):
         ...
 
     async def close(self) -> None:
-        """Write what is still to be written, give the names up, and let go of everything. Deliveries stay."""
+        """Write what is still to be written, give the names up, and let go of everything. Deliveries stay.
+
+        A second call returns when the first has finished.
+        """
         ...
 
     async def publish(self, project: str, delivery: Delivery) -> None:
@@ -93,7 +100,10 @@ class Backplane(Protocol):
         ...
 
     async def remember(self, memo: Memo, *, owner: str | None = None) -> None:
-        """Keep *memo* for *owner* (default: this process), in place of an earlier one; if not now, then soon."""
+        """Keep *memo* for *owner* (default: this process), in place of an earlier one; if not now, then soon.
+
+        It does not fail.
+        """
         ...
 
     def forget(self, kind: str, key: str, *, owner: str | None = None) -> None:
@@ -101,7 +111,7 @@ class Backplane(Protocol):
         ...
 
     async def remembered(self, owner: str) -> Sequence[Memo]:
-        """Return what is remembered for *owner*."""
+        """Return what is remembered for *owner*; nothing that `forget` was called for before."""
         ...
 
     async def claim(self, owner: str) -> None:
@@ -109,7 +119,12 @@ class Backplane(Protocol):
 
         Raises:
             OwnerTaken: It is alive, or another process was faster.
+            BackplaneUnavailable: It cannot be reached.
         """
+        ...
+
+    def release(self, owner: str) -> None:
+        """Give a name up that was claimed, soon: another process may claim it then."""
         ...
 
     async def dead(self) -> Sequence[str]:
@@ -120,20 +135,35 @@ class Backplane(Protocol):
         """Hand over the deliveries of *owner*, one of those held, once more: what they are about is there now."""
         ...
 
-    async def take_call(self, project: str, call_id: str, owner: str) -> str:
-        """Give a call that came in to *owner*, unless it has an owner already; return whose it is."""
+    async def announce_call(self, project: str, call_id: str, seconds: float) -> str | None:
+        """Let the first process that asks for it have a call that comes in, for *seconds* from now.
+
+        Return whose the call is, if it has an owner that is alive: then nothing changes. That of a dead owner is
+        announced anew.
+        """
         ...
 
-    async def find_call(self, project: str, call_id: str) -> str | None:
-        """Return whose a call is that came in."""
+    async def take_call(self, project: str, call_id: str, owner: str) -> str | None:
+        """Give a call that is announced to *owner*; return whose it is.
+
+        ``None``: nobody's, since it is not announced, or not any more. One owner gets it, however many ask at once;
+        when that one asks again, it gets the same answer.
+        """
+        ...
+
+    async def find_call(self, project: str, call_id: str, *, wait: float = 0.0) -> str | None:
+        """Return whose a call is that came in; while it is only announced, wait up to *wait* seconds for an owner."""
         ...
 
     def offer(self, *, takes_calls: bool) -> None:
-        """Say whether this process takes calls that come in, where another one was told of them."""
+        """Say whether this process takes calls that come in, where another one was told of them.
+
+        Before ``open`` this is only noted; ``close`` ends it.
+        """
         ...
 
-    async def taker(self, project: str) -> str | None:
-        """Choose a process that takes calls; ``None``: none does."""
+    async def taker(self, project: str, *, besides: Collection[str] = ()) -> str | None:
+        """Choose a process that takes calls, but none of *besides*; ``None``: there is none."""
         ...
 
     def now(self) -> float:

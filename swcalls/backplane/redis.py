@@ -1,7 +1,4 @@
-"""The backplane that is Redis, or Valkey: a stream and a hash for each owner, so that no event is sent to everybody.
-
-All keys of an owner share a hash tag, so they stay together in a cluster, and owners can be spread over several.
-"""
+"""The backplane that is Redis, or Valkey: a stream and a hash for each owner, so that no event is sent to everybody."""
 
 from __future__ import annotations
 
@@ -9,11 +6,10 @@ import asyncio
 import logging
 import random
 import re
-import secrets
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import Redis
@@ -22,9 +18,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from ..errors import ConfigurationError
-from ._batch import Batch
+from ..tasks import to_the_end
+from ._batch import Batch, Command
+from ._calls import Calls
+from ._keys import Keys
 from ._memos import Memos
-from .protocol import BackplaneUnavailable, Delivery, Memo, OwnerTaken, Receive
+from ._names import Names
+from ._readers import Readers
+from .protocol import BackplaneError, BackplaneUnavailable, Delivery, Memo, OwnerTaken, Receive
 
 _log = logging.getLogger("swcalls.backplane")
 
@@ -40,14 +41,6 @@ local id = redis.call('XADD', KEYS[1], '*', 'kind', ARGV[3], 'key', ARGV[4], 'bo
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return id
 """
-# A name is ours to keep while it has our token, or while nobody has it: Redis may have lost it.
-_RENEW = """
-local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-"""
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
 class RedisBackplane:
@@ -99,27 +92,28 @@ class RedisBackplane:
             else redis
         )
         self._owner = owner or f"o-{uuid.uuid4().hex[:16]}"
-        self._prefix = prefix
         self._lifetime = lifetime
         self._keep = keep
         self._capacity = capacity
         self._patience = patience
-        self._token = secrets.token_hex(8)
+        self._keys = Keys(prefix)
         self._batch = Batch(self._redis)
-        self._project = ""
-        self._receive: Receive | None = None
+        self._memos = Memos(self._batch, lambda owner: self._name(owner, "memos"), patience)
+        self._calls = Calls(self._ask, self._keys, keep)
+        self._readers = Readers(self._redis, self._batch, lambda owner: self._name(owner, "deliveries"), patience)
+        self._names = Names(self._ask, self._post, self._keys, lifetime, keep)
         self._lost: Callable[[str], object] = lambda _: None
-        self._readers: dict[str, asyncio.Task[None]] = {}
         self._heart: asyncio.Task[None] | None = None
-        self._memos = Memos(self._batch, lambda owner: self._name(owner, "memos"))
+        self._one_at_a_time = asyncio.Lock()
+        """For what takes names, and for what gives them up."""
         self._offset = 0.0
         """Redis's clock, less ours."""
         self._takes_calls = False
-        self._closing = False
+        self._is_open = False
+        self._is_closed = False
         self.published: int = 0
         self.refused: int = 0
         """Deliveries that could not be published."""
-        self.received: int = 0
 
     def __repr__(self) -> str:
         return f"<RedisBackplane {self._owner}>"
@@ -128,6 +122,11 @@ class RedisBackplane:
     def owner(self) -> str:
         """The name of this process."""
         return self._owner
+
+    @property
+    def received(self) -> int:
+        """How many deliveries were handed over."""
+        return self._readers.received
 
     def holds(self, owner: str) -> bool:
         """Say whether this process takes the deliveries of *owner*."""
@@ -139,57 +138,31 @@ class RedisBackplane:
 
     async def open(self, project: str, receive: Receive, lost: Callable[[str], object]) -> None:
         """Take the name, and begin to hand deliveries to *receive*."""
-        self._project, self._receive, self._lost = project, receive, lost
-        self._closing = False
+        if self._is_open:
+            raise BackplaneError(f"owner {self._owner!r}: the backplane is open, and serves one client only")
+        self._names.project, self._readers.receive, self._lost = project, receive, lost
+        self._is_open, self._is_closed = True, False
+        self._batch.open()
         try:
-            await self._set_clock()
-            # A predecessor that was killed has the name for a little longer.
-            async with asyncio.timeout(1.5 * self._lifetime) as limit:
-                while not await self._take(self._owner):  # Redis tells nobody when a name expires.
-                    await asyncio.sleep(self._lifetime / 20)
-                    # The cancellation that ends the block can get lost inside the client, before Python 3.12.
-                    if limit.expired():
-                        raise TimeoutError
-        except TimeoutError:
-            raise OwnerTaken(f"owner {self._owner!r}: another process that is alive has this name") from None
-        except _FAULTS as fault:
-            raise BackplaneUnavailable(f"Redis cannot be reached: {fault}") from fault
-        self._read(self._owner)
+            await self._take_own_name()
+            self._check_open()
+        except BaseException:
+            await self.close()
+            raise
+        self._readers.start(self._owner)
         self._heart = asyncio.get_running_loop().create_task(self._beat())
+        self._advertise()
 
     async def close(self) -> None:
-        """Write what is still to be written, give the names up, and let go of everything."""
-        self._closing = True
-        tasks = [task for task in (self._heart, *self._readers.values()) if task is not None]
-        held, self._heart = list(self._readers), None
-        self._readers.clear()
-        for task in tasks:
-            task.cancel()
-        try:
-            await asyncio.gather(*tasks, return_exceptions=True)
-            async with asyncio.timeout(self._patience):
-                self._memos.catch_up()
-                await self._batch.flush()
-                for owner in held:
-                    await self._eval(_RELEASE, [self._name(owner, "alive")], [self._token])
-                    if not await self._redis.hlen(self._name(owner, "memos")):
-                        await self._redis.zrem(self._shared("owners"), owner)
-                if held:
-                    await self._redis.zrem(self._shared("takers"), self._owner)
-                else:
-                    # An opening that was cut short may have taken the name; if another process has it, it keeps it.
-                    await self._eval(_RELEASE, [self._name(self._owner, "alive")], [self._token])
-        except _FAULTS as fault:
-            _log.warning("owner %s: not given up in order: %s", self._owner, fault)
-        finally:
-            await self._batch.close()
-            if not self._borrowed:
-                await self._redis.aclose()
+        """Write what is still to be written, give the names up, and let go of everything.
+
+        However often it is cancelled, it goes on to its end, which takes about ``patience`` seconds at most.
+        """
+        await to_the_end(self._close())
 
     async def publish(self, project: str, delivery: Delivery) -> None:
         """Keep *delivery* for its owner."""
-        self._project = self._project or project
-        stream, milliseconds = self._name(delivery.owner, "deliveries"), int(self._keep * 1000)
+        stream, milliseconds = self._keys.of(project, delivery.owner, "deliveries"), int(self._keep * 1000)
         fields = (delivery.kind, delivery.key, delivery.body)
 
         def command(pipeline: Any) -> None:
@@ -203,6 +176,8 @@ class RedisBackplane:
                         kept = await self._batch.run(command)
                         break
                     except _FAULTS as fault:
+                        if self._is_closed:
+                            raise BackplaneUnavailable("the backplane is closed") from None
                         _log.info("a delivery for owner %s is tried again: %s", delivery.owner, fault)
                     await asyncio.sleep(wait * (0.5 + _chance.random() / 2))
                     wait = min(2 * wait, 0.5)
@@ -224,167 +199,162 @@ class RedisBackplane:
 
     async def remembered(self, owner: str) -> Sequence[Memo]:
         """Return what is remembered for *owner*."""
-        try:
-            found: dict[bytes, bytes] = await self._redis.hgetall(self._name(owner, "memos"))
-        except _FAULTS as fault:
-            raise BackplaneUnavailable(f"Redis cannot be reached: {fault}") from fault
+        found: dict[bytes, bytes] = await self._ask(lambda pipeline: pipeline.hgetall(self._name(owner, "memos")))
         return self._memos.read(owner, found)
 
     async def claim(self, owner: str) -> None:
         """Take over what an owner that is dead has left."""
-        try:
-            taken = owner in self._readers or await self._take(owner)
-        except _FAULTS as fault:
-            raise BackplaneUnavailable(f"Redis cannot be reached: {fault}") from fault
-        if not taken:
-            raise OwnerTaken(f"owner {owner!r}: it is alive, or another process has claimed it")
-        self._read(owner)
+        async with self._one_at_a_time:
+            if owner in self._readers:
+                return
+            self._check_open()
+            try:
+                taken = await self._names.take(owner, self.now())
+                self._check_open()
+            except BaseException:
+                self.release(owner)
+                raise
+            if not taken:
+                raise OwnerTaken(f"owner {owner!r}: it is alive, or another process has claimed it")
+            self._readers.start(owner)
+
+    def release(self, owner: str) -> None:
+        """Give a name up that was claimed, soon."""
+        self._readers.stop(owner)
+        self._names.release(owner)
 
     async def dead(self) -> Sequence[str]:
         """Return the owners that left something behind, and are not alive."""
-        try:
-            owners = [name.decode() for name in await self._redis.zrange(self._shared("owners"), 0, -1)]
-            alive = await self._redis.mget([self._name(owner, "alive") for owner in owners]) if owners else []
-        except _FAULTS as fault:
-            raise BackplaneUnavailable(f"Redis cannot be reached: {fault}") from fault
-        return [owner for owner, token in zip(owners, alive, strict=True) if token is None]
+        return await self._names.dead()
 
     def redeliver(self, owner: str) -> None:
         """Hand over the deliveries of *owner* once more."""
-        reader = self._readers.pop(owner, None)
-        if reader is not None:
-            reader.cancel()
-            self._read(owner)
+        self._readers.restart(owner)
 
-    async def take_call(self, project: str, call_id: str, owner: str) -> str:
-        """Give a call that came in to *owner*, unless it has an owner already."""
-        self._project = self._project or project
-        key, keep = self._shared(f"call:{call_id}"), int(self._keep * 1000)
-        try:
-            taken = await self._batch.run(lambda pipeline: pipeline.set(key, owner, nx=True, px=keep))
-            found = owner.encode() if taken else await self._batch.run(lambda pipeline: pipeline.get(key))
-        except _FAULTS as fault:
-            raise BackplaneUnavailable(f"Redis cannot be reached: {fault}") from fault
-        return owner if found is None else str(found.decode())
+    async def announce_call(self, project: str, call_id: str, seconds: float) -> str | None:
+        """Let the first process that asks for it have a call that comes in."""
+        return await self._calls.announce(project, call_id, seconds)
 
-    async def find_call(self, project: str, call_id: str) -> str | None:
+    async def take_call(self, project: str, call_id: str, owner: str) -> str | None:
+        """Give a call that is announced to *owner*; return whose it is."""
+        return await self._calls.take(project, call_id, owner)
+
+    async def find_call(self, project: str, call_id: str, *, wait: float = 0.0) -> str | None:
         """Return whose a call is that came in."""
-        self._project = self._project or project
-        try:
-            found = await self._batch.run(lambda pipeline: pipeline.get(self._shared(f"call:{call_id}")))
-        except _FAULTS as fault:
-            raise BackplaneUnavailable(f"Redis cannot be reached: {fault}") from fault
-        return None if found is None else str(found.decode())
+        return await self._calls.find(project, call_id, wait)
 
     def offer(self, *, takes_calls: bool) -> None:
         """Say whether this process takes calls that come in."""
         self._takes_calls = takes_calls
-        takers = self._shared("takers")
-        if takes_calls:
-            until = self.now() + self._lifetime
-            self._batch.post(lambda pipeline: pipeline.zadd(takers, {self._owner: until}), _ignore)
-        else:
-            self._batch.post(lambda pipeline: pipeline.zrem(takers, self._owner), _ignore)
+        if self._owner in self._readers:
+            self._advertise()
 
-    async def taker(self, project: str) -> str | None:
+    async def taker(self, project: str, *, besides: Collection[str] = ()) -> str | None:
         """Choose a process that takes calls."""
-        self._project = self._project or project
-        try:
-            await self._set_clock()
-            names = await self._redis.zrangebyscore(self._shared("takers"), self.now(), "+inf")
-        except _FAULTS as fault:
-            raise BackplaneUnavailable(f"Redis cannot be reached: {fault}") from fault
-        return _chance.choice(names).decode() if names else None
+        return await self._calls.taker(project, besides)
 
     def _name(self, owner: str, what: str) -> str:
-        return f"{self._prefix}:{{{self._project}:{owner}}}:{what}"
+        return self._keys.of(self._names.project, owner, what)
 
-    def _shared(self, what: str) -> str:
-        return f"{self._prefix}:{{{self._project}}}:{what}"
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise BackplaneUnavailable("the backplane is not open")
 
-    async def _eval(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
-        return await self._redis.eval(script, len(keys), *keys, *arguments)
+    def _post(self, command: Command) -> None:
+        """Send one command, soon."""
+        self._batch.post(command, _ignore)
+
+    async def _ask(self, command: Command) -> Any:
+        """Send one command, and return its answer."""
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self._batch.run(command)
+        except TimeoutError:
+            raise BackplaneUnavailable(f"Redis gave no answer within {self._patience:g} s") from None
+        except _FAULTS as fault:
+            raise BackplaneUnavailable(f"Redis cannot be reached: {fault}") from fault
 
     async def _set_clock(self) -> None:
-        seconds, microseconds = await self._redis.time()
+        seconds, microseconds = await self._ask(lambda pipeline: pipeline.time())
         self._offset = seconds + microseconds / 1e6 - time.time()
 
-    async def _take(self, owner: str) -> bool:
-        name, milliseconds = self._name(owner, "alive"), int(self._lifetime * 1000)
-        taken = bool(await self._redis.set(name, self._token, nx=True, px=milliseconds))
-        if taken:
-            await self._redis.zadd(self._shared("owners"), {owner: self.now()})
-        return taken
-
-    def _read(self, owner: str) -> None:
-        if owner not in self._readers and not self._closing:
-            self._readers[owner] = asyncio.get_running_loop().create_task(self._read_on(owner))
-
-    async def _read_on(self, owner: str) -> None:
-        """Hand over what is in the stream of *owner*, and then what comes, until it is cancelled."""
-        stream, last, wait = self._name(owner, "deliveries"), b"0-0", 0.05
-        block = max(1, int(self._patience * 1000 / 4))
-        # A cancellation that meets a timeout inside the client can get lost there.
-        while self._readers.get(owner) is asyncio.current_task():
-            try:
-                found = await self._redis.xread({stream: last}, count=100, block=block)
-                wait = 0.05
-            except _FAULTS as fault:
-                _log.warning("owner %s: deliveries cannot be read, for %.2f s: %s", owner, wait, fault)
-                await asyncio.sleep(wait * (0.5 + _chance.random() / 2))
-                wait = min(2 * wait, self._lifetime / 4)
-                continue
-            entries = found[0][1] if found else ()
-            done = []
-            for entry, fields in entries:
-                last = entry
-                if fields is None or await self._hand_over(owner, fields):
-                    done.append(entry)
-            if done:
-                # After what it caused was noted in the same batch, so that a crash between the two repeats it.
-                self._batch.post(partial(_delete, stream, done), _ignore)
-
-    async def _hand_over(self, owner: str, fields: dict[bytes, bytes]) -> bool:
-        assert self._receive is not None
+    async def _take_own_name(self) -> None:
+        is_taken = False
         try:
-            kind, key, body = fields[b"kind"].decode(), fields[b"key"].decode(), fields[b"body"]
-        except (KeyError, UnicodeDecodeError):
-            _log.warning("owner %s: an entry of the stream cannot be read, and is dropped", owner)
-            return True
-        self.received += 1
-        return await self._receive(Delivery(owner=owner, kind=kind, key=key, body=body))
+            # A predecessor that was killed has the name for a little longer.
+            async with asyncio.timeout(1.5 * self._lifetime):
+                await self._set_clock()
+                while not await self._names.take(self._owner, self.now()):
+                    is_taken = True
+                    await asyncio.sleep(self._lifetime / 20)
+        except TimeoutError:
+            if not is_taken:
+                raise BackplaneUnavailable("Redis gave no answer in time") from None
+            raise OwnerTaken(f"owner {self._owner!r}: another process that is alive has this name") from None
+
+    def _advertise(self) -> None:
+        takers, owner = self._calls.takers(self._names.project), self._owner
+        if self._takes_calls:
+            until = self.now() + self._lifetime
+            self._post(lambda pipeline: pipeline.zadd(takers, {owner: until}))
+        else:
+            self._post(lambda pipeline: pipeline.zrem(takers, owner))
+
+    async def _close(self) -> None:
+        names = {self._owner, *self._readers.owners} if self._is_open else set()
+        self._is_open, self._is_closed = False, True
+        self.offer(takes_calls=False)
+        for owner in self._readers.owners:
+            self._readers.stop(owner)
+        async with self._one_at_a_time:
+            try:
+                heart, self._heart = self._heart, None
+                if heart is not None:
+                    heart.cancel()
+                    await asyncio.wait([heart])
+                await self._readers.wait()
+                async with asyncio.timeout(self._patience):
+                    self._memos.catch_up()
+                    for owner in names:
+                        await self._names.give_up(owner)
+                    await self._batch.flush()
+            except (BackplaneUnavailable, TimeoutError) as fault:
+                _log.warning("owner %s: not given up in order: %s", self._owner, fault)
+            finally:
+                await self._batch.close()
+                if not self._borrowed:
+                    with suppress(*_FAULTS):
+                        await self._redis.aclose()
 
     async def _beat(self) -> None:
         """Give signs of life, a few in each lifetime, and catch up on what could not be written."""
-        milliseconds = int(self._lifetime * 1000)
-        while not self._closing:
+        while self._is_open:
             await asyncio.sleep(self._lifetime / 4)
             try:
                 await self._set_clock()
-                for owner in list(self._readers):
-                    name = self._name(owner, "alive")
-                    if not await self._eval(_RENEW, [name], [self._token, milliseconds]):
+                for owner in self._readers.owners:
+                    if owner in self._readers and await self._names.take(owner, self.now()):
+                        self._names.prolong(owner, self.now())
+                    else:
                         self._lose(owner)
-                        continue
-                    oldest = int((self.now() - self._keep) * 1000)
-                    await self._redis.xtrim(self._name(owner, "deliveries"), minid=f"{max(0, oldest)}-0")
-                    await self._redis.pexpire(self._name(owner, "memos"), int(self._keep * 1000))
-                    await self._redis.zadd(self._shared("owners"), {owner: self.now()})
-                await self._redis.zremrangebyscore(self._shared("owners"), 0, self.now() - self._keep)
+                self._names.forget_old(self.now())
                 if self._takes_calls:
-                    self.offer(takes_calls=True)
+                    self._advertise()
                 self._memos.catch_up()
-            except _FAULTS as fault:
+            except BackplaneUnavailable as fault:
                 _log.warning("owner %s: no sign of life could be given: %s", self._owner, fault)
 
     def _lose(self, owner: str) -> None:
+        if not self._readers.stop(owner):
+            return  # It was given up in the meantime.
         _log.error("owner %s: another process has taken it over, since this one seemed dead", owner)
-        self._readers.pop(owner).cancel()
-        self._lost(owner)
-
-
-def _delete(stream: str, entries: list[bytes], pipeline: Any) -> None:
-    pipeline.xdel(stream, *entries)
+        self._memos.abandon(owner)
+        if owner == self._owner:
+            self._takes_calls = False
+        try:
+            self._lost(owner)
+        except Exception:  # noqa: BLE001 - the names that are left are still to be kept
+            _log.exception("owner %s: not everything that waited for it was told", owner)
 
 
 def _ignore(_: Any) -> None:

@@ -7,12 +7,17 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import redis
 import redis.asyncio
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from projects import MemoryProject, Project, RedisProject
 
 
 def executable() -> str:
@@ -95,3 +100,15 @@ async def look(server: Server) -> AsyncIterator[redis.asyncio.Redis]:
     client = redis.asyncio.Redis(port=server.port)
     yield client
     await client.aclose()
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def project(request: pytest.FixtureRequest, nothing_is_left_running: None) -> AsyncIterator[Project]:
+    """The processes of one project, on either backplane."""
+    if request.param == "memory":
+        project: Project = MemoryProject()
+    else:
+        server = request.getfixturevalue("server")
+        project = RedisProject(server.url, request.getfixturevalue("prefix"))
+    yield project
+    await project.close()

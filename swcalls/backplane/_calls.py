@@ -1,0 +1,96 @@
+"""Calls that come in: whose each of them is, and who takes them.
+
+The record of a call is empty while it is announced, for a few seconds; then it is gone, or it names the owner that was
+first to take the call. Redis decides both, so a process never handles a call that another one has refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
+
+from ._batch import Command
+from ._keys import Keys
+
+_chance = random.SystemRandom()
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
+"""Seconds between two looks at a call that is announced."""
+
+# A record that names an owner stays, unless that owner was found dead.
+_ANNOUNCE = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= '' and holder ~= ARGV[2] then return holder end
+redis.call('SET', KEYS[1], '', 'PX', ARGV[1])
+return false
+"""
+_TAKE = """
+local holder = redis.call('GET', KEYS[1])
+if holder ~= '' then return holder end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return ARGV[1]
+"""
+_TAKERS = """
+local now = redis.call('TIME')
+return redis.call('ZRANGEBYSCORE', KEYS[1], now[1] + now[2] / 1000000, '+inf')
+"""
+
+
+class Calls:
+    """The records of calls that came in, and the list of those that take them."""
+
+    def __init__(self, ask: Callable[[Command], Awaitable[Any]], keys: Keys, keep: float) -> None:
+        self._ask = ask
+        self._keys = keys
+        self._keep = int(keep * 1000)
+
+    async def announce(self, project: str, call_id: str, seconds: float) -> str | None:
+        """Open a call for whoever takes it first, unless it has an owner that is alive: return that one."""
+        key, milliseconds = self._record(project, call_id), max(1, int(seconds * 1000))
+        dead = ""
+        while True:
+            owner = _text(await self._eval(_ANNOUNCE, key, milliseconds, dead))
+            if owner is None:
+                return None
+            alive = self._keys.of(project, owner, "alive")
+            if await self._ask(lambda pipeline, key=alive: pipeline.exists(key)):  # type: ignore[misc]
+                return owner
+            dead = owner
+
+    async def take(self, project: str, call_id: str, owner: str) -> str | None:
+        """Give a call that is announced to *owner*; return whose it is."""
+        return _text(await self._eval(_TAKE, self._record(project, call_id), owner, self._keep)) or None
+
+    async def find(self, project: str, call_id: str, wait: float) -> str | None:
+        """Return whose a call is; look again for *wait* seconds while it is only announced."""
+        key, clock = self._record(project, call_id), asyncio.get_running_loop().time
+        until, pause = clock() + wait, FIRST_PAUSE
+        while True:
+            owner = _text(await self._ask(lambda pipeline: pipeline.get(key)))
+            left = until - clock()
+            if owner != "" or left <= 0:
+                return owner or None
+            await asyncio.sleep(min(pause, left))
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def taker(self, project: str, besides: Collection[str]) -> str | None:
+        """Choose one of those that take calls."""
+        found = [name.decode() for name in await self._eval(_TAKERS, self.takers(project))]
+        names = [name for name in found if name not in besides]
+        return _chance.choice(names) if names else None
+
+    def takers(self, project: str) -> str:
+        """Return the key of those that take calls, by when their word ends."""
+        return self._keys.shared(project, "takers")
+
+    def _record(self, project: str, call_id: str) -> str:
+        return self._keys.shared(project, f"call:{call_id}")
+
+    async def _eval(self, script: str, key: str, *arguments: Any) -> Any:
+        return await self._ask(lambda pipeline: pipeline.eval(script, 1, key, *arguments))
+
+
+def _text(found: Any) -> str | None:
+    return None if found is None else str(found.decode())

@@ -1,0 +1,119 @@
+"""Reads the streams of the owners whose names a process holds, and hands over what is in them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from ._batch import Batch
+from .protocol import Delivery, Receive
+
+_log = logging.getLogger("swcalls.backplane")
+
+_FAULTS = (RedisError, OSError, TimeoutError)
+_chance = random.SystemRandom()
+
+
+class Readers:
+    """A task for each name that is held, which reads its stream from the beginning, and then what comes."""
+
+    def __init__(self, redis: Any, batch: Batch, stream_of: Callable[[str], str], patience: float) -> None:
+        self.receive: Receive | None = None
+        self.received: int = 0
+        self._redis = redis
+        self._batch = batch
+        self._stream_of = stream_of
+        self._patience = patience
+        self._by_owner: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        """Those too that have been stopped, and not come to their end."""
+
+    def __contains__(self, owner: str) -> bool:
+        return owner in self._by_owner
+
+    @property
+    def owners(self) -> list[str]:
+        """The names that are held."""
+        return list(self._by_owner)
+
+    def start(self, owner: str) -> None:
+        """Begin to read."""
+        task = asyncio.get_running_loop().create_task(self._read(owner))
+        self._by_owner[owner] = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def stop(self, owner: str) -> bool:
+        """Read no more; say whether *owner* was being read."""
+        task = self._by_owner.pop(owner, None)
+        return task is not None and (task.cancel() or True)
+
+    def restart(self, owner: str) -> None:
+        """Read from the beginning once more, if *owner* is being read."""
+        if self.stop(owner):
+            self.start(owner)
+
+    async def wait(self) -> None:
+        """Return when all that were stopped have come to their end."""
+        while self._tasks:
+            _, left = await asyncio.wait(self._tasks, timeout=0.05)
+            for task in left:
+                task.cancel()
+
+    async def _read(self, owner: str) -> None:
+        stream, last, wait = self._stream_of(owner), b"0-0", 0.05
+        block = max(1, int(self._patience * 1000 / 4))
+        # Not only until it is cancelled: that can get lost in the client.
+        while self._by_owner.get(owner) is asyncio.current_task():
+            try:
+                async with asyncio.timeout(self._patience + block / 1000):
+                    found = await self._redis.xread({stream: last}, count=100, block=block)
+                wait = 0.05
+            except _FAULTS as fault:
+                _log.warning("owner %s: deliveries cannot be read, for %.2f s: %s", owner, wait, fault)
+                await asyncio.sleep(wait * (0.5 + _chance.random() / 2))
+                wait = min(2 * wait, self._patience)
+                continue
+            done = []
+            for entry, fields in _entries(found):
+                last = entry
+                if fields is None or await self._hand_over(owner, fields):
+                    done.append(entry)
+            if done:
+                # After what it caused was noted in the same batch, so that a crash between the two repeats it.
+                self._batch.post(_deleting(stream, done), _ignore)
+
+    async def _hand_over(self, owner: str, fields: dict[bytes, bytes]) -> bool:
+        assert self.receive is not None
+        try:
+            kind, key, body = fields[b"kind"].decode(), fields[b"key"].decode(), fields[b"body"]
+        except (KeyError, UnicodeDecodeError):
+            _log.warning("owner %s: an entry of the stream cannot be read, and is dropped", owner)
+            return True
+        self.received += 1
+        try:
+            return await self.receive(Delivery(owner=owner, kind=kind, key=key, body=body))
+        except Exception:  # noqa: BLE001 - it stays, and the others are read all the same
+            _log.exception("owner %s: a delivery for %s/%s was not dealt with", owner, kind, key)
+            return False
+
+
+def _entries(found: Any) -> Sequence[tuple[bytes, dict[bytes, bytes] | None]]:
+    """Return the entries of the one stream that was read; what the client makes of them depends on its protocol."""
+    if not found:
+        return ()
+    entries: Any = next(iter(found.values()))[0] if isinstance(found, dict) else found[0][1]
+    return entries or ()
+
+
+def _deleting(stream: str, entries: list[bytes]) -> Callable[[Any], object]:
+    return lambda pipeline: pipeline.xdel(stream, *entries)
+
+
+def _ignore(_: Any) -> None:
+    """Do nothing with an answer that nobody needs."""

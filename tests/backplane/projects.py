@@ -1,0 +1,225 @@
+"""The processes of one project, on a backplane in memory or on Redis, and what may happen to them; the same face for both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+import redis.asyncio
+from memory import MemoryBackplane, MemoryHub
+
+from swcalls import Limits
+from swcalls._core.callbacks import CallbackUrls
+from swcalls._core.decoding import parse
+from swcalls._core.inbox import Inbox, Reply
+from swcalls._core.registry import Registry
+from swcalls._core.signature import Verifier
+from swcalls._core.transitions import Delivered
+from swcalls.backplane import Backplane, BackplaneUnavailable, Delivery, RedisBackplane
+from swcalls.events import Event, InboundCall
+from swcalls.intake import Intake
+from swcalls.keeper import Keeper
+
+URL = "http://hooks.example"
+
+
+class Project(Protocol):
+    """What tests do to the processes of a project."""
+
+    def member(self, owner: str, **settings: Any) -> Backplane:
+        """Make the backplane of one process."""
+
+    async def crash(self, backplane: Backplane) -> None:
+        """Let a process stop without a word; it seems alive until it is buried."""
+
+    async def bury(self, backplane: Backplane) -> None:
+        """Let everybody see that a process is dead."""
+
+    async def take_away(self, backplane: Backplane) -> None:
+        """Let a process that is none of ours have the name."""
+
+    async def settle(self, backplane: Backplane) -> None:
+        """Wait until what is to be done soon is done."""
+
+    async def memos(self, backplane: Backplane, owner: str | None = None) -> set[str]:
+        """Return what is remembered, once all is written that is to be."""
+
+    async def deliveries(self, owner: str) -> list[str]:
+        """Return the keys of the deliveries that wait."""
+
+    async def close(self) -> None:
+        """Close everything."""
+
+
+class MemoryProject:
+    def __init__(self) -> None:
+        self.hub = MemoryHub(lambda: asyncio.get_running_loop().time())
+        self._members: list[MemoryBackplane] = []
+
+    def member(self, owner: str, **settings: Any) -> MemoryBackplane:
+        self._members.append(self.hub.member(owner))
+        return self._members[-1]
+
+    async def crash(self, backplane: Backplane) -> None:
+        self.hub.crash(backplane.owner)
+        await asyncio.sleep(0)
+
+    async def bury(self, backplane: Backplane) -> None:
+        self.hub.bury(backplane.owner)
+
+    async def take_away(self, backplane: Backplane) -> None:
+        self.hub.take_away(backplane.owner)
+
+    async def settle(self, backplane: Backplane) -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    async def memos(self, backplane: Backplane, owner: str | None = None) -> set[str]:
+        await self.settle(backplane)
+        found = self.hub.memos.get(("project", owner or backplane.owner), {})
+        return {f"{kind}/{key}" for kind, key in found}
+
+    async def deliveries(self, owner: str) -> list[str]:
+        return [entry.delivery.key for entry in self.hub.streams.get(("project", owner), [])]
+
+    async def close(self) -> None:
+        self.hub.faults.clear()
+        for member in self._members:
+            await member.close()
+
+
+class RedisProject:
+    def __init__(self, url: str, prefix: str) -> None:
+        self._url = url
+        self._prefix = prefix
+        self._members: list[RedisBackplane] = []
+        self._look = redis.asyncio.Redis.from_url(url)
+
+    def member(self, owner: str, **settings: Any) -> RedisBackplane:
+        # A long life, so that only what the test does ends it.
+        backplane = RedisBackplane(self._url, owner=owner, prefix=self._prefix, **{"lifetime": 60.0, **settings})
+        self._members.append(backplane)
+        return backplane
+
+    async def crash(self, backplane: Backplane) -> None:
+        assert isinstance(backplane, RedisBackplane)
+        assert backplane._heart is not None
+        for owner in backplane._readers.owners:
+            backplane._readers.stop(owner)
+        backplane._heart.cancel()
+        await asyncio.wait([backplane._heart])
+        await backplane._readers.wait()
+        await backplane._batch.close()
+        await backplane._redis.aclose()
+        backplane._is_open, backplane._is_closed = False, True
+
+    async def bury(self, backplane: Backplane) -> None:
+        await self._look.delete(self._name(backplane.owner, "alive"))
+        await self._look.zrem(f"{self._prefix}:{{project}}:takers", backplane.owner)
+
+    async def take_away(self, backplane: Backplane) -> None:
+        assert isinstance(backplane, RedisBackplane)
+        await self._look.set(self._name(backplane.owner, "alive"), "another process")
+        while backplane.holds(backplane.owner):
+            await asyncio.sleep(0.005)
+
+    async def settle(self, backplane: Backplane) -> None:
+        assert isinstance(backplane, RedisBackplane)
+        await backplane._batch.flush()
+
+    async def memos(self, backplane: Backplane, owner: str | None = None) -> set[str]:
+        await self.settle(backplane)
+        return {field.decode() for field in await self._look.hkeys(self._name(owner or backplane.owner, "memos"))}
+
+    async def deliveries(self, owner: str) -> list[str]:
+        return [fields[b"key"].decode() for _, fields in await self._look.xrange(self._name(owner, "deliveries"))]
+
+    async def close(self) -> None:
+        for member in self._members:
+            await member.close()
+        await self._look.aclose()
+
+    def _name(self, owner: str, what: str) -> str:
+        return f"{self._prefix}:{{project:{owner}}}:{what}"
+
+
+class Process:
+    """What a client has of a backplane, without the client: it takes webhooks in, and calls if it *takes_calls*.
+
+    A process that is never opened only receives.
+    """
+
+    def __init__(self, backplane: Backplane, *, takes_calls: bool = True) -> None:
+        self.backplane = backplane
+        self.urls = CallbackUrls("project", "token", "/swcalls", URL)
+        self.registry = Registry(Limits())
+        self.inbox = Inbox(self.urls, Verifier((), require=False), self.deliver, limit=10_000)
+        self.keeper = Keeper(self, backplane, "project")
+        self.intake = Intake(self.inbox, "project", backplane, self.keeper.take)
+        self.rung: list[str] = []
+        if takes_calls:
+            self.inbox.ring = self._ring
+
+    async def open(self) -> Process:
+        await self.keeper.open()
+        return self
+
+    async def announce(self, call_id: str = "in-1") -> Reply:
+        """Take in the announcement of a call."""
+        path = self.urls.mint("inbound", "calls", shared=True).removeprefix(URL)
+        call = f'{{"call_id": "{call_id}", "call_state": "created", "direction": "inbound"}}'
+        return await self.intake.accept(path, {}, f'{{"call": {call}}}'.encode())
+
+    async def tell(self, kind: str, key: str, owner: str, body: str) -> Reply:
+        """Take in a webhook for an operation of *owner*."""
+        urls = CallbackUrls("project", "token", "/swcalls", URL)
+        urls.owner = owner
+        return await self.intake.accept(urls.mint(kind, key).removeprefix(URL), {}, body.encode())
+
+    def deliver(self, kind: str, key: str, event: Event, size: int) -> Delivered:
+        return self.registry.deliver(kind, key, event, size, asyncio.get_running_loop().time())
+
+    def _ring(self, inbound: InboundCall) -> bool:
+        # As the client's own, it knows a call that it was told of before.
+        if inbound.call_id not in self.rung:
+            self.rung.append(inbound.call_id)
+        return True
+
+
+class Collector:
+    """Takes deliveries for a backplane that is opened without a client."""
+
+    def __init__(self) -> None:
+        self.got: asyncio.Queue[Delivery] = asyncio.Queue()
+        self.lost: list[str] = []
+        self.is_done = True
+
+    async def receive(self, delivery: Delivery) -> bool:
+        parse(delivery.body)
+        self.got.put_nowait(delivery)
+        return self.is_done
+
+    async def open(self, backplane: Backplane) -> Collector:
+        await backplane.open("project", self.receive, self.lost.append)
+        return self
+
+
+def fails(
+    method: Callable[..., Awaitable[Any]], times: int = 1, *, done: bool = False
+) -> Callable[..., Awaitable[Any]]:
+    """Make *method* fail that many times; *done*: it does its work all the same, and its answer is lost."""
+    left = times
+
+    async def failing(*arguments: Any, **named: Any) -> Any:
+        nonlocal left
+        if left:
+            left -= 1
+            if done:
+                with suppress(BackplaneUnavailable):
+                    await method(*arguments, **named)
+            raise BackplaneUnavailable("on purpose")
+        return await method(*arguments, **named)
+
+    return failing

@@ -1,0 +1,339 @@
+"""Calls that come in to several processes: each is handled by exactly one of them, or the platform is told to try again."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from memory import Fault, MemoryHub
+from projects import Process, Project, fails
+
+from swcalls import intake, keeper
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Announce calls for a moment only."""
+    monkeypatch.setattr(intake, "ANNOUNCED", 0.3)
+    monkeypatch.setattr(intake, "TURN", 0.05)
+
+
+async def worker(project: Project, owner: str) -> Process:
+    return await Process(project.member(owner)).open()
+
+
+def front(project: Project) -> Process:
+    return Process(project.member("front"), takes_calls=False)
+
+
+async def handled(*processes: Process) -> list[str]:
+    """Return who handles which call, once there is nothing left to be done."""
+    for process in processes:
+        await process.keeper.refuse_calls()
+    return [f"{process.backplane.owner} {call_id}" for process in processes for call_id in process.rung]
+
+
+async def test_one_that_takes_calls_takes_its_own(project: Project) -> None:
+    one, two = await worker(project, "one"), await worker(project, "two")
+    assert (await one.announce()).status == 200
+    assert await handled(one, two) == ["one in-1"]
+
+
+async def test_a_receiver_answers_once_somebody_has_the_call(project: Project) -> None:
+    one, receiver = await worker(project, "one"), front(project)
+    reply = await receiver.announce()
+    assert await handled(one) == ["one in-1"]
+    assert (reply.status, reply.verdict) == (200, "inbound")
+    assert receiver.inbox.verdicts == one.inbox.verdicts == {"inbound": 1}
+
+
+async def test_with_nobody_who_takes_calls_it_is_refused(project: Project) -> None:
+    one = await Process(project.member("one"), takes_calls=False).open()
+    assert (await one.announce()).status == 503
+    assert (await front(project).announce()).status == 503
+
+
+async def test_when_it_cannot_be_published_the_repetition_is_handled(
+    project: Project, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, receiver = await worker(project, "one"), front(project)
+    monkeypatch.setattr(receiver.backplane, "publish", fails(receiver.backplane.publish))
+    assert (await receiver.announce()).status == 503
+    assert await handled(one) == []
+    two = await worker(project, "two")
+    assert (await two.announce()).status == 200
+    assert await handled(one, two) == ["two in-1"]
+
+
+async def test_when_one_cannot_be_told_another_one_is(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two, receiver = await worker(project, "one"), await worker(project, "two"), front(project)
+    monkeypatch.setattr(receiver.backplane, "publish", fails(receiver.backplane.publish))
+    assert (await receiver.announce()).status == 200
+    assert len(await handled(one, two)) == 1
+
+
+async def test_one_that_has_just_died_is_passed_over(project: Project, impatient: None) -> None:
+    dead, alive, receiver = await worker(project, "dead"), await worker(project, "alive"), front(project)
+    await project.crash(dead.backplane)
+    calls = [f"in-{n}" for n in range(4)]
+    replies = await asyncio.gather(*(receiver.announce(call_id) for call_id in calls))
+    assert [reply.status for reply in replies] == [200] * 4
+    assert sorted(await handled(dead, alive)) == [f"alive {call_id}" for call_id in calls]
+
+
+async def test_what_was_refused_is_not_handled_afterwards(project: Project, impatient: None) -> None:
+    dead, receiver = await worker(project, "dead"), front(project)
+    await project.crash(dead.backplane)
+    assert (await receiver.announce()).status == 503
+    await project.bury(dead.backplane)
+    assert await project.deliveries("dead") == ["in-1"]
+    successor = await worker(project, "dead")
+    while await project.deliveries("dead"):
+        await asyncio.sleep(0.005)
+    await successor.keeper.refuse_calls()
+    assert successor.rung == []
+    successor.backplane.offer(takes_calls=True)
+    assert (await receiver.announce()).status == 200
+    assert await handled(successor) == ["dead in-1"]
+
+
+async def test_the_repetition_for_one_that_died_is_taken_by_another(project: Project) -> None:
+    one, two, receiver = await worker(project, "one"), await worker(project, "two"), front(project)
+    assert (await one.announce()).status == 200
+    await project.crash(one.backplane)
+    await project.bury(one.backplane)
+    assert (await receiver.announce()).status == 200
+    assert await handled(two) == ["two in-1"]
+
+
+async def test_the_repetition_reaches_a_successor_that_knows_nothing_of_the_call(project: Project) -> None:
+    one, receiver = await worker(project, "one"), front(project)
+    assert (await one.announce()).status == 200
+    await project.crash(one.backplane)
+    await project.bury(one.backplane)
+    successor = await worker(project, "one")
+    assert (await receiver.announce()).status == 200
+    while successor.rung != ["in-1"]:
+        await asyncio.sleep(0.005)
+
+
+async def test_repeated_everywhere_at_once_it_is_handled_once(project: Project) -> None:
+    one, two, receiver = await worker(project, "one"), await worker(project, "two"), front(project)
+    calls = [f"in-{n}" for n in range(5)]
+    replies = await asyncio.gather(
+        *(process.announce(call_id) for call_id in calls for process in (receiver, one, two, receiver))
+    )
+    assert {reply.status for reply in replies} == {200}
+    assert sorted(entry.split()[1] for entry in await handled(one, two)) == calls
+
+
+async def test_when_the_answer_of_the_taking_is_lost_it_is_handled_all_the_same(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, receiver = await worker(project, "one"), front(project)
+    monkeypatch.setattr(one.backplane, "take_call", fails(one.backplane.take_call, done=True))
+    assert (await receiver.announce("in-1")).status == 200
+    monkeypatch.setattr(one.backplane, "take_call", fails(one.backplane.take_call, done=True))
+    assert (await one.announce("in-2")).status == 200
+    while len(one.rung) < 2:
+        await asyncio.sleep(0.005)
+    assert await handled(one) == ["one in-1", "one in-2"]
+
+
+async def test_while_it_cannot_be_said_whose_a_call_is_it_is_refused(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = await worker(project, "one"), await worker(project, "two")
+    monkeypatch.setattr(keeper, "ANNOUNCED", 0.05)
+    monkeypatch.setattr(one.backplane, "take_call", fails(one.backplane.take_call, times=1000))
+    assert (await one.announce()).verdict == "unavailable"
+    assert (await two.announce()).status == 200
+    await one.keeper.close()
+    assert [one.rung, two.rung] == [[], ["in-1"]]
+
+
+async def test_an_announcement_that_is_cancelled_at_any_step_can_be_repeated(project: Project) -> None:
+    one, two, receiver = await worker(project, "one"), await worker(project, "two"), front(project)
+    processes = (one, two, receiver)
+    calls = []
+    for turns, process in itertools.product(range(15), processes):
+        calls.append(f"in-{turns}-{process.backplane.owner}")
+        announcing = asyncio.create_task(process.announce(calls[-1]))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        announcing.cancel()
+        await asyncio.gather(announcing, return_exceptions=True)
+        replies = await asyncio.gather(*(each.announce(calls[-1]) for each in processes))
+        assert {reply.status for reply in replies} == {200}
+    assert sorted(entry.split()[1] for entry in await handled(one, two)) == sorted(calls)
+
+
+async def test_a_call_that_was_being_taken_is_handled_though_its_process_is_closing(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, receiver = await worker(project, "one"), front(project)
+    entered, proceed, take = asyncio.Event(), asyncio.Event(), one.backplane.take_call
+
+    async def slow(*arguments: str) -> str | None:
+        entered.set()
+        await proceed.wait()
+        return await take(*arguments)
+
+    monkeypatch.setattr(one.backplane, "take_call", slow)
+    announcing = asyncio.create_task(receiver.announce())
+    await entered.wait()
+    one.inbox.ring = None
+    refusing = asyncio.create_task(one.keeper.refuse_calls())
+    await asyncio.sleep(0)
+    assert not refusing.done()
+    proceed.set()
+    await refusing
+    assert one.rung == ["in-1"]
+    assert (await announcing).status == 200
+    assert (await receiver.announce("in-2")).status == 503
+
+
+async def test_one_that_is_told_and_takes_no_calls_any_more_leaves_it_to_another(
+    project: Project, impatient: None
+) -> None:
+    closing, two, receiver = await worker(project, "closing"), await worker(project, "two"), front(project)
+    closing.inbox.ring = None
+    for n in range(4):
+        assert (await receiver.announce(f"in-{n}")).status == 200
+    assert await handled(closing, two) == [f"two in-{n}" for n in range(4)]
+
+
+async def test_the_end_of_a_call_that_is_being_announced_reaches_who_takes_it(project: Project) -> None:
+    one, receiver = await worker(project, "one"), front(project)
+    await receiver.backplane.announce_call("project", "in-1", 60)
+    url = receiver.urls.mint("inbound", "calls", shared=True).removeprefix("http://hooks.example")
+    state = b'{"call_id": "in-1", "call_state": "ended", "end_reason": "hangup"}'
+    telling = asyncio.create_task(receiver.intake.accept(url, {}, state))
+    await asyncio.sleep(0)
+    assert await one.backplane.take_call("project", "in-1", "one") == "one"
+    assert (await telling).verdict == "forwarded"
+    assert await project.deliveries("one") == ["in-1"]
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """Time passes only when there is nothing to do."""
+
+    def __init__(self) -> None:
+        self.virtual = 0.0
+        super().__init__()
+        really = self._selector.select
+
+        def select(timeout: float | None = None) -> Any:
+            assert timeout is not None, "nothing is ready, and no timer is set"
+            self.virtual += timeout
+            return really(0)
+
+        self._selector.select = select
+
+    def time(self) -> float:
+        return self.virtual
+
+
+PLACES = {"at the one that takes it": 0, "at another one that takes calls": 1, "at one that only receives": 2}
+
+
+class Platform:
+    """Two processes that take calls and one that only receives; and the platform, which repeats what is not answered."""
+
+    def __init__(self, hub: MemoryHub) -> None:
+        self.hub = hub
+        self.processes: list[Process] = []
+        self.statuses: list[int] = []
+
+    async def open(self) -> None:
+        self.processes = [await Process(self.hub.member(name)).open() for name in ("one", "two")]
+        self.processes.append(Process(self.hub.member("front"), takes_calls=False))
+        self.hub.operations.clear()
+
+    async def announce(self, places: Iterable[int]) -> int:
+        """Announce a call here, then there, until it is taken; return how many operations the first time caused."""
+        caused = 0
+        for place in places:
+            announcing = asyncio.create_task(self.processes[place].announce())
+            # The platform itself does not wait for longer.
+            await asyncio.wait([announcing], timeout=5)
+            announcing.cancel()
+            await asyncio.wait([announcing])
+            self.statuses.append(0 if announcing.cancelled() else announcing.result().status)
+            caused = caused or len(self.hub.operations)
+            if self.statuses[-1] == 200:
+                break
+            assert len(self.statuses) < 8, "it is never taken"
+        await asyncio.sleep(60)
+        return caused
+
+    async def close(self) -> list[str]:
+        """Close what is alive; return which process handles the call."""
+        for process in self.processes[:2]:
+            await process.keeper.close()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return [process.backplane.owner for process in self.processes for _ in process.rung]
+
+
+async def handle_with_a_fault(first: int, fault: Fault, number: int) -> int:
+    hub = MemoryHub(asyncio.get_running_loop().time)
+    platform = Platform(hub)
+    await platform.open()
+    hub.faults[number] = fault
+    caused = await platform.announce(itertools.chain([first], itertools.cycle(range(3))))
+    assert len(await platform.close()) == 1, platform.statuses
+    return caused
+
+
+async def handle_with_a_death(first: int, number: int) -> int:
+    """Let the first process die when an operation begins; the others see it ten seconds later."""
+
+    def die(begun: int) -> None:
+        if begun == number:
+            hub.crash("one")
+            asyncio.get_running_loop().call_later(10, hub.bury, "one")
+
+    hub = MemoryHub(asyncio.get_running_loop().time)
+    platform = Platform(hub)
+    await platform.open()
+    hub.on_operation = die
+    caused = await platform.announce(itertools.chain([first], itertools.cycle([1, 2])))
+    by = await platform.close()
+    # Two have it only where the first one died with it, and the platform was never told that it had it.
+    assert by in (["one"], ["two"], ["one", "two"]), platform.statuses
+    assert by != ["one", "two"] or platform.statuses[0] != 200
+    return caused
+
+
+@pytest.mark.parametrize("first", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name)
+def test_whichever_operation_goes_wrong_it_is_handled_once(first: int, fault: Fault) -> None:
+    for number in itertools.count():
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            if number >= runner.run(handle_with_a_fault(first, fault, number)):
+                break
+    assert number >= 2
+
+
+@pytest.mark.parametrize("first", PLACES.values(), ids=PLACES)
+def test_whenever_a_process_dies_its_call_is_handled_by_another(first: int) -> None:
+    for number in itertools.count():
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            if number >= runner.run(handle_with_a_death(first, number)):
+                break
+    assert number >= 2
+
+
+async def test_while_the_backplane_fails_calls_are_refused(
+    project: Project, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, receiver = await worker(project, "one"), front(project)
+    for method in ("announce_call", "publish", "find_call", "taker"):
+        with monkeypatch.context() as patched:
+            patched.setattr(receiver.backplane, method, fails(getattr(receiver.backplane, method), times=1000))
+            assert (await receiver.announce(method)).status == 503
+    await one.keeper.refuse_calls()
+    assert set(one.rung) <= {"find_call"}, "it was told of that one, and nobody could be asked whether it has it"
