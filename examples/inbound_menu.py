@@ -1,8 +1,9 @@
-"""Answer calls with a menu. The same flow would serve a call that was dialled."""
+"""Answer calls with a menu, until SIGTERM: then no more calls are taken, and those that are up have 20 s to finish."""
 
 import asyncio
+import signal
 
-from swcalls import TTS, Call, Client, Digits
+from swcalls import TTS, Call, Client, Digits, Limits
 
 MENU = TTS("For opening hours, press one. To leave a message, press two.")
 
@@ -20,14 +21,15 @@ async def menu(call: Call) -> None:
             print("message:", (await recording.finished(timeout=120)).url)
         case _:
             await call.say("Goodbye.").finished(timeout=60)
-    await call.end()
 
 
 async def main() -> None:
-    async with Client.from_env() as client, client.receiver.serve(port=8080):
+    asked_to_end = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked_to_end.set)
+    async with Client.from_env(limits=Limits(drain=20)) as client, client.receiver.serve(port=8080):
         client.receiver.on_call(menu)
         print("SWML webhook for your number:", client.receiver.inbound_url, flush=True)
-        await asyncio.Event().wait()
+        await asked_to_end.wait()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """Talk to a person, or leave a message when an answering machine has had its say."""
 
 import asyncio
+import signal
 
 from swcalls import ActionFailed, Client, DetectMachine
 
 
 async def main() -> None:
+    # Without this line, SIGTERM would end the process at once; with it, the blocks below end, and hang up.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
     async with Client.from_env() as client, client.receiver.serve(port=8080):
         async with client.dial(to="+15550198765", from_="+12069708643") as call:
             await call.answered(timeout=30)

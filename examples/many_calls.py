@@ -1,6 +1,7 @@
 """Call many numbers at once, and collect what each of them came to."""
 
 import asyncio
+import signal
 
 from swcalls import Call, CallEnded, Client
 
@@ -17,6 +18,8 @@ async def remind(call: Call) -> str:
 
 
 async def main() -> None:
+    # Without this line, SIGTERM would end the process at once; with it, the blocks below end, and hang up.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
     outcomes: dict[str, str] = {}
 
     async def run(client: Client, number: str) -> None:

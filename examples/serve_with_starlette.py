@@ -1,24 +1,22 @@
-"""The receiver in an ASGI application, here Starlette's; FastAPI's takes the same routes."""
+"""A client in an ASGI application, here Starlette's; FastAPI takes the same lifespan. Webhooks come to another port."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from swcalls import Client
+from swcalls import Call, Client
 
 
-async def webhook(request: Request) -> Response:
-    client: Client = request.app.state.client
-    path = request.scope["raw_path"].decode("ascii")
-    reply = await client.accept(path=path, headers=request.headers, body=await request.body())
-    return Response(reply.body, reply.status, headers=dict(reply.headers), media_type=reply.content_type)
+async def greet(call: Call) -> None:
+    await call.say("Hello. Please hold the line.").finished(timeout=60)
+    await call.say("Nobody is here. Goodbye.").finished(timeout=60)
 
 
-async def ring(request: Request) -> Response:
+async def ring(request: Request) -> JSONResponse:
     client: Client = request.app.state.client
     async with client.dial(to=request.query_params["to"], from_="+12069708643") as call:
         await call.answered(timeout=30)
@@ -29,8 +27,12 @@ async def ring(request: Request) -> Response:
 def make_app(**settings: str) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with Client.from_env(**settings) as app.state.client:
+        # An ASGI server stops listening before the lifespan ends. A receiver on a port of its own, to which
+        # SWCALLS_PUBLIC_URL leads, gets webhooks until the calls that are up have come to their end.
+        async with Client.from_env(**settings) as client, client.receiver.serve(port=8081):
+            client.receiver.on_call(greet)
+            print("SWML webhook for your number:", client.receiver.inbound_url, flush=True)
+            app.state.client = client
             yield
 
-    routes = [Route("/swcalls/{callback:path}", webhook, methods=["POST"]), Route("/ring", ring, methods=["POST"])]
-    return Starlette(routes=routes, lifespan=lifespan)
+    return Starlette(routes=[Route("/ring", ring, methods=["POST"])], lifespan=lifespan)

@@ -1,11 +1,14 @@
 """Stream a caller's audio to a WebSocket server of yours while the caller is being spoken to."""
 
 import asyncio
+import signal
 
 from swcalls import Client
 
 
 async def main() -> None:
+    # Without this line, SIGTERM would end the process at once; with it, the blocks below end, and hang up.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
     async with Client.from_env() as client, client.receiver.serve(port=8080):
         async with client.dial(to="+15550198765", from_="+12069708643") as call:
             await call.answered(timeout=30)

@@ -1,6 +1,7 @@
 """Trace a call with OpenTelemetry: spans and metrics are printed here; give the providers another exporter for more."""
 
 import asyncio
+import signal
 
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
@@ -13,6 +14,8 @@ from swcalls.otel import instrument
 
 
 async def main() -> None:
+    # Without this line, SIGTERM would end the process at once; with it, the blocks below end, and hang up.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
     tracers = TracerProvider()
     tracers.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
     trace.set_tracer_provider(tracers)

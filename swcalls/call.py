@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine, Generator, Mapping
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from ._core.lifecycle import LIVE_WORDS
-from .actions import HANDLES, Action, Verbs
+from .actions import HANDLES, Action, Start, Verbs, check_text
 from .actions._waiting import events_of, until, waiting
 from .commands import End, EndReason, Update
-from .errors import CallEnded, CallNotFound, SwcallsError
+from .errors import CallEnded, SwcallsError, shown
 from .events import CallEvent
 from .legs import Leg
+from .logbook import about
 from .timeline import Timeline
+
+_log = logging.getLogger("swcalls.call")
 
 
 class Call(Verbs):
@@ -70,13 +75,12 @@ class Call(Verbs):
             CallEnded: It ended without being answered; ``reason`` says why.
             ClientClosed: The client was closed.
         """
-        self._sender.look_after(self)
 
         def is_decided() -> bool:
             return self.settled is not None or not LIVE_WORDS.isdisjoint(self.seen)
 
         with waiting(self, "answered", unless=is_decided()):
-            await until(is_decided, timeout, self)
+            await until(is_decided, "answered", timeout, self, check=self._look_after)
             if LIVE_WORDS.isdisjoint(self.seen):
                 self._raise_if_closed()
                 reason = self.end_reason
@@ -92,15 +96,14 @@ class Call(Verbs):
             TimeoutError: *timeout* seconds passed first.
             ClientClosed: The client was closed.
         """
-        self._sender.look_after(self)
         with waiting(self, "ended", unless=self.settled is not None):
-            await until(lambda: self.settled is not None, timeout, self)
+            await until(lambda: self.settled is not None, "ended", timeout, self, check=self._look_after)
             self._raise_if_closed()
         return self.end_reason
 
     def events(self) -> AsyncIterator[CallEvent]:
         """Iterate over the call's state events, from the first to the last."""
-        return events_of(self, CallEvent, lambda: self._sender.look_after(self))
+        return events_of(self, CallEvent, self._look_after)
 
     def action(self, kind: str, control_id: str) -> Action[Any]:
         """Attach to an action of this call that was started elsewhere; no request is sent.
@@ -111,23 +114,31 @@ class Call(Verbs):
         Raises:
             ValueError: The kind is not known, or an action of another kind or call runs under this id.
         """
+        check_text("kind", kind)
+        check_text("control_id", control_id)
         if kind not in HANDLES:
-            raise ValueError(f"kind={kind!r} must be one of {', '.join(sorted(HANDLES))}")
+            raise ValueError(f"kind={shown(kind)} must be one of {', '.join(sorted(HANDLES))}")
         handle = HANDLES[kind]
         running = self.pending.get(control_id)
         if isinstance(running, handle):
             return running
         return self._sender.attach(handle(self, control_id))
 
-    async def end(self, reason: EndReason | None = None) -> Leg:
+    async def end(self, reason: EndReason | None = None) -> Leg | None:
         """Hang up. The call is over when ``ended()`` says so. Wire: ``calling.end``.
 
         Args:
             reason: hangup (the platform's default), cancel, busy, noAnswer, decline or error.
+
+        Returns:
+            The call's leg; ``None`` when nothing was sent, since the call is known to have ended.
         """
         command = End(reason=reason)
-        self.asked_reason = reason or "hangup"
-        return await self.send(End.command, command)
+        if self.is_known_to_have_ended:
+            return None
+        self.leg = leg = await self._sender.end(self, End.command, command, reason or "hangup")
+        self._released = True
+        return leg
 
     async def update(
         self,
@@ -144,13 +155,22 @@ class Call(Verbs):
             status: ``canceled`` while it is queued or ringing, ``completed`` while it is up.
             url: A SWML document's, for a call that is up; or *swml*, the document itself. Not both.
         """
-        assert self.id is not None
         command = Update(
-            id=self.id, status=status, url=url, swml=swml, fallback_url=fallback_url, status_url=status_url
+            # A call without an id gets no command; it is refused where all of them are.
+            id=self.id or self.key,
+            status=status,
+            url=url,
+            swml=swml,
+            fallback_url=fallback_url,
+            status_url=status_url,
         )
-        if status is not None:
-            self.asked_reason: str | None = "cancel" if status == "canceled" else "hangup"
-        return await self.send(Update.command, command)
+        if status is None:
+            leg = await self.send(Update.command, command)
+        else:
+            reason = "cancel" if status == "canceled" else "hangup"
+            self.leg = leg = await self._sender.end(self, Update.command, command, reason)
+        self._released = self._released or not (status is None and url is None and swml is None)
+        return leg
 
     async def cancel(self) -> Leg:
         """Cancel a call that is queued or ringing."""
@@ -160,37 +180,60 @@ class Call(Verbs):
         """Complete a call that is up."""
         return await self.update(status="completed")
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Hang up, unless the call has ended, or the client is closed."""
+        if self.settled is not None and self.settled.settled_by == "closed":
+            return
+        try:
+            await self.end()
+        except CallEnded:
+            pass  # It was over, and the news had not come yet.
+        except SwcallsError as error:
+            # What the block raised says more than that hanging up failed as well.
+            if exc is None:
+                raise
+            _log.warning("call %s: not hung up: %s", self.id, error, extra=about(self))
+        except asyncio.CancelledError:
+            self._sender.finish(self._hang_up)
+            raise
+
+    async def _hang_up(self) -> None:
+        try:
+            await self.end()
+        except SwcallsError as error:
+            _log.warning("call %s: not hung up: %s", self.id, error, extra=about(self))
+
+    def _look_after(self) -> None:
+        self._sender.look_after(self)
+
     def _raise_if_closed(self) -> None:
         if self.settled is not None and self.settled.error is not None:
             raise self.settled.error.with_traceback(None)
 
 
-class CallStart:
-    """A call that is about to be dialled: ``await`` it for the ``Call``, or ``async with`` it to hang up at the end."""
+class CallStart(Start[Call]):
+    """A call that is about to be dialled: ``await`` it for the ``Call``, or ``async with`` it to hang up at the end.
 
-    __slots__ = ("_call", "_dial")
+    Nothing is sent before that. When it is cancelled after the dial has left, the call is hung up in the background.
+    """
 
-    def __init__(self, dial: Coroutine[Any, Any, Call]) -> None:
-        self._dial = dial
+    __slots__ = ("_call",)
+
+    def __init__(self, run: Callable[[], Coroutine[Any, Any, Call]]) -> None:
+        super().__init__("Client.dial", run)
         self._call: Call | None = None
 
-    def __await__(self) -> Generator[Any, None, Call]:
-        return self._dial.__await__()
-
     async def __aenter__(self) -> Call:
-        self._call = await self._dial
+        self._call = await self._begun()
         return self._call
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._call is None or self._call.settled is not None:
-            return
-        try:
-            await self._call.end()
-        except CallNotFound:
-            pass  # It was over, and the news had not come yet.
-        except SwcallsError:
-            # What the block raised says more than that hanging up failed as well.
-            if exc is None:
-                raise
+        if self._call is not None:
+            await self._call.__aexit__(exc_type, exc, traceback)

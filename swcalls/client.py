@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
@@ -14,13 +14,14 @@ from ._core.inbox import Reply
 from ._core.limits import Limits
 from ._core.reconcile import Reconcile
 from ._core.retries import Retry
-from .actions import Action, check_seconds
+from .actions import Action, check_text
 from .backplane import Backplane
 from .call import Call, CallStart
-from .commands import PARKED, STATUS_EVENTS, Codec, Dial, StatusEvent
-from .config import base_url, from_environment, identity, space_url
+from .commands import PARKED, STATUS_EVENTS, Codec, Dial, StatusEvent, check_document, listed, mapped, refuse_none
+from .config import base_url, check_settings, from_environment, identity, space_url
 from .errors import ConfigurationError
 from .inbound import Doorbell
+from .logbook import log_address
 from .switchboard import Switchboard
 
 if TYPE_CHECKING:
@@ -100,12 +101,14 @@ class Client:
         from .transport import Transport
 
         who = identity(project, token, path, signing_key, require_signature=require_signature)
-        check_seconds("timeout", timeout)
-        if isinstance(max_connections, bool) or not isinstance(max_connections, int) or max_connections < 1:
-            raise ConfigurationError(f"max_connections={max_connections!r} must be a whole number of at least 1")
-        for name, rate in (("dial_rate", dial_rate), ("command_rate", command_rate)):
-            if rate is not None and not _is_rate(rate):
-                raise ConfigurationError(f"{name}={rate!r} must be a number a second, greater than 0")
+        check_settings(
+            timeout=timeout,
+            max_connections=max_connections,
+            rates={"dial_rate": dial_rate, "command_rate": command_rate},
+            session=session,
+            kinds={"retry": (retry, Retry), "limits": (limits, Limits)},
+            optional={"reconcile": (reconcile, Reconcile), "backplane": (backplane, Backplane)},
+        )
         self._space = space_url(space)
         transport = Transport(
             project,
@@ -167,7 +170,7 @@ class Client:
             from .receiver import WebhookReceiver
 
             self._receiver = WebhookReceiver.of(
-                self._switchboard.intake, lambda handler: Doorbell(self._switchboard, handler).ring
+                self._switchboard, lambda handler, hang_up: Doorbell(self._switchboard, handler, hang_up=hang_up).ring
             )
         return self._receiver
 
@@ -216,7 +219,8 @@ class Client:
 
         Args:
             from_: E.164; a SIP URI or a caller-id token for SIP.
-            to: E.164, ``sip:``, ``verto:``, ``client:`` or a fabric address; only with *to_script* it may be left out.
+            to: E.164, ``sip:``, ``sips:``, ``verto:``, ``client:`` or a fabric address (``/public/name``); only with
+                *to_script* it may be left out.
             url: A SWML document's; or *swml*, the document itself. Not both.
             status_events: Which states are posted; the platform's own default is the end alone.
             username: For a SIP *to*, with *password*.
@@ -226,6 +230,7 @@ class Client:
             send_digits: Pressed after the answer; ``0-9 A-D * # w ,``.
             custom_variables: At most 20; values of 1 to 1024 bytes.
         """
+        refuse_none(Dial.command, status_events=status_events)
         command = Dial(
             from_=from_,
             to=to,
@@ -235,25 +240,23 @@ class Client:
             caller_id=caller_id,
             fallback_url=fallback_url,
             status_url=status_url,
-            status_events=list(status_events),
+            status_events=listed(status_events),
             url_method=url_method,
             username=username,
             password=password,
-            codecs=cast("str | list[Codec] | None", _listed(codecs)),
+            codecs=listed(codecs),
             timeout=timeout,
             max_price_per_minute=max_price_per_minute,
             send_digits=send_digits,
-            region=_listed(region),
-            custom_variables=None if custom_variables is None else dict(custom_variables),
+            region=listed(region),
+            custom_variables=mapped(custom_variables),
         )
-        return CallStart(self._dial(Call(self._switchboard), command))
+        log_address(Dial.command, "to", to)
+        return CallStart(partial(self._dial, Call(self._switchboard), command))
 
     def call(self, call_id: str) -> Call:
         """Return a handle on a call that exists already; no request is sent."""
-        if not isinstance(call_id, str):
-            raise TypeError(f"call_id={call_id!r} must be a string")
-        if not call_id:
-            raise ValueError(f"call_id={call_id!r} must be a string that is not empty")
+        check_text("call_id", call_id)
         calls = self._switchboard.registry.calls
         known = calls.get(call_id)
         if known is not None:
@@ -268,9 +271,12 @@ class Client:
 
         Nothing is checked and nothing registered: no action comes of it.
         """
-        if not isinstance(command, str) or not command:
-            raise ValueError(f"command={command!r} must be a string that is not empty")
-        return await self._switchboard.execute(command, call_id, dict(params or {}))
+        check_text("command", command)
+        if call_id is not None:
+            check_text("call_id", call_id)
+        sent = {} if params is None else mapped(params)
+        check_document("params", sent)
+        return await self._switchboard.execute(command, call_id, sent)
 
     async def accept(self, *, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Take in one webhook that some other server received, and say what to answer.
@@ -302,12 +308,3 @@ class Client:
     async def _dial(self, call: Call, command: Dial) -> Call:
         call.leg = await self._switchboard.dial(call, command)
         return call
-
-
-def _listed(value: str | Sequence[str] | None) -> str | list[str] | None:
-    """Make a list of any sequence, but of a string."""
-    return value if value is None or isinstance(value, str) else list(value)
-
-
-def _is_rate(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf

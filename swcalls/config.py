@@ -10,7 +10,8 @@ from typing import Any
 from msgspec import Struct
 from yarl import URL
 
-from .errors import ConfigurationError
+from ._core.limits import check_number
+from .errors import ConfigurationError, shown
 
 _ENVIRONMENT = {
     "project": "SIGNALWIRE_PROJECT_ID",
@@ -21,6 +22,9 @@ _OPTIONAL_ENVIRONMENT = {
     "signing_key": "SIGNALWIRE_SIGNING_KEY",
     "public_url": "SWCALLS_PUBLIC_URL",
 }
+_SPACE = re.compile(r"[\w-]+\Z")
+_HOST = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?\Z")
+_BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+\Z")
 
 
@@ -50,17 +54,81 @@ def identity(
     Raises:
         ConfigurationError: It names the setting; a secret's value is not shown.
     """
-    for name, value in (("project", project), ("token", token)):
-        if not isinstance(value, str) or not value:
-            raise ConfigurationError(f"{name} must be a string that is not empty")
+    _check_text("project", project, shown(project))
+    _check_text("token", token, "***")
+    if ":" in project:
+        raise ConfigurationError(f"project={shown(project)} must have no ':', which ends a user name")
     if not isinstance(path, str) or not _PATH.match(path):
-        raise ConfigurationError(f"path={path!r} must be like '/swcalls': segments of letters, digits and . _ ~ -")
-    keys = (signing_key,) if isinstance(signing_key, str) else tuple(signing_key or ())
-    if not all(isinstance(key, str) and key for key in keys):
-        raise ConfigurationError("signing_key must be a string that is not empty, or several of them")
+        raise ConfigurationError(f"path={shown(path)} must be like '/swcalls': segments of letters, digits and . _ ~ -")
+    keys = signing_keys(signing_key)
+    if not isinstance(require_signature, bool):
+        raise ConfigurationError(f"require_signature={shown(require_signature)} must be True or False")
     if require_signature and not keys:
-        raise ConfigurationError("require_signature=True needs a signing_key to check signatures with")
+        raise ConfigurationError("require_signature=True must have a signing_key to check signatures with")
     return Identity(project, token, path, keys, require_signature)
+
+
+def signing_keys(signing_key: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Make a tuple of one key, of several, or of none."""
+    if signing_key is None:
+        return ()
+    rule = "a string that is not empty, or several of them"
+    if not isinstance(signing_key, str | Sequence):
+        raise ConfigurationError(f"signing_key=*** must be {rule}")
+    keys = (signing_key,) if isinstance(signing_key, str) else tuple(signing_key)
+    for key in keys:
+        _check_text("signing_key", key, "***", rule)
+    return keys
+
+
+def _check_text(name: str, value: object, told: str, rule: str = "a string that is not empty") -> None:
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f"{name}={told} must be {rule}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"{name}={told} must be text that UTF-8 can encode") from None
+
+
+def check_settings(
+    *,
+    timeout: float,
+    max_connections: int,
+    rates: Mapping[str, float | None],
+    session: object,
+    kinds: Mapping[str, tuple[object, type]],
+    optional: Mapping[str, tuple[object, type]],
+) -> None:
+    """Check what a client has beside its identity.
+
+    Args:
+        rates: By the setting's name, a number a second, or ``None``.
+        session: What an ``aiohttp.ClientSession`` can do is all that is asked of it.
+        kinds: Further settings: the value of each, and the class, or the protocol, that the value must have.
+        optional: The same for those that may be ``None``.
+
+    Raises:
+        ConfigurationError: It names the setting, its value and the rule.
+    """
+    try:
+        check_number("timeout", timeout, above=0, finite=True, unit="seconds")
+        check_number("max_connections", max_connections, least=1, whole=True)
+        for name, rate in rates.items():
+            if rate is not None:
+                check_number(name, rate, above=0, finite=True, unit="commands a second")
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(str(error)) from None
+    if session is not None and (
+        isinstance(session, type) or not (hasattr(session, "get") and hasattr(session, "post"))
+    ):
+        raise ConfigurationError(f"session={shown(session)} must be an aiohttp.ClientSession, or None")
+    for name, (value, kind) in {**kinds, **optional}.items():
+        may_be_none = name in optional
+        # A class has all the methods of a protocol, too.
+        if (value is not None or not may_be_none) and (isinstance(value, type) or not isinstance(value, kind)):
+            raise ConfigurationError(
+                f"{name}={shown(value)} must be a {kind.__name__}{', or None' if may_be_none else ''}"
+            )
 
 
 def space_url(space: str) -> URL:
@@ -69,26 +137,48 @@ def space_url(space: str) -> URL:
     Raises:
         ConfigurationError: It is none of these.
     """
-    if not isinstance(space, str) or not space.strip():
-        raise ConfigurationError(f"space={space!r} must be a space's name, its host, or a URL")
-    if "://" not in space:
-        space = f"https://{space}" if "." in space or ":" in space else f"https://{space}.signalwire.com"
-    url = base_url("space", space)
+    name = space.rstrip("/") if isinstance(space, str) else ""
+    if "://" in name:
+        url = base_url("space", space)
+    elif "." in name or ":" in name:
+        url = base_url("space", space, f"https://{name}")
+    elif _SPACE.match(name):
+        url = base_url("space", space, f"https://{name}.signalwire.com")
+    else:
+        raise ConfigurationError(f"space={shown(space)} must be a space's name, its host, or a URL")
     if url.user is not None or url.password is not None:
         # Without the value, which has a password in it.
         raise ConfigurationError("space must have no user and no password: they are project and token")
     return url
 
 
-def base_url(name: str, value: str) -> URL:
-    """Check that *value*, the setting *name*, is an http(s) URL that a path can be appended to."""
+def base_url(name: str, value: str, written_out: str | None = None) -> URL:
+    """Check that *value*, the setting *name*, is an http(s) URL that a path can be appended to.
+
+    Args:
+        written_out: The URL that *value* is short for.
+    """
+    text = value if written_out is None else written_out
     try:
-        url = URL(value.rstrip("/"))
+        url = URL(text.rstrip("/"))
     except (ValueError, TypeError, AttributeError):
         url = URL()
-    if url.scheme not in ("http", "https") or not url.host or url.query_string or url.fragment:
-        raise ConfigurationError(f"{name}={value!r} must be an http(s) URL with no query")
+    if (
+        url.scheme not in ("http", "https")
+        or not _is_host(url.raw_host or "")
+        or url.query_string
+        or url.fragment
+        or _BLANK.search(text)
+    ):
+        told = "***" if isinstance(text, str) and "@" in text else shown(value)
+        raise ConfigurationError(f"{name}={told} must be an http(s) URL with a host, with no query and no spaces")
     return url
+
+
+def _is_host(host: str) -> bool:
+    if ":" in host:
+        return True  # An IPv6 address, which the URL's parser has checked.
+    return len(host) <= 253 and _HOST.match(host) is not None
 
 
 def from_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,20 +4,22 @@ SwcallsError
 ├─ ConfigurationError (ValueError)   a setting is missing or wrong
 ├─ CommandError            .command .call_id .request_id
 │   ├─ CommandNotSent       nothing left the process: safe to send again
-│   ├─ CommandUnconfirmed   it may have arrived: not safe; a callback may still settle its action (.action)
+│   ├─ CommandUnconfirmed   it may have arrived (no answer, or a 502 or 504): not safe; a callback may still settle
+│   │                        its action (.action)
 │   └─ CommandRejected      .status .errors
-│       ├─ InvalidParams (400, 422)   ├─ Unauthorized (401, 403)   ├─ CallNotFound (404, 410)
+│       ├─ InvalidParams (400, 422)   ├─ Unauthorized (401, 403)   ├─ CallNotFound (404, 410), also a CallEnded
 │       ├─ Conflict (409)             ├─ RateLimited (429, .retry_after)
-│       └─ ServerFault (5xx)
+│       └─ ServerFault (500, 503 and other 5xx)
 └─ ActionError             .action .outcome
     ├─ ActionFailed   ├─ CallEnded (.reason)   ├─ ActionExpired   └─ ClientClosed
 
 A bad argument is none of these: it is a ``ValueError`` or a ``TypeError``. A wait that takes too long is the builtin
-``TimeoutError``. No message here ever holds a credential.
+``TimeoutError``. A client that is not open yet raises ``RuntimeError``. No message here ever holds a credential.
 """
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 from .outcome import Identified, Outcome
@@ -50,9 +52,9 @@ class CommandNotSent(CommandError):
 class CommandUnconfirmed(CommandError):
     """The command may have arrived: sending it again may do it twice.
 
-    Without an answer, ``action`` is the action that it was to start (``call`` the call that it was to dial): it stays
-    alive, and a callback may still settle it. With an answer that makes no sense, ``status`` is its HTTP status, and
-    nothing is kept.
+    ``action`` is the action that it was to start (``call`` the call that it was to dial): it is kept for a while, and a
+    callback may still settle it. ``status`` is the HTTP status of an answer, if one came: a gateway's 502 or 504, or a
+    2xx that could not be understood.
     """
 
     action: Identified | None = None
@@ -91,10 +93,6 @@ class Unauthorized(CommandRejected):
     """401 or 403: wrong credentials, or the token lacks the Voice scope."""
 
 
-class CallNotFound(CommandRejected):
-    """404 or 410: the project has no such call, or it is over."""
-
-
 class Conflict(CommandRejected):
     """409: the call's state forbids it, for example a second transcription."""
 
@@ -104,7 +102,10 @@ class RateLimited(CommandRejected):
 
 
 class ServerFault(CommandRejected):
-    """5xx: the platform failed. Unless it was a 503 with ``Retry-After``, the command may have been processed."""
+    """5xx, but for 502 and 504: the platform failed.
+
+    Unless it was a 503 with ``Retry-After``, the command may have been processed.
+    """
 
 
 class ActionError(SwcallsError):
@@ -121,7 +122,10 @@ class ActionFailed(ActionError):
 
 
 class CallEnded(ActionError):
-    """The call ended first. ``reason`` is its end reason, ``None`` when the platform gave none."""
+    """The call has ended. ``reason`` is its end reason, ``None`` when the platform gave none.
+
+    What waited for an action gets it, and every command to a call that is known to have ended, which is then not sent.
+    """
 
     def __init__(self, message: str, *, reason: str | None = None, action: Identified | None = None) -> None:
         super().__init__(message, action=action)
@@ -133,4 +137,20 @@ class ActionExpired(ActionError):
 
 
 class ClientClosed(ActionError):
-    """The client was closed first."""
+    """The client was closed first, or is closed."""
+
+
+class CallNotFound(CommandRejected, CallEnded):
+    """404 or 410: the project has no such call, or the call is over. ``except CallEnded`` catches it too."""
+
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = 80
+
+
+def shown(value: object) -> str:
+    """Return *value* as a message shows it: cut where it is long, and without an error of its own."""
+    try:
+        return _repr.repr(value)
+    except ValueError:
+        return f"<{type(value).__name__}>"  # It holds a number that is too long to be written.

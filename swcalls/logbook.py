@@ -6,8 +6,10 @@ Loggers are ``swcalls.*``; records about calls and actions have ``call_id``, ``k
 from __future__ import annotations
 
 import logging
+from functools import cache
 
 from ._core.operation import CallOperation, Operation
+from .commands import is_without_plus
 from .timeline import Journal, Mark
 
 log: logging.Logger = logging.getLogger("swcalls.calls")
@@ -21,6 +23,20 @@ def about(operation: Operation) -> dict[str, str | None]:
         "kind": operation.kind,
         "control_id": None if operation is call else operation.key,
     }
+
+
+def log_address(command: str, name: str, address: object) -> None:
+    """Log, once, that an *address*, the parameter *name* of a *command*, is a phone number without its ``+``."""
+    if is_without_plus(address):
+        _warn_of_missing_plus(command, name)
+
+
+@cache
+def _warn_of_missing_plus(command: str, name: str) -> None:
+    log.warning(
+        "%s: %s is a phone number without '+' and is sent as it is: not every space makes E.164 of it; said once",
+        *(command, name),
+    )
 
 
 def log_mark(journal: Journal, mark: Mark) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import os
+import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, ClassVar, Self, TypeVar, overload
 
 from aiohttp import StreamReader, web
 
@@ -15,16 +18,21 @@ from ._core.inbox import INBOUND, Inbox, Reply
 from ._core.limits import Limits
 from ._core.registry import Registry
 from ._core.signature import Verifier
+from .admission import Ring
 from .backplane import Backplane
 from .config import base_url, identity
 from .errors import ConfigurationError
-from .events import InboundCall
 from .intake import Intake, log_receipt
 from .recording import LIMIT, Recorder
 from .serving import ReceiverServer, acknowledgement
+from .switchboard import Switchboard
 
-Handler = Callable[[Any], Awaitable[object]]
-"""Takes a ``Call``."""
+Handler = Callable[[Any], Coroutine[Any, Any, object]]
+"""A coroutine function that takes a ``Call``."""
+
+H = TypeVar("H", bound=Handler)
+Answer = Callable[[Handler, bool], Ring]
+"""Makes what takes calls for a handler; the flag says whether they end with it."""
 
 BODY_TIMEOUT = 10.0
 """Seconds in which a body must have come; the platform itself gives up after 5."""
@@ -36,9 +44,14 @@ UNVERIFIED_BODY = 16 * 1024
 class WebhookReceiver:
     """Receives the webhooks of a project in a process that sends no commands; a client has one of its own.
 
-    The parameters are those of ``Client``. With a *backplane*, what comes is handed to the process that waits for it;
-    whoever made it closes it.
+    The parameters are those of ``Client``. The *backplane* hands what comes to the process that waits for it; whoever
+    made it closes it.
+
+    Raises:
+        ConfigurationError: A setting is wrong, or there is no *backplane*.
     """
+
+    _hands_over: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -52,6 +65,11 @@ class WebhookReceiver:
         limits: Limits = Limits(),
         backplane: Backplane | None = None,
     ) -> None:
+        if backplane is None and self._hands_over:
+            raise ConfigurationError(
+                "backplane=None: a WebhookReceiver needs one, to hand webhooks to the processes that wait for them; "
+                "without, they would be answered with 200 and lost. A process with a Client uses client.receiver"
+            )
         who = identity(project, token, path, signing_key, require_signature=require_signature)
         reached_at = None if public_url is None else str(base_url("public_url", public_url)).rstrip("/")
         urls = CallbackUrls(project, token, path, reached_at)
@@ -64,15 +82,19 @@ class WebhookReceiver:
         )
         self._inbox.observers.append(log_receipt)
         self._intake = Intake(self._inbox, project, backplane)
-        self._answer: Callable[[Handler], Callable[[InboundCall], bool]] | None = None
+        self._switchboard: Switchboard | None = None
+        self._answer: Answer | None = None
+        self._handler: Handler | None = None
 
     @classmethod
-    def of(cls, intake: Intake, answer: Callable[[Handler], Callable[[InboundCall], bool]]) -> Self:
-        """Make a receiver that hands everything to *intake*; *answer* makes what takes inbound calls for a handler."""
+    def of(cls, switchboard: Switchboard, answer: Answer) -> Self:
+        """Make the receiver of a client; *answer* makes what takes inbound calls for a handler."""
         receiver = cls.__new__(cls)
-        receiver._intake = intake
-        receiver._inbox = intake.inbox
+        receiver._intake = switchboard.intake
+        receiver._inbox = switchboard.inbox
+        receiver._switchboard = switchboard
         receiver._answer = answer
+        receiver._handler = None
         return receiver
 
     @property
@@ -86,20 +108,38 @@ class WebhookReceiver:
         """
         return self._inbox.urls.mint(INBOUND, "calls", shared=True)
 
-    def on_call(self, handler: Handler) -> Handler:
+    @overload
+    def on_call(self, handler: H, *, hang_up: bool = True) -> H: ...
+
+    @overload
+    def on_call(self, handler: None = None, *, hang_up: bool = True) -> Callable[[H], H]: ...
+
+    def on_call(self, handler: H | None = None, *, hang_up: bool = True) -> H | Callable[[H], H]:
         """Run ``await handler(call)`` for each call that comes in at ``inbound_url``; usable as a decorator.
 
-        The call is answered and parked. A handler that raises is logged, and its call ended; one that returns leaves
-        the call as it is. Closing the client waits for handlers, ``Limits.drain`` seconds, and then cancels them.
+        The call is answered and parked. When the handler returns, raises or is cancelled, the call is hung up, unless
+        it was handed on, by ``transfer`` or by ``update`` with a dialplan. A handler that raises is logged;
+        ``CallEnded`` is no error: the caller has hung up. Leaving ``serve()`` or closing the client waits for handlers,
+        ``Limits.drain`` seconds, and then cancels them.
+
+        Args:
+            handler: A coroutine function; a receiver has one.
+            hang_up: ``False``: a call whose handler has come to its end stays as it is.
 
         Raises:
-            ConfigurationError: There is no client to drive the call with.
+            ConfigurationError: There is a handler already, or no client to drive the call with.
+            TypeError: The handler is no coroutine function.
         """
-        if self._answer is None:
+        if handler is None:
+            return functools.partial(self.on_call, hang_up=hang_up)
+        if self._switchboard is None or self._answer is None:
             raise ConfigurationError("on_call needs the receiver of a client: this one can send no commands")
-        self._inbox.ring = self._answer(handler)
-        if self._intake.backplane is not None:
-            self._intake.backplane.offer(takes_calls=True)
+        if not _is_coroutine_function(handler):
+            raise TypeError(f"on_call: handler={handler!r} must be a coroutine function (async def)")
+        if self._handler is not None:
+            raise ConfigurationError(f"on_call: handler={handler!r} must be the only one; {self._handler!r} is there")
+        self._handler = handler
+        self._switchboard.admission.take(self._answer(handler, hang_up))
         return handler
 
     def routes(self) -> list[web.RouteDef]:
@@ -121,8 +161,12 @@ class WebhookReceiver:
         return Recorder(self._inbox, file, limit=limit)
 
     def serve(self, host: str = "127.0.0.1", port: int = 0) -> ReceiverServer:
-        """Return a server of its own, to be used in ``async with``; port 0 takes a free one."""
-        return ReceiverServer(self._handle_any, self._inbox.urls, host, port)
+        """Return a server of its own, to be used in ``async with``; port 0 takes a free one.
+
+        When the block ends, calls that come in are refused, handlers get ``Limits.drain`` seconds to finish while
+        webhooks still come in, and the calls of those that do not are ended. Then the server stops.
+        """
+        return ReceiverServer(self._handle_any, self._inbox.urls, host, port, self._switchboard)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         reply = await self._take(request)
@@ -173,6 +217,23 @@ class WebhookReceiver:
         if size > limit and not is_known:
             return inbox.refuse("forged", path, headers)
         return await self._intake.accept(path, headers, b"".join(chunks))
+
+
+class ObservingReceiver(WebhookReceiver):
+    """Answers what it has verified, and hands it to nobody: for whoever wants to see webhooks, and not to act on them.
+
+    Nothing is known to be waiting here, so that everything is told as ``early`` or ``unknown``.
+    """
+
+    _hands_over: ClassVar[bool] = False
+
+
+def _is_coroutine_function(handler: object) -> bool:
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    # The older one knows mocks, which the newer one does since 3.12.
+    check = inspect.iscoroutinefunction if sys.version_info >= (3, 12) else asyncio.iscoroutinefunction
+    return check(handler) or check(getattr(type(handler), "__call__", None))  # noqa: B004 - of its class
 
 
 def _response(

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
+import stat
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import ExitStack, suppress
 from email.utils import formatdate
 from ipaddress import ip_address
+from pathlib import Path
+from ssl import SSLContext
 from types import TracebackType
-from typing import Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ._core.callbacks import CallbackUrls
+from .tasks import each_of, to_the_end
 
 HEADERS_TIMEOUT = 10.0
 """Seconds in which the first request of a connection must have begun to be handled. Left alone, aiohttp 3.12 waits for
@@ -133,8 +140,106 @@ def _without_what_was_sent(record: logging.LogRecord) -> bool:
 _log.addFilter(_without_what_was_sent)
 
 
+class Engine(Protocol):
+    """What a server needs of the engine of a client."""
+
+    async def drain(self) -> None:
+        """Refuse calls that come in, until `resume` is called, and let the handlers of the others finish."""
+        ...
+
+    def resume(self) -> None:
+        """Take calls again."""
+        ...
+
+
+class Address(NamedTuple):
+    """Where connections came in."""
+
+    family: int
+    name: Any
+    """What ``getsockname()`` says: host and port, or the path of a Unix socket."""
+    ssl: SSLContext | None
+    file: os.stat_result | None
+    """Of a Unix socket."""
+
+    @classmethod
+    def of(cls, transport: asyncio.BaseTransport) -> Self | None:
+        """Return where the connection of *transport* came in; ``None``: it is no socket's, or a file that has gone."""
+        connection = transport.get_extra_info("socket")
+        if connection is None:
+            return None
+        name = connection.getsockname()
+        try:
+            file = Path(name).stat() if isinstance(name, str) else None
+        except OSError:
+            return None
+        return cls(connection.family, name, transport.get_extra_info("sslcontext"), file)
+
+    def listen(self) -> socket.socket:
+        """Return a socket that listens here. Raises ``OSError`` if something else does."""
+        with ExitStack() as undo:
+            listener = undo.enter_context(socket.socket(self.family, socket.SOCK_STREAM))
+            if self.file is not None:
+                self._remove_file(self.file)
+            elif self.family in (socket.AF_INET, socket.AF_INET6) and os.name == "posix":
+                # Connections of before may linger. On Windows this would be to share the port with whoever has it now.
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self.family == socket.AF_INET6 and self.name[0].startswith("::ffff:"):
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            listener.bind(self.name)
+            if self.file is not None:
+                Path(self.name).chmod(stat.S_IMODE(self.file.st_mode))
+            listener.listen(128)
+            undo.pop_all()
+        return listener
+
+    def _remove_file(self, known: os.stat_result) -> None:
+        """Remove the file of the socket that was listened at, but not one that a successor has put in its place."""
+        file = Path(self.name)
+        with suppress(FileNotFoundError):
+            found = file.stat()
+            if (found.st_dev, found.st_ino, found.st_ctime_ns) == (known.st_dev, known.st_ino, known.st_ctime_ns):
+                file.unlink()
+
+
+class StandIn:
+    """Receives webhooks where another server of this process has just stopped listening, until it is stopped itself.
+
+    Any other request finds nobody, as if nothing listened: its connection is closed.
+    """
+
+    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+        self._handler = handler
+        self._runner: web.ServerRunner | None = None
+
+    async def start(self, addresses: Iterable[Address]) -> None:
+        """Listen at *addresses*, as far as that is possible; they are taken before anything else happens."""
+        listeners = []
+        for address in addresses:
+            try:
+                listeners.append((address.listen(), address.ssl))
+            except OSError as fault:
+                _log.warning("no webhooks can be received at %s while handlers finish: %s", address.name, fault)
+        self._runner = runner = web.ServerRunner(_Server(self._answer), shutdown_timeout=1.0)
+        await runner.setup()
+        for listener, ssl in listeners:
+            await web.SockSite(runner, listener, ssl_context=ssl).start()
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await to_the_end(runner.cleanup())
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        response = await self._handler(request)
+        if response.status == 404 and request.transport is not None:
+            request.transport.abort()
+        return response
+
+
 class ReceiverServer:
-    """A receiver's own server; ``url`` is where it is while the block runs."""
+    """A receiver's own server; ``url`` is where it is while the block runs. It stops when handlers have finished."""
 
     def __init__(
         self,
@@ -142,9 +247,11 @@ class ReceiverServer:
         urls: CallbackUrls,
         host: str,
         port: int,
+        engine: Engine | None = None,
     ) -> None:
         self._handler = handler
         self._urls = urls
+        self._engine = engine
         self._host = host
         self._port = port
         self._runner: web.ServerRunner | None = None
@@ -174,10 +281,21 @@ class ReceiverServer:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._engine is None:
+            await self._stop()
+            return
+        try:
+            await each_of(self._engine.drain, self._stop)
+        finally:
+            self._engine.resume()
+
+    async def _stop(self) -> None:
         # First the server: what it is still handling was signed for the URL that is cleared then.
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
-        if self._filled_in:
-            self._urls.public_url = None
-            self._filled_in = False
+        runner, self._runner = self._runner, None
+        try:
+            if runner is not None:
+                await to_the_end(runner.cleanup())
+        finally:
+            if self._filled_in:
+                self._urls.public_url = None
+                self._filled_in = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._core.callbacks import CallbackUrls
@@ -23,20 +23,30 @@ from ._core.responses import read_leg
 from ._core.signature import Verifier
 from ._core.subject import can_only_miss_the_call
 from ._core.transitions import Delivered
+from .admission import Admission
 from .backplane import Backplane
 from .commands import Request, StartCommand
-from .commands.calls import Dial, End
+from .commands.calls import Dial
 from .config import Identity
-from .errors import ActionError, CallNotFound, CommandError, CommandNotSent, CommandUnconfirmed
+from .dialling import Dials
+from .errors import (
+    ActionError,
+    CallNotFound,
+    ClientClosed,
+    CommandNotSent,
+    CommandRejected,
+    CommandUnconfirmed,
+)
 from .events import CallEvent, Event
 from .intake import Intake, log_receipt
 from .keeper import Keeper
 from .legs import CallLeg, Leg
-from .logbook import about, log, log_mark
+from .logbook import log, log_mark
 from .reconciler import Reconciler
-from .tasks import Tasks
+from .tasks import Tasks, each_of, to_the_end
+from .timekeeper import Timekeeper
 from .timeline import Journal, Tell
-from .underway import Underway
+from .underway import Underway, check_call
 
 if TYPE_CHECKING:
     from .transport import Transport
@@ -65,6 +75,7 @@ class Switchboard:
         verifier = Verifier(who.signing_keys, require=who.require_signature)
         self.inbox: Inbox = Inbox(self.urls, verifier, self.deliver, limit=limits.body)
         self.inbox.observers.append(log_receipt)
+        self.admission: Admission = Admission(self.inbox, backplane)
         self.keeper: Keeper | None = None if backplane is None else Keeper(self, backplane, who.project)
         """Keeps what is running where another process finds it."""
         take = None if self.keeper is None else self.keeper.take
@@ -72,81 +83,133 @@ class Switchboard:
         self.transport = transport
         self.observers: list[Tell] = []
         """Told of what happens on any call."""
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._wakes_at = 0.0
+        self._opening = asyncio.Lock()
         self._closing = False
         self._closed = False
+        self._has_closed = asyncio.Event()
         self.tasks: Tasks = Tasks()
+        self.timekeeper: Timekeeper = Timekeeper(self.registry, self.reconciler, self.tasks)
+        self.dials: Dials = Dials(self.tasks, self.send)
 
     async def open(self) -> None:
-        """Start to send and to keep time. A second call does nothing."""
-        if self._closing:
-            raise RuntimeError("the client is closed, and cannot be opened again")
-        self._loop = asyncio.get_running_loop()
-        if log.isEnabledFor(logging.INFO) and log_mark not in self.observers:
-            self.observers.append(log_mark)
-        await self.transport.open()
-        if self.keeper is not None:
-            await self.keeper.open()
-        self._arm()
+        """Start to send and to keep time. A second call does nothing; one that fails leaves nothing."""
+        async with self._opening:
+            self._check_not_closed()
+            if self.timekeeper.loop is not None:
+                return
+            self.timekeeper.open()
+            if log.isEnabledFor(logging.INFO) and log_mark not in self.observers:
+                self.observers.append(log_mark)
+            # First, since what was left for this process may be handed over at once.
+            self.admission.open()
+            try:
+                await self.transport.open()
+                if self.keeper is not None:
+                    await self.keeper.open()
+                self._check_not_closed()
+            except BaseException as fault:
+                self.admission.close()
+                try:
+                    await each_of(lambda: self.tasks.finish(0), self._stop, self.tasks.cancel, self._disconnect)
+                except Exception as further:  # noqa: BLE001 - a backplane may raise anything
+                    fault.add_note(f"closing what had been opened failed too: {further!r}")
+                raise
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether webhooks are still to be expected."""
+        return bool(self.registry.actions or self.registry.calls or len(self.tasks))
+
+    async def drain(self) -> None:
+        """Refuse calls that come in, until `resume` is called, and let the handlers of the others finish.
+
+        The limit over, they are cancelled, and their calls ended.
+        """
+        self.admission.refuse()
+        await self.tasks.drain(self.registry.limits.drain)
+
+    def resume(self) -> None:
+        """Take calls again: what was to be left after `drain` has been left."""
+        self.admission.resume()
 
     async def close(self) -> None:
-        """Let handlers finish, settle whatever is running, and let go of timer and sockets. A second call does nothing.
+        """Let handlers finish, settle whatever is running, and let go of timer and sockets.
 
         From now on only handlers may send commands, those that they need to finish; the limit over, they are cancelled.
+        What a dial that is under way sets up is hung up. All of it is done, whatever fails or is cancelled on the way.
+        A second call returns when the first does.
         """
+        if self._closing:
+            # The first may be waiting for the handler that calls this.
+            if not self.tasks.is_handler:
+                await self._has_closed.wait()
+                await self.tasks.drain(self.registry.limits.drain)
+            return
         self._closing = True
-        self.inbox.ring = None
+        try:
+            await each_of(self._finish, self._stop, self._settle, self.tasks.cancel, self._disconnect)
+        finally:
+            self._has_closed.set()
+
+    async def _finish(self) -> None:
+        self.admission.refuse()
+        self.tasks.leave()
+        self.dials.close()
         if self.keeper is not None:
             await self.keeper.refuse_calls()
-        await self.tasks.drain(self.registry.limits.drain)
-        self._closed = True
-        self._loop = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        await self.tasks.finish(self.registry.limits.drain)
+
+    async def _stop(self) -> None:
+        """Keep time no more, and let go of the backplane."""
+        self._closed = self._closing
+        self.timekeeper.close()
+        self.admission.close()
         if self.keeper is not None:
             await self.keeper.close()
+
+    async def _settle(self) -> None:
         self.registry.close()
-        await self.tasks.cancel()
-        await self.transport.close()
-        # Done callbacks of what was settled just now are due, and still belong to us.
-        await asyncio.sleep(0)
+
+    async def _disconnect(self) -> None:
+        await to_the_end(self.transport.close())
 
     async def start(self, action: Op, command: StartCommand, deadline: float | None) -> Op:
-        """Expect *action*, send its *command*, and return it once that was accepted."""
+        """Expect *action*, send its *command*, and return it once that was accepted.
+
+        Whoever cancels this has no handle: what may be running then is stopped.
+        """
         call = _call_of(action)
-        self._check_open(command.command, call.id)
+        self._check_call(call, command.command)
         if self.keeper is not None:
             self.keeper.check_name(command.command, call.id)
         if command.needs_url:
             command.report_to(self.urls.mint(action.kind, action.key))
         self.registry.expect(action, time.monotonic(), deadline)
-        self._arm()
+        self.timekeeper.arm()
         try:
             if self.keeper is not None:
                 await self.keeper.keep(action)
             answer = await self._send(call, command.command, command, action)
         except CommandUnconfirmed as error:
-            if error.status is not None:
-                self.registry.withdraw(action, error)
-            else:
-                error.action = action
-                self.registry.count_down(action, time.monotonic())
-                self._arm()
+            error.action = action
+            self.registry.doubt(action, time.monotonic())
+            self.timekeeper.arm()
             raise
         except Exception as error:
             self.registry.withdraw(action, error)
             raise
         except BaseException:
-            # Cancelled on the way: nobody has the handle, and what comes is kept for whoever attaches to it.
-            gone = CommandUnconfirmed("cancelled while it was being sent", command=command.command, call_id=call.id)
-            self.registry.withdraw(action, gone)
+            if action.stage == "not_sent":
+                gone = CommandNotSent("cancelled before it was sent", command=command.command, call_id=call.id)
+                self.registry.withdraw(action, gone)
+            else:
+                self.registry.doubt(action, time.monotonic())
+                self.timekeeper.arm()
+                action.abandon()
             raise
         action.accepted(answer)
         self.registry.confirm(action, time.monotonic())
-        self._arm()
+        self.timekeeper.arm()
         return action
 
     def attach(self, action: Op, deadline: float | None = None, *, is_kept: bool = False) -> Op:
@@ -156,11 +219,15 @@ class Switchboard:
             is_kept: It is on the backplane already.
         """
         action.stage = "unconfirmed"
+        if self._closed:
+            error = ClientClosed(f"{action.kind} {action.key}: the client is closed", action=action)
+            self.registry.settle(action, "closed", error=error)
+            return action
         self.registry.expect(action, time.monotonic(), deadline)
         self.registry.count_down(action, time.monotonic())
         if self.keeper is not None and not is_kept:
             self.keeper.keep_soon(action)
-        self._arm()
+        self.timekeeper.arm()
         return action
 
     def resume_call(self, call: CallOperation, key: str) -> None:
@@ -168,27 +235,71 @@ class Switchboard:
         call.key = key
         # Whose id was never known may never have been started.
         call.stage = "unconfirmed" if call.id is None else "accepted"
-        call.heard = time.monotonic()
-        self.registry.expect_call(call)
+        self.registry.expect_call(call, time.monotonic())
         if call.id is not None:
             self.registry.calls[call.id] = call
         self.look_after(call)
 
-    def stopped(self, action: Operation) -> None:
-        """Note that a stop of *action* was accepted."""
+    async def stop(self, action: Operation, command: str, params: object) -> Leg | None:
+        """Send the command that stops *action*; ``None``: the platform does not know it any more."""
+
+        def leaving() -> None:
+            # The event that the command causes may come before its answer.
+            action.stopping = True
+
+        was_stopping = action.stopping
+        try:
+            leg = await self.send(_call_of(action), command, params, leaving)
+        except CallNotFound:
+            # Its last event is on the way, or was lost.
+            leg = None
+        except (CommandRejected, CommandNotSent):
+            action.stopping = was_stopping
+            raise
         self.registry.stopped(action, time.monotonic())
-        self._arm()
+        self.timekeeper.arm()
+        return leg
+
+    async def end(self, call: CallOperation, command: str, params: object, reason: str) -> Leg:
+        """Send a command that ends *call*, with *reason*, which counts if the platform tells no other."""
+
+        def leaving() -> None:
+            call.asked_reason = reason
+
+        asked_before = call.asked_reason
+        try:
+            return await self.send(call, command, params, leaving)
+        except (CommandRejected, CommandNotSent) as error:
+            if not isinstance(error, CallNotFound):
+                call.asked_reason = asked_before
+            raise
+
+    def pause(self, action: Operation) -> None:
+        """Note that a pause of *action* was accepted: the time limit that its parameters give it does not run."""
+        self.registry.pause(action)
 
     def count_down(self, action: Operation) -> None:
-        """Let the time run that the parameters of *action* give it."""
+        """Start the time limit that the parameters of *action* give it."""
         self.registry.count_down(action, time.monotonic())
-        self._arm()
+        self.timekeeper.arm()
 
     def look_after(self, call: CallOperation) -> None:
-        """See to it that whoever is about to wait for *call* does not wait for ever."""
-        if self._loop is not None:
-            self.registry.look_after(call, time.monotonic())
-            self._arm()
+        """Schedule a liveness check of *call*, since somebody is about to wait for it or for an action on it."""
+        if self._closed:
+            raise ClientClosed("the client is closed")
+        self.timekeeper.check()
+        self.registry.look_after(call, time.monotonic())
+        self.timekeeper.arm()
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the client."""
+        return self.registry.limits
+
+    def finish(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run *work* in a task that may send commands while the client is being closed, and is awaited then."""
+        if not self._closed and self.timekeeper.loop is not None:
+            self.tasks.hang_up(work())
 
     def tell(self, action: Operation, event: Event) -> None:
         """Apply an event to *action* that came for another one, but is about both."""
@@ -204,39 +315,31 @@ class Switchboard:
 
     async def dial(self, call: CallOperation, command: Dial) -> Leg:
         """Expect *call*, and start it. When this is cancelled after the command has left, the call is hung up."""
-        self._check_open("dial", None)
+        self._check_open("dial")
         if self.keeper is not None:
             self.keeper.check_name("dial", None)
-        if command.status_url is None:
+        is_told = command.status_url is None
+        if is_told:
             command.status_url = self.urls.mint("call", call.key)
-        dialling = asyncio.get_running_loop().create_task(self._dial(call, command))
-        try:
-            return await asyncio.shield(dialling)
-        except asyncio.CancelledError:
-            if call.stage == "not_sent":
-                dialling.cancel()
-            self.tasks.handle(self._abandon(dialling, call))
-            raise
+        return await self.dials.run(call, lambda: self._dial(call, command, is_told=is_told))
 
-    async def _dial(self, call: CallOperation, command: Dial) -> Leg:
-        self.registry.expect_call(call)
+    async def _dial(self, call: CallOperation, command: Dial, *, is_told: bool) -> Leg:
+        """Dial *call*; *is_told*: its state webhooks come here."""
+        self.registry.expect_call(call, time.monotonic(), hold=is_told)
         try:
             if self.keeper is not None:
                 await self.keeper.keep(call)
             request = Request("dial", params=command)
-            with Underway(request, call, call) as watch:
+            with Underway(self.registry, request, call, call) as watch:
                 leg = read_leg(await self.transport.post(request, call_id=None, watch=watch))
             if leg is None:
                 unclear = CommandUnconfirmed("the answer names no call", command="dial")
                 unclear.status = 200
                 raise unclear
         except CommandUnconfirmed as error:
-            if error.status is None:
-                error.call = call
-                self.registry.look_after(call, time.monotonic())
-                self._arm()
-            else:
-                self.registry.withdraw_call(call)
+            error.call = call
+            self.registry.look_after(call, time.monotonic())
+            self.timekeeper.arm()
             raise
         except BaseException:
             self.registry.withdraw_call(call)
@@ -249,65 +352,58 @@ class Switchboard:
         self.look_after(call)
         return leg
 
-    async def _abandon(self, dialling: asyncio.Task[Leg], call: CallOperation) -> None:
-        """Hang up a call that nobody waits for any more: otherwise a phone would ring for nobody."""
-        await asyncio.wait([dialling])
-        if dialling.cancelled():
-            return
-        if dialling.exception() is not None:
-            _log.info("a dial that was cancelled came to: %s", dialling.exception(), extra=about(call))
-            return
-        _log.info("call %s: hung up, since its dial was cancelled", call.id, extra=about(call))
-        try:
-            await self.send(call, End.command, End())
-        except CommandError as error:
-            _log.warning("call %s: not hung up: %s", call.id, error, extra=about(call))
-
     def adopt(self, call: CallOperation) -> None:
         """Take on a call that came in."""
         self.registry.adopt(call, time.monotonic())
         if self.keeper is not None:
             self.spawn(self.keeper.keep(call))
-        self._arm()
+        self.timekeeper.arm()
 
-    async def send(self, call: CallOperation, command: str, params: object) -> Leg:
-        """Send *command* to *call*, and note what the answer tells about the call."""
-        answer = await self._send(call, command, params)
+    async def send(
+        self, call: CallOperation, command: str, params: object, leaving: Callable[[], object] | None = None
+    ) -> Leg:
+        """Send *command* to *call*, and note what the answer tells about the call; *leaving* is called as it leaves."""
+        self._check_call(call, command)
+        answer = await self._send(call, command, params, leaving=leaving)
         return read_leg(answer) or CallLeg(id=call.id or "", raw=answer)
 
     async def _send(
-        self, call: CallOperation, command: str, params: object, starting: Operation | None = None
+        self,
+        call: CallOperation,
+        command: str,
+        params: object,
+        starting: Operation | None = None,
+        leaving: Callable[[], object] | None = None,
     ) -> dict[str, Any]:
-        self._check_open(command, call.id)
         # `update` is the one command that takes the call's id among its parameters.
         request = Request(command, None if command == "update" else call.id, params)
         try:
-            with Underway(request, call, starting) as watch:
+            with Underway(self.registry, request, call, starting, leaving) as watch:
                 answer = await self.transport.post(request, call_id=call.id, watch=watch)
         except CallNotFound as error:
             # "Gone" is always the call.
             if error.status == 410 or can_only_miss_the_call(command, params):
                 self.registry.lose(call, time.monotonic())
-                self._arm()
+                self.timekeeper.arm()
             raise
         self._report(call, answer)
         return answer
 
     async def execute(self, command: str, call_id: str | None, params: dict[str, Any]) -> dict[str, Any]:
         """Send any command as it is, and return the answer as it came."""
-        self._check_open(command, call_id)
-        call_id = call_id or params.get("id")
+        self._check_open(command)
         request = Request(command, call_id, params)
-        with Underway(request, self.registry.calls.get(call_id or "")) as watch:
+        if call_id is None and isinstance(params.get("id"), str):
+            call_id = params["id"]  # An update has it there, and nowhere else.
+        with Underway(None, request, self.registry.calls.get(call_id or "")) as watch:
             return await self.transport.post(request, call_id=call_id, watch=watch)
 
     def deliver(self, kind: str, key: str, event: Event, size: int) -> Delivered:
         """Deliver a verified event, whose body had *size* bytes."""
         delivered = self.registry.deliver(kind, key, event, size, time.monotonic())
-        if kind == "call":
-            if self.keeper is not None:
-                self.keeper.heard_of(key)
-            self._arm()
+        if kind == "call" and self.keeper is not None:
+            self.keeper.heard_of(key)
+        self.timekeeper.arm()
         return delivered
 
     def journal(self) -> Journal | None:
@@ -323,43 +419,24 @@ class Switchboard:
         event = read("call", answer)
         if isinstance(event, CallEvent):
             self.registry.report(call, event, time.monotonic())
-            self._arm()
+            self.timekeeper.arm()
 
-    def _check_open(self, command: str, call_id: str | None) -> None:
+    def _check_not_closed(self) -> None:
+        if self._closing:
+            raise RuntimeError("the client is closed, and cannot be opened again")
+
+    def _check_open(self, command: str) -> None:
         if self._closed:
-            raise CommandNotSent("the client is closed", command=command, call_id=call_id)
-        if self._loop is None:
-            message = "the client is not open: use it in `async with`, or `await client.open()`"
-            raise CommandNotSent(message, command=command, call_id=call_id)
+            raise ClientClosed(f"{command}: not sent, since the client is closed")
+        self.timekeeper.check()
         if self._closing and not self.tasks.is_handler:
-            raise CommandNotSent("the client is being closed", command=command, call_id=call_id)
+            raise ClientClosed(f"{command}: not sent, since the client is being closed")
 
-    def _arm(self) -> None:
-        """Set the timer to the next deadline, if it is not set to that or earlier."""
-        due = self.registry.deadlines.next
-        if due is None or self._loop is None:
-            return
-        if self._timer is not None:
-            if self._wakes_at <= due:
-                return
-            self._timer.cancel()
-        self._wakes_at = due
-        self._timer = self._loop.call_later(due - time.monotonic(), self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        self.registry.expire(time.monotonic())
-        self._inquire()
-
-    def _inquire(self) -> None:
-        """Have asked what the registry wants to know, and set the timer to what is due then."""
-        for call in self.registry.inquiries.take():
-            self.spawn(self._ask(call))
-        self._arm()
-
-    async def _ask(self, call: CallOperation) -> None:
-        await self.reconciler.ask(call)
-        self._inquire()
+    def _check_call(self, call: CallOperation, command: str) -> None:
+        self._check_open(command)
+        check_call(call, command)
+        if call.id is None:
+            raise CommandNotSent("the call has no id, since its dial was not answered", command=command)
 
 
 def _call_of(action: Operation) -> CallOperation:

@@ -7,7 +7,8 @@ import logging
 import random
 import time
 from base64 import b64encode
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -22,7 +23,7 @@ from ._core.reconcile import LogUnavailable
 from ._core.responses import interpret
 from ._core.retries import Budget, Retry
 from .commands import Request, secret_values
-from .errors import CommandError, CommandNotSent, CommandUnconfirmed
+from .errors import ClientClosed, CommandError, CommandNotSent, CommandUnconfirmed
 
 _log = logging.getLogger("swcalls.transport")
 
@@ -35,20 +36,29 @@ _chance = random.SystemRandom()
 class Watch(Protocol):
     """Whoever is told how far a command is."""
 
+    @property
+    def due(self) -> float | None:
+        """When it is too late to send the command, by the clock of the event loop; ``None``: never."""
+        ...
+
+    def check(self) -> None:
+        """Raise if it is too late to send the command."""
+        ...
+
     def leaves(self) -> None:
-        """Be told that it is about to leave; before that, to give up is to have sent nothing."""
+        """Check once more, and note that the command is about to leave."""
         ...
 
     def repeated(self, error: CommandError) -> None:
-        """Be told that it is sent again, since *error* came of it."""
+        """Note that the command will be sent again, since *error* says that it was not processed."""
         ...
 
 
 class Transport:
-    """The way to one space.
+    """Sends commands to one space.
 
-    At most *max_connections* commands are on it at once, at most *dial_rate* dials and *command_rate* commands leave
-    in a second; the others wait in turn.
+    At most *max_connections* commands are under way at once; at most *dial_rate* dials and *command_rate* commands
+    leave in a second. The others wait in turn.
     """
 
     def __init__(
@@ -79,10 +89,9 @@ class Transport:
         self._slots = _Slots(max_connections)
         self._dials = None if dial_rate is None else _Gate(dial_rate)
         self._commands = None if command_rate is None else _Gate(command_rate)
-        self._is_paced = dial_rate is not None or command_rate is not None
         self._closing = asyncio.Event()
-        self._session = session
-        self._borrowed = session is not None
+        self._session: aiohttp.ClientSession | None = None
+        self._borrowed = session
         self._encode = msgspec.json.Encoder().encode
         self.sent: int = 0
         """Requests that were posted, repetitions included."""
@@ -90,6 +99,8 @@ class Transport:
 
     async def open(self) -> None:
         """Make the session, unless one was passed."""
+        self._closing.clear()
+        self._session = self._session or self._borrowed
         if self._session is None:
             # The slots bound the flight, and cost less than waiting inside the connector.
             connector = aiohttp.TCPConnector(limit=0)
@@ -99,7 +110,7 @@ class Transport:
         """Give up what waits to be sent, and close the session, unless it was passed."""
         self._closing.set()
         session, self._session = self._session, None
-        if session is not None and not self._borrowed:
+        if session is not None and session is not self._borrowed:
             await session.close()
 
     async def post(self, request: Request, *, call_id: str | None, watch: Watch | None = None) -> dict[str, Any]:
@@ -110,7 +121,8 @@ class Transport:
             watch: Told how far it is.
 
         Raises:
-            CommandNotSent: The client is not open, or no connection could be made.
+            CommandNotSent: No connection could be made, or the session that was passed is closed.
+            ClientClosed: The client was closed before the command left.
             CommandUnconfirmed: The connection broke, or no answer came in time, after the command may have left.
             CommandRejected: The platform refused it.
         """
@@ -120,16 +132,21 @@ class Transport:
         while True:
             attempt += 1
             try:
-                if self._is_paced:
-                    await self._keep_pace(command)
-                async with self._slots:
+                gates = self._gates(command)
+                if gates or self._slots.locked():
+                    await self._take_turn(gates, watch)
+                else:
+                    await self._slots.acquire()
+                with self._slots.taken:
                     await self._slots.turn()
-                    session = self._session
-                    if session is None or session.closed:
-                        raise CommandNotSent("the client is not open", command=command, call_id=call_id)
-                    self.sent += 1
                     if watch is not None:
                         watch.leaves()
+                    session = self._session
+                    if session is None:
+                        raise ClientClosed(f"{command}: not sent, since the client is closed")
+                    if session.closed:
+                        raise CommandNotSent("the session of the client is closed", command=command, call_id=call_id)
+                    self.sent += 1
                     try:
                         response = await session.post(
                             self._url, data=body, headers=self._headers, timeout=self._timeout, allow_redirects=False
@@ -149,27 +166,47 @@ class Transport:
                     secrets=() if response.ok else (self._token, *secret_values(request.params)),
                 )
             except CommandError as error:
-                await self._wait_to_repeat(attempt, error)
-                if watch is not None:
-                    watch.repeated(error)
+                await self._wait_to_repeat(attempt, error, watch)
 
-    async def _keep_pace(self, command: str) -> None:
-        if command == "dial" and self._dials is not None:
-            await self._dials.pass_through(self._closing)
-        if self._commands is not None:
-            await self._commands.pass_through(self._closing)
+    def _gates(self, command: str) -> list[_Gate]:
+        dials = self._dials if command == "dial" else None
+        return [gate for gate in (dials, self._commands) if gate is not None]
 
-    async def _wait_to_repeat(self, attempt: int, error: CommandError) -> None:
-        """Return when a command may be sent again that came to *error*; raise that, if it may not."""
+    async def _take_turn(self, gates: Sequence[_Gate], watch: Watch | None) -> None:
+        """Wait until *gates* let a command through and one of the slots is free; take the slot.
+
+        The slot comes last, since whoever waits for a gate must not keep one from others; the gates stay shut to those
+        behind until it is there, since what counts is when a command leaves.
+        """
+        while True:
+            due = None if watch is None else watch.due
+            try:
+                async with asyncio.timeout_at(due), AsyncExitStack() as stack:
+                    for gate in gates:
+                        await stack.enter_async_context(gate.turn)
+                        await gate.opens(self._closing)
+                    await self._slots.acquire()
+                    for gate in gates:
+                        gate.passed()
+                    return
+            except TimeoutError:
+                assert watch is not None
+                watch.check()  # This raises, unless the time was prolonged in the meantime.
+
+    async def _wait_to_repeat(self, attempt: int, error: CommandError, watch: Watch | None) -> None:
+        """Return when a command that came to *error* may be sent again; raise *error* if that is too late, or never."""
+        due = None if watch is None else watch.due
         about = {"command": error.command, "call_id": error.call_id, "status": getattr(error, "status", None)}
         wait = self._retry.wait(attempt, error, _chance.random())
-        if wait is None or self._closing.is_set():
+        if wait is None or self._closing.is_set() or (due is not None and time.monotonic() + wait >= due):
             raise error
         if not self._budget.take(time.monotonic()):
             _log.warning("%s; not sent again: the client has no repetitions left for now", error, extra=about)
             raise error
         _log.warning("%s; attempt %d of %d in %.2f s", error, attempt + 1, self._retry.attempts, wait, extra=about)
         self.retried += 1
+        if watch is not None:
+            watch.repeated(error)
         if await _passes(wait, self._closing):
             raise error
 
@@ -217,7 +254,7 @@ class _Slots(asyncio.Semaphore):
 
     def __init__(self, most: int) -> None:
         super().__init__(most)
-        self._taken = 0
+        self.taken = _Taken(self)
 
     async def turn(self) -> None:
         """Let the others get as far as this one is, if there are any.
@@ -226,34 +263,43 @@ class _Slots(asyncio.Semaphore):
         any of it is sent: so each part of the code runs many times in a row, and stays in the processor's caches. With
         64 commands under way that saves 12 of the 100 us that one takes.
         """
-        if self._taken > 1:
+        if self.taken.count > 1:
             await asyncio.sleep(0)
 
-    async def __aenter__(self) -> None:
-        await self.acquire()
-        self._taken += 1
 
-    async def __aexit__(
+class _Taken:
+    """A block that holds a slot, which was acquired before, and gives it back."""
+
+    def __init__(self, slots: _Slots) -> None:
+        self.count = 0
+        self._slots = slots
+
+    def __enter__(self) -> None:
+        self.count += 1
+
+    def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._taken -= 1
-        self.release()
+        self.count -= 1
+        self._slots.release()
 
 
 class _Gate:
-    """Lets commands through at a pace, in the order in which they came; one that is cancelled takes up no time."""
+    """Lets commands through at a pace; whoever holds *turn* is the next."""
 
     def __init__(self, rate: float) -> None:
         self._pace = Pace(rate)
-        self._turn = asyncio.Lock()
+        self.turn = asyncio.Lock()
 
-    async def pass_through(self, closing: asyncio.Event) -> None:
-        """Return when it is the caller's turn, or nobody's any more."""
-        async with self._turn:
-            while (wait := self._pace.wait(time.monotonic())) > 0:
-                if await _passes(wait, closing):
-                    return
-            self._pace.go(time.monotonic())
+    async def opens(self, closing: asyncio.Event) -> None:
+        """Return when the next one may pass, or when nobody will any more."""
+        while (wait := self._pace.wait(time.monotonic())) > 0:
+            if await _passes(wait, closing):
+                return
+
+    def passed(self) -> None:
+        """Note that a command leaves now."""
+        self._pace.go(time.monotonic())
 
 
 async def _passes(seconds: float, event: asyncio.Event) -> bool:

@@ -36,7 +36,7 @@ async def started(waiter: asyncio.Task[object]) -> None:
 async def test_a_webhook_that_overtakes_the_response_is_not_lost(space, call: Call, client: Client) -> None:
     release = asyncio.Event()
     space.answers.append(space.held(release))
-    start = asyncio.create_task(call.play(TTS("Hi"))._start)
+    start = asyncio.create_task(call.play(TTS("Hi")))
     while (await space.arrived.get())["command"] != "calling.play":
         pass
     assert await space.tell("calling.play", state="finished") == 200
@@ -57,7 +57,7 @@ async def test_a_refused_command_raises_and_leaves_nothing_registered(space, cal
 async def test_whoever_found_a_refused_action_is_not_left_waiting(space, call: Call, client: Client) -> None:
     release = asyncio.Event()
     space.answers.append(space.held(release, web.json_response({}, status=422)))
-    start = asyncio.create_task(call.play(TTS("Hi"), control_id="mine")._start)
+    start = asyncio.create_task(call.play(TTS("Hi"), control_id="mine"))
     while (await space.arrived.get())["command"] != "calling.play":
         pass
     found = client.actions["mine"]
@@ -272,7 +272,7 @@ async def test_no_input_is_a_result_of_a_record(space, call: Call) -> None:
 
 async def test_an_action_may_settle_by_its_own_callback_within_the_grace(space, connect) -> None:
     client = await connect(limits=Limits(grace=30, long_grace=60))
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     play, record = await call.play(TTS("Hi")), await call.record()
     await space.tell_call("ended", end_reason="hangup")
     assert await call.ended() == "hangup"
@@ -286,7 +286,7 @@ async def test_an_action_may_settle_by_its_own_callback_within_the_grace(space, 
 
 async def test_a_record_has_a_longer_grace(space, connect) -> None:
     client = await connect(limits=Limits(grace=0, long_grace=60))
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     play, record = await call.play(TTS("Hi")), await call.record()
     await space.tell_call("ended", end_reason="hangup")
     with pytest.raises(CallEnded):
@@ -348,7 +348,7 @@ async def test_iteration_sees_events_from_before_and_after_it_began(space, call:
 
 async def test_history_is_bounded_and_says_when_it_dropped_some(space, connect, caplog) -> None:
     client = await connect(limits=Limits(history=2))
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     play = await call.play(TTS("Hi"))
     for state in ("playing", "paused", "playing", "finished"):
         await space.tell("calling.play", state=state)
@@ -468,21 +468,23 @@ async def test_a_stop_of_what_is_over_sends_nothing(space, call: Call) -> None:
     assert len(space.commands) == sent
 
 
-async def test_cancelling_a_start_leaves_nothing_registered_and_loses_nothing(
-    space, call: Call, client: Client
-) -> None:
+async def test_cancelling_a_start_stops_what_it_may_have_started(space, call: Call, client: Client) -> None:
     release = asyncio.Event()
     space.answers.append(space.held(release))
-    start = asyncio.create_task(call.play(TTS("Hi"), control_id="mine")._start)
+    start = asyncio.create_task(call.play(TTS("Hi"), control_id="mine"))
     while (await space.arrived.get())["command"] != "calling.play":
         pass
     start.cancel()
     with pytest.raises(asyncio.CancelledError):
         await start
     release.set()
-    assert not client.actions
+    assert (await space.arrived.get())["params"] == {"control_id": "mine"}
+    assert space.commands[-1]["command"] == "calling.play.stop"
+    # Whoever attaches to it in the meantime loses nothing.
+    attached = call.action("play", "mine")
     await space.tell("calling.play", state="finished")
-    assert isinstance(await call.action("play", "mine"), Playback)
+    assert isinstance(await attached, Playback)
+    assert not client.actions
 
 
 async def test_attaching_to_an_action_that_was_started_elsewhere(space, call: Call, client: Client) -> None:

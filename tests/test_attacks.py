@@ -26,7 +26,7 @@ import pytest
 from aiohttp import web
 
 import swcalls
-from swcalls import Client, Limits, Playback, WebhookReceiver, receiver, serving
+from swcalls import Call, Client, Limits, Playback, receiver, serving
 from swcalls._core.callbacks import CallbackUrls
 from swcalls._core.decoding import DEEPEST, READERS
 from swcalls._core.inbox import INBOUND, SHAPES_KEPT, Inbox
@@ -35,6 +35,7 @@ from swcalls._core.registry import Registry
 from swcalls._core.signature import Verifier
 from swcalls.actions import HANDLES
 from swcalls.intake import log_receipt
+from swcalls.receiver import ObservingReceiver
 
 TOKEN = "PT-that-nobody-else-has"
 KEY, NEXT_KEY = "PSK-of-today", "PSK-of-tomorrow"
@@ -146,6 +147,7 @@ async def open_door(
     async with AsyncExitStack() as stack:
 
         async def make(**settings: Any) -> Door:
+            settings = {"public_url": None if request.param == "served" else "http://127.0.0.1:9", **settings}
             client = Client("project", TOKEN, "http://127.0.0.1:9", **settings)
             if request.param == "served":
                 await stack.enter_async_context(client)
@@ -208,7 +210,7 @@ def core(
 
     inbox = Inbox(urls, Verifier(keys, require=require), deliver, limit=limits.body)
     call = CallOperation("call", CALL_ID)
-    registry.expect_call(call)
+    registry.expect_call(call, 0)
     pending = [Operation(kind, key, call) for kind in kinds]
     for operation in pending:
         registry.expect(operation, 0.0)
@@ -624,7 +626,11 @@ async def test_a_missing_signature_is_refused_when_it_is_required(open_door: Ope
     assert await door.post(door.path(), {"state": "playing"}) == (403 if require else 200)
     # An inbound call's is documented, so it is required always; a header of another name is none.
     calls = door.client.receiver
-    calls.on_call(lambda call: pytest.fail("nobody called"))
+
+    @calls.on_call
+    async def handler(call: Call) -> None:
+        pytest.fail("nobody called")
+
     announced = {"call": {"call_id": "c", "from": "+1", "to": "+2"}}
     path = calls.inbound_url.removeprefix(door.url(""))
     signed = sha1(calls.inbound_url.encode() + json.dumps(announced).encode())
@@ -865,7 +871,7 @@ async def test_a_hundred_idle_connections_are_served_around_and_closed(
 
 
 async def test_a_server_that_is_closed_does_not_wait_for_who_is_idle(nothing_is_left_running: None) -> None:
-    listener = WebhookReceiver("project", TOKEN)
+    listener = ObservingReceiver("project", TOKEN)
     async with listener.serve() as server:
         port = int(server.url.rpartition(":")[2])
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(10)]
@@ -881,7 +887,7 @@ async def test_a_server_that_is_closed_reads_no_further_what_it_refused(
     nothing_is_left_running: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serving, "LINGERING_TIME", 600)
-    async with WebhookReceiver("project", TOKEN).serve() as server:
+    async with ObservingReceiver("project", TOKEN).serve() as server:
         for sent in (b"", b"x" * 20_000):
             reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
             writer.write(request("/swcalls/play/x/y", sent, "Content-Length: 1000000000"))
@@ -1131,12 +1137,12 @@ async def test_no_secret_is_shown_by_anything_that_can_be_printed(open_door: Ope
     switchboard = door.client._switchboard
     shown = [door.client, door.client.receiver, switchboard.inbox, switchboard.urls, switchboard.inbox._verifier]
     shown += [door.call, door.client.receiver.serve(), *door.pending.values(), door.client.stats]
-    shown += [WebhookReceiver("project", TOKEN, signing_key=KEY)]
+    shown += [ObservingReceiver("project", TOKEN, signing_key=KEY)]
     text = " ".join(f"{one!r} {one}" for one in shown)
     for secret in (TOKEN, KEY, NEXT_KEY, hashlib.sha256(TOKEN.encode()).hexdigest()):
         assert secret not in text
     assert door.path().rpartition("/")[2] not in text
     for wrong in ({"token": ""}, {"path": "no"}, {"signing_key": [KEY, ""]}, {"signing_key": [KEY, 5]}):
         with pytest.raises(ValueError, match="must be") as refusal:
-            WebhookReceiver("project", **{"token": TOKEN, **wrong})
+            ObservingReceiver("project", **{"token": TOKEN, **wrong})
         assert not any(secret in repr(refusal.value) for secret in (TOKEN, KEY))

@@ -119,7 +119,7 @@ class Flow:
             action = lost.action
             if action is None:
                 return
-        except CommandError as error:
+        except (CommandError, ActionError) as error:
             self.ledger[f"start {type(error).__name__}"] += 1
             return
         self.actions.append(action)
@@ -137,7 +137,7 @@ class Flow:
             case 2 if hasattr(action, "stop"):
                 try:
                     await action.stop()
-                except CommandError as error:
+                except (CommandError, ActionError) as error:
                     self.ledger[f"stop {type(error).__name__}"] += 1
             case 3:
                 async for event in action:
@@ -208,7 +208,7 @@ async def storm(seed: int, ledger: Counter[str]) -> None:
         assert not client.actions
         registry = client._switchboard.registry
         assert not registry._running
-        assert not registry._dialled
+        assert not registry._held
         assert not len(client._switchboard.tasks)
         assert all(delivery.status in (403, None) for delivery in space.deliveries if delivery.is_forged)
         assert set(client.stats.settled) >= {"callback", "call_ended", "deadline", "reconciled"}

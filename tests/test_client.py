@@ -21,6 +21,7 @@ from swcalls import (
     CallLeg,
     CallNotFound,
     Client,
+    ClientClosed,
     CommandError,
     CommandNotSent,
     CommandRejected,
@@ -57,6 +58,10 @@ TOKEN = "PT-very-secret-token"
         ("example.signalwire.com", "https://example.signalwire.com"),
         ("http://127.0.0.1:8123", "http://127.0.0.1:8123"),
         ("https://example.com/", "https://example.com"),
+        ("localhost:8123", "https://localhost:8123"),
+        ("my_space-1", "https://my_space-1.signalwire.com"),
+        ("http://[::1]:8123/below", "http://[::1]:8123/below"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
     ],
 )
 def test_space_may_be_a_name_a_host_or_a_url(space: str, url: str) -> None:
@@ -80,13 +85,42 @@ def test_space_may_be_a_name_a_host_or_a_url(space: str, url: str) -> None:
         ({"signing_key": ""}, "signing_key"),
         ({"signing_key": [""]}, "signing_key"),
         ({"require_signature": True}, "signing_key"),
-        ({"max_connections": 0}, "max_connections"),
+        ({"max_connections": 0}, "max_connections=0 must be at least 1"),
+        ({"max_connections": 2.0}, "max_connections=2.0 must be a whole number"),
+        ({"space": "bad space!"}, "space='bad space!' must be a space's name, its host, or a URL"),
+        ({"space": "a/b"}, "space='a/b' must be"),
+        ({"space": "a\nb"}, "space=.* must be"),
+        ({"space": "exa mple.com"}, "space='exa mple.com' must be an http.* no spaces"),
+        ({"space": "https://exa mple.com"}, "space=.* must be"),
+        ({"space": "https://e.com/a b"}, "space=.* must be"),
+        ({"space": "a..b"}, "space='a..b' must be"),
+        ({"space": f"{'a' * 64}.com"}, "space=.* must be"),
+        ({"space": "localhost:99999"}, "space='localhost:99999' must be"),
+        ({"space": "user:password@example.com"}, "space must have no user and no password"),
+        ({"public_url": "https://user:password@example.com/?a=b"}, r"public_url=\*\*\* must be"),
+        ({"public_url": "https://e.com/a b"}, "public_url=.* must be"),
+        ({"project": "a:b"}, "project='a:b' must have no ':'"),
+        ({"timeout": 0}, "timeout=0 must be greater than 0"),
+        ({"timeout": None}, "timeout=None must be a number"),
+        ({"timeout": "30"}, "timeout='30' must be a number"),
+        ({"retry": None}, "retry=None must be a Retry"),
+        ({"retry": 3}, "retry=3 must be a Retry"),
+        ({"limits": {}}, "limits={} must be a Limits"),
+        ({"limits": Limits}, "limits=.*Limits.* must be a Limits"),
+        ({"reconcile": 5}, "reconcile=5 must be a Reconcile"),
+        ({"backplane": object()}, "backplane=.* must be a Backplane"),
+        ({"session": object()}, "session=.* must be an aiohttp.ClientSession"),
+        ({"session": aiohttp.ClientSession}, "session=.* must be an aiohttp.ClientSession"),
+        ({"signing_key": 5}, r"signing_key=\*\*\* must be"),
+        ({"signing_key": [b"PSK"]}, r"signing_key=\*\*\* must be"),
+        ({"require_signature": "no", "signing_key": "PSK"}, "require_signature='no' must be True or False"),
     ],
 )
 def test_a_wrong_setting_is_a_configuration_error_that_names_it(settings: dict[str, object], named: str) -> None:
     with pytest.raises(ConfigurationError, match=named) as caught:
         Client(**{"project": "project", "token": "token", "space": "space", **settings})
     assert isinstance(caught.value, ValueError)
+    assert "password@" not in str(caught.value)
 
 
 def test_from_env_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,11 +150,11 @@ def test_a_client_may_be_built_where_no_loop_runs() -> None:
 
 async def test_a_client_that_is_not_open_says_so() -> None:
     client = Client("project", "token", "space", public_url="https://example.com")
-    with pytest.raises(CommandNotSent, match="not open"):
-        await client.dial(to="+1", from_="+2")
+    with pytest.raises(RuntimeError, match="not open"):
+        await client.dial(to="+15550198765", from_="+12069708643")
     async with client:
         pass
-    with pytest.raises(CommandNotSent, match="closed"):
+    with pytest.raises(ClientClosed, match="closed"):
         await client.call("c").play(TTS("Hi"))
     await client.close()
     with pytest.raises(RuntimeError, match="closed"):
@@ -130,14 +164,14 @@ async def test_a_client_that_is_not_open_says_so() -> None:
 async def test_a_passed_session_is_borrowed_and_never_closed(space) -> None:
     async with aiohttp.ClientSession() as session:
         async with Client("project", "token", space.url, session=session, public_url="https://h.example") as client:
-            await client.dial(to="+1", from_="+2")
+            await client.dial(to="+15550198765", from_="+12069708643")
         assert not session.closed
 
 
 async def test_without_a_public_url_nothing_is_sent(space) -> None:
     async with Client("project", "token", space.url) as client:
         with pytest.raises(ConfigurationError, match="public_url"):
-            await client.dial(to="+1", from_="+2")
+            await client.dial(to="+15550198765", from_="+12069708643")
         with pytest.raises(ConfigurationError, match="public_url"):
             await client.call("c").play(TTS("Hi"))
         assert not client.actions
@@ -305,9 +339,9 @@ async def test_a_bad_argument_is_refused_before_anything_is_sent(space, call: Ca
         lambda: call.detect("machine"),
         lambda: call.stream("ws://example.com"),
         lambda: call.stream("wss://example.com", status_url_method="GET"),
-        lambda: client.dial(to="+1", from_="+2", url="https://e.com", swml={}),
+        lambda: client.dial(to="+15550198765", from_="+12069708643", url="https://e.com", swml={}),
         lambda: client.dial(from_="+2"),
-        lambda: client.dial(to="+1", from_="+2", timeout=601),
+        lambda: client.dial(to="+15550198765", from_="+12069708643", timeout=601),
         lambda: client.call(""),
     ):
         with pytest.raises((ValueError, TypeError)):
@@ -324,7 +358,7 @@ async def test_a_bad_argument_is_refused_before_anything_is_sent(space, call: Ca
 
 async def test_legs_are_tolerant(space, client: Client) -> None:
     space.answers.append(web.json_response({"id": "c1", "type": "hologram", "status": "beaming", "new": 1}))
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     assert isinstance(call.leg, CallLeg)
     assert (call.leg.status, call.leg.raw["new"], call.leg.charge) == ("beaming", 1, None)
     space.answers.append(web.json_response({"id": "c1", "type": "fabric_subscriber_device_leg", "status": None}))
@@ -364,17 +398,17 @@ async def test_a_refusal_is_a_typed_error_and_leaves_nothing_registered(
     assert not client.actions
 
 
-async def test_an_answer_that_is_not_json_is_unconfirmed_and_leaves_nothing_registered(
+async def test_after_an_answer_that_is_not_json_what_may_have_been_started_is_kept_for_a_while(
     space, call: Call, client: Client
 ) -> None:
     space.answers.append(web.Response(text="<html>Welcome to the hotel's Wi-Fi</html>"))
     with pytest.raises(CommandUnconfirmed) as caught:
         await call.play(TTS("Hi"))
     assert caught.value.status == 200
-    assert not client.actions
+    assert list(client.actions.values()) == [caught.value.action]
     space.answers.append(web.json_response({"no": "id"}))
     with pytest.raises(CommandUnconfirmed):
-        await client.dial(to="+1", from_="+2")
+        await client.dial(to="+15550198765", from_="+12069708643")
 
 
 def free_port() -> int:
@@ -413,7 +447,7 @@ async def test_a_connection_that_breaks_is_unconfirmed_and_its_action_lives_on(
 
 async def test_a_response_that_takes_too_long_is_unconfirmed(space, connect) -> None:
     client = await connect(timeout=0.05)
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     release = asyncio.Event()
     space.answers.append(space.held(release))
     with pytest.raises(CommandUnconfirmed):
@@ -429,7 +463,7 @@ async def test_a_dial_without_an_answer_hands_over_the_call_that_may_come(space,
 
     space.answers.append(reset)
     with pytest.raises(CommandUnconfirmed) as caught:
-        await client.dial(to="+1", from_="+2")
+        await client.dial(to="+15550198765", from_="+12069708643")
     call = caught.value.call
     await space.tell_call("answered")
     await call.answered(timeout=5)
@@ -452,7 +486,7 @@ async def test_a_dial_without_an_answer_hands_over_the_call_that_may_come(space,
 async def test_what_was_not_processed_is_sent_again(space, connect, refusal) -> None:
     client = await connect(retry=Retry(attempts=3, first_wait=0.001))
     space.answers.extend([web.Response(**refusal), web.Response(**refusal)])
-    await client.dial(to="+1", from_="+2")
+    await client.dial(to="+15550198765", from_="+12069708643")
     assert len(space.commands) == 3
     assert client.stats.retried == 2
 
@@ -462,7 +496,7 @@ async def test_anything_else_never_is(space, connect, status: int) -> None:
     client = await connect(retry=Retry(attempts=3, first_wait=0.001))
     space.answers.append(web.Response(status=status))
     with pytest.raises(CommandError):
-        await client.dial(to="+1", from_="+2")
+        await client.dial(to="+15550198765", from_="+12069708643")
     assert len(space.commands) == 1
 
 
@@ -470,16 +504,16 @@ async def test_a_wait_longer_than_the_limit_is_not_waited_for(space, connect) ->
     client = await connect(retry=Retry(attempts=3, longest_wait=5))
     space.answers.append(web.Response(status=429, headers={"Retry-After": "6"}))
     with pytest.raises(RateLimited) as caught:
-        await client.dial(to="+1", from_="+2")
+        await client.dial(to="+15550198765", from_="+12069708643")
     assert caught.value.retry_after == 6
 
 
 async def test_requests_under_way_are_bounded(space, connect) -> None:
     client = await connect(max_connections=2)
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     release = asyncio.Event()
     space.answers.extend(space.held(release) for _ in range(3))
-    starts = [asyncio.create_task(call.play(TTS("Hi"))._start) for _ in range(3)]
+    starts = [asyncio.create_task(call.play(TTS("Hi"))) for _ in range(3)]
     while len(space.commands) < 3:
         await space.arrived.get()
     starts[2].cancel()
@@ -496,7 +530,7 @@ async def test_requests_under_way_are_bounded(space, connect) -> None:
 
 async def test_answered_returns_once_the_call_is_up(space, client: Client) -> None:
     space.leg_status = "queued"
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     with pytest.raises(TimeoutError):
         await call.answered(timeout=0.001)
     waiter = asyncio.create_task(call.answered())
@@ -512,7 +546,7 @@ async def test_answered_returns_once_the_call_is_up(space, client: Client) -> No
 
 async def test_answered_raises_when_the_call_ends_first(space, client: Client) -> None:
     space.leg_status = "queued"
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     waiter = asyncio.create_task(call.answered())
     await asyncio.sleep(0)
     await space.tell_call("ended", end_reason="busy")
@@ -525,7 +559,7 @@ async def test_webhooks_of_a_call_that_overtake_the_response_to_its_dial(space, 
     release = asyncio.Event()
     space.leg_status = "queued"
     space.answers.append(space.held(release))
-    dial = asyncio.create_task(client.dial(to="+1", from_="+2")._dial)
+    dial = asyncio.create_task(client.dial(to="+15550198765", from_="+12069708643"))
     await space.arrived.get()
     assert await space.tell_call("answered") == 200
     release.set()
@@ -535,14 +569,14 @@ async def test_webhooks_of_a_call_that_overtake_the_response_to_its_dial(space, 
 
 
 async def test_a_block_hangs_up_at_its_end_once(space, client: Client) -> None:
-    async with client.dial(to="+1", from_="+2") as call:
+    async with client.dial(to="+15550198765", from_="+12069708643") as call:
         pass
     assert [c["command"] for c in space.commands] == ["dial", "calling.end"]
-    async with client.dial(to="+1", from_="+2"):
+    async with client.dial(to="+15550198765", from_="+12069708643"):
         await space.tell_call("ended")
     assert [c["command"] for c in space.commands] == ["dial", "calling.end", "dial"]
     with pytest.raises(KeyError):
-        async with client.dial(to="+1", from_="+2"):
+        async with client.dial(to="+15550198765", from_="+12069708643"):
             raise KeyError
     assert space.commands[-1]["command"] == "calling.end"
     assert call.id is not None
@@ -551,7 +585,7 @@ async def test_a_block_hangs_up_at_its_end_once(space, client: Client) -> None:
 async def test_a_dial_that_is_cancelled_on_the_way_is_hung_up(space, client: Client) -> None:
     release = asyncio.Event()
     space.answers.append(space.held(release))
-    dial = asyncio.create_task(client.dial(to="+1", from_="+2")._dial)
+    dial = asyncio.create_task(client.dial(to="+15550198765", from_="+12069708643"))
     await space.arrived.get()
     dial.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -562,13 +596,13 @@ async def test_a_dial_that_is_cancelled_on_the_way_is_hung_up(space, client: Cli
 
 async def test_a_dial_that_is_cancelled_before_it_leaves_is_not_sent(space, connect) -> None:
     client = await connect(max_connections=1)
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     release = asyncio.Event()
     space.answers.append(space.held(release))
-    start = asyncio.create_task(call.play(TTS("Hi"))._start)
+    start = asyncio.create_task(call.play(TTS("Hi")))
     while (await space.arrived.get())["command"] != "calling.play":
         pass
-    dial = asyncio.create_task(client.dial(to="+1", from_="+2")._dial)
+    dial = asyncio.create_task(client.dial(to="+15550198765", from_="+12069708643"))
     await asyncio.sleep(0)
     dial.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -579,15 +613,29 @@ async def test_a_dial_that_is_cancelled_before_it_leaves_is_not_sent(space, conn
     assert [command["command"] for command in space.commands] == ["dial", "calling.play", "calling.end"]
 
 
+async def test_a_dial_that_is_cancelled_while_it_waits_to_be_repeated_is_not_sent_again(space, connect) -> None:
+    client = await connect(retry=Retry(attempts=2, longest_wait=1000))
+    space.answers.append(web.Response(status=429, headers={"Retry-After": "1000"}))
+    dial = asyncio.create_task(client.dial(to="+1", from_="+2")._dial)
+    while not client.stats.retried:
+        await asyncio.sleep(0)
+    dial.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await dial
+    while len(client._switchboard.tasks):
+        await asyncio.sleep(0)
+    assert [command["command"] for command in space.commands] == ["dial"]
+
+
 async def test_an_action_whose_command_never_left_says_so(space, connect) -> None:
     client = await connect(max_connections=1)
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     release = asyncio.Event()
     space.answers.append(space.held(release))
-    first = asyncio.create_task(call.play(TTS("Hi"), control_id="first")._start)
+    first = asyncio.create_task(call.play(TTS("Hi"), control_id="first"))
     while (await space.arrived.get())["command"] != "calling.play":
         pass
-    second = asyncio.create_task(call.play(TTS("Hi"), control_id="second")._start)
+    second = asyncio.create_task(call.play(TTS("Hi"), control_id="second"))
     await asyncio.sleep(0)
     assert [client.actions[name].stage for name in ("first", "second")] == ["unconfirmed", "not_sent"]
     release.set()
@@ -657,7 +705,7 @@ async def test_a_final_status_in_a_response_ends_the_call(space, call: Call) -> 
 
 async def test_the_last_event_of_a_call_whose_end_was_inferred_is_not_lost(space, connect) -> None:
     client = await connect(limits=Limits(grace=30))
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     space.answers.append(web.json_response({"error": "Not Found"}, status=404))
     with pytest.raises(CallNotFound):
         await call.play(TTS("Hi"))

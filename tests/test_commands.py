@@ -192,8 +192,9 @@ REFER = {"username": "u", "password": "p"}
 TABLE = [
     Row("dial", lambda client, _: client.dial(from_="sip:a@b", url="https://e.com/s", **DIAL),
         {"from": "sip:a@b", "url": "https://e.com/s", **DIAL}),
-    Row("dial", lambda client, _: client.dial(from_="+1", to="+2", swml=SWML, codecs="PCMU,PCMA", status_url=URL),
-        {"from": "+1", "to": "+2", "swml": SWML, "codecs": "PCMU,PCMA", "status_url": URL,
+    Row("dial", lambda client, _: client.dial(
+            from_="+12069708643", to="+15550198765", swml=SWML, codecs="PCMU,PCMA", status_url=URL),
+        {"from": "+12069708643", "to": "+15550198765", "swml": SWML, "codecs": "PCMU,PCMA", "status_url": URL,
          "status_events": ["created", "ringing", "answered", "ended"]}),
     Row("update", lambda _, call: call.update(url="https://e.com/s", fallback_url="https://e.com/f", status_url=URL),
         {"id": "call-1", "url": "https://e.com/s", "fallback_url": "https://e.com/f", "status_url": URL}),

@@ -154,7 +154,7 @@ async def test_a_call_that_is_not_answered(space: Simulator, client: Client, ans
     with pytest.raises(CallEnded) as caught:
         await call.answered(timeout=10)
     assert caught.value.reason == (answers or "noAnswer")
-    with pytest.raises(CallNotFound):
+    with pytest.raises(CallEnded):
         await call.play(TTS("Hello?"))
 
 
@@ -165,7 +165,7 @@ async def test_a_call_that_is_cancelled_while_it_rings(space: Simulator, client:
         if event.state == "ringing":
             await call.cancel()
     assert await call.ended(timeout=10) == "cancel"
-    with pytest.raises((InvalidParams, CallNotFound)):
+    with pytest.raises(CallEnded):
         await call.complete()
 
 
@@ -204,7 +204,7 @@ async def test_many_calls_at_once_each_get_their_own_results(space: Simulator, c
         space.callees[to] = Callee(presses=f"{number:04d}")
         async with client.dial(to=to, from_=FROM) as call:
             await call.answered(timeout=30)
-            collect, play = await asyncio.gather(call.collect(digits=Digits(4))._start, call.play(TTS("PIN"))._start)
+            collect, play = await asyncio.gather(call.collect(digits=Digits(4)), call.play(TTS("PIN")))
             assert (await collect.finished(timeout=30)).digits == f"{number:04d}"
             await play.finished(timeout=30)
         assert await call.ended(timeout=30) == "hangup"

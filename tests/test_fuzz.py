@@ -145,7 +145,7 @@ class Town:
         self.target: Operation | None = None
         if kind == "call":
             self.target_call.key = "target"
-            self.registry.expect_call(self.target_call)
+            self.registry.expect_call(self.target_call, 0)
             self.target = self.target_call
         elif kind in HANDLES:
             self.target = self.target_call.action(kind, "target")

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import hmac
+import unittest.mock
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
 
 from swcalls import TTS, Call, CallEnded, Client, ConfigurationError, Limits, WebhookReceiver
+from swcalls.backplane import RedisBackplane
+from swcalls.receiver import ObservingReceiver
 
 KEY = "PSK-key"
 
@@ -35,7 +42,7 @@ def announcement(call_id: str = "in-1") -> dict[str, object]:
 def rung(client: Client) -> asyncio.Queue[Call]:
     queue: asyncio.Queue[Call] = asyncio.Queue()
 
-    @client.receiver.on_call
+    @client.receiver.on_call(hang_up=False)
     async def handler(call: Call) -> None:
         queue.put_nowait(call)
 
@@ -100,30 +107,282 @@ async def test_a_forged_or_oversized_announcement_rings_nobody(space, connect) -
 
 async def test_with_a_key_an_announcement_must_be_signed(space, connect) -> None:
     client = await connect(signing_key=KEY)
-    client.receiver.on_call(lambda call: asyncio.sleep(0))
+    client.receiver.on_call(takes_it)
     url, body = client.receiver.inbound_url, msgspec.json.encode(announcement())
     assert await space.post(url, body) == 403
     signature = hmac.new(KEY.encode(), url.encode() + body, hashlib.sha1).hexdigest()
     assert await space.post(url, body, **{"X-SignalWire-Signature": signature}) == 200
 
 
-async def test_a_handler_that_raises_is_logged_and_its_call_ended(space, client: Client, caplog) -> None:
-    @client.receiver.on_call
+async def takes_it(call: Call) -> None: ...
+
+
+# What becomes of the call when its handler has come to its end
+
+
+Handle = Callable[[Any, Call], Awaitable[object]]
+
+
+async def handled(space, connect, handle: Handle, **options: bool) -> list[tuple[str, dict[str, Any]]]:
+    """Have *handle* take a call, wait until all is done, and return what was sent."""
+    client = await connect()
+    done = asyncio.Event()
+
+    @client.receiver.on_call(**options)
     async def handler(call: Call) -> None:
-        raise KeyError("oops")
+        try:
+            await handle(space, call)
+        finally:
+            done.set()
 
     await space.post(client.receiver.inbound_url, announcement())
-    while (await space.arrived.get())["command"] != "calling.end":
-        pass
-    assert space.last("calling.end") == {"reason": "error"}
+    await done.wait()
+    await client._switchboard.drain()
+    return [(sent["command"], sent.get("params", {})) for sent in space.commands]
+
+
+async def returns(space, call: Call) -> None: ...
+
+
+async def raises(space, call: Call) -> None:
+    raise KeyError("oops")
+
+
+async def is_cancelled(space, call: Call) -> None:
+    raise asyncio.CancelledError
+
+
+async def is_refused(space, call: Call) -> None:
+    space.answers.append(web.json_response({"errors": []}, status=422))
+    await call.transfer("sip:a@example.com")
+
+
+async def is_refused_the_end(space, call: Call) -> None:
+    space.answers.append(web.json_response({"errors": []}, status=422))
+    await call.end("busy")
+
+
+END: dict[str, Any] = {}
+FAILED = {"reason": "error"}
+
+
+@pytest.mark.parametrize(
+    ("handle", "sent"),
+    [
+        (returns, [("calling.end", END)]),
+        (raises, [("calling.end", FAILED)]),
+        (is_cancelled, [("calling.end", END)]),
+        (is_refused, [("calling.transfer", {"dest": "sip:a@example.com"}), ("calling.end", FAILED)]),
+        (is_refused_the_end, [("calling.end", {"reason": "busy"}), ("calling.end", FAILED)]),
+    ],
+)
+async def test_a_call_is_hung_up_when_its_handler_has_come_to_its_end(space, connect, handle: Handle, sent) -> None:
+    assert await handled(space, connect, handle) == sent
+
+
+async def test_a_handler_that_raises_is_logged(space, connect, caplog) -> None:
+    await handled(space, connect, raises)
+    (record,) = [record for record in caplog.records if record.name == "swcalls.inbound"]
+    assert (record.levelname, record.call_id) == ("ERROR", "in-1")
     assert "oops" in caplog.text
 
 
-async def test_a_handler_that_returns_leaves_the_call_as_it_is(space, client: Client, rung) -> None:
-    await space.post(client.receiver.inbound_url, announcement())
-    call = await rung.get()
-    await call.denoise()
-    assert [command["command"] for command in space.commands] == ["calling.denoise"]
+async def transfers(space, call: Call) -> None:
+    await call.transfer("sip:a@example.com")
+
+
+async def gives_a_document(space, call: Call) -> None:
+    await call.update(swml={"version": "1.0.0", "sections": {"main": []}})
+
+
+async def gives_a_url(space, call: Call) -> None:
+    await call.update(url="https://example.com/swml")
+
+
+async def fails_after_a_transfer(space, call: Call) -> None:
+    await call.transfer("sip:a@example.com")
+    raise KeyError
+
+
+async def ends(space, call: Call) -> None:
+    await call.end("busy")
+
+
+async def completes(space, call: Call) -> None:
+    await call.complete()
+
+
+async def is_told_of_the_end(space, call: Call) -> None:
+    url = call._sender.urls.mint("inbound", "calls", shared=True)
+    assert await space.post(url, {"call_id": "in-1", "call_state": "ended", "end_reason": "hangup"}) == 200
+    assert await call.ended() == "hangup"
+
+
+@pytest.mark.parametrize(
+    ("handle", "sent"),
+    [
+        (transfers, "calling.transfer"),
+        (gives_a_document, "update"),
+        (gives_a_url, "update"),
+        (fails_after_a_transfer, "calling.transfer"),
+        (ends, "calling.end"),
+        (completes, "update"),
+        (is_told_of_the_end, None),
+    ],
+)
+async def test_nothing_more_is_sent_to_a_call_that_was_handed_on_or_is_over(
+    space, connect, handle: Handle, sent: str | None
+) -> None:
+    assert [command for command, _ in await handled(space, connect, handle)] == [sent] * bool(sent)
+
+
+@pytest.mark.parametrize("handle", [returns, raises, is_cancelled])
+async def test_a_call_may_be_left_as_it_is(space, connect, handle: Handle) -> None:
+    assert await handled(space, connect, handle, hang_up=False) == []
+
+
+async def changes_its_status_url(space, call: Call) -> None:
+    await call.update(status_url="https://example.com/status")
+
+
+async def test_an_update_without_a_dialplan_hands_nothing_on(space, connect) -> None:
+    sent = await handled(space, connect, changes_its_status_url)
+    assert [command for command, _ in sent] == ["update", "calling.end"]
+
+
+# A caller who hangs up in the middle
+
+
+def gone(space) -> None:
+    space.answers.append(web.json_response({"errors": []}, status=404))
+
+
+async def hears_of_the_end(space, call: Call) -> None:
+    play = await call.play(TTS("Hello."))
+    await is_told_of_the_end(space, call)
+    await play.finished()
+
+
+async def finds_nobody(space, call: Call) -> None:
+    gone(space)
+    await call.play(TTS("Hello."))
+
+
+async def finds_nobody_in_a_group(space, call: Call) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(finds_nobody(space, call))
+        group.create_task(call.ended())
+
+
+async def hears_of_another(space, call: Call) -> None:
+    raise CallEnded("call 2: it ended", reason="hangup")
+
+
+@pytest.mark.parametrize("handle", [hears_of_the_end, finds_nobody, finds_nobody_in_a_group])
+async def test_a_caller_who_hangs_up_is_no_error(space, connect, caplog, handle: Handle) -> None:
+    with caplog.at_level("INFO", "swcalls.inbound"):
+        sent = await handled(space, connect, handle)
+    assert "calling.end" not in [command for command, _ in sent]
+    (record,) = [record for record in caplog.records if record.name == "swcalls.inbound"]
+    assert (record.levelname, record.call_id, record.exc_info) == ("INFO", "in-1", None)
+    assert "TaskGroup" not in record.getMessage()
+
+
+async def test_that_another_call_has_ended_is_no_error_and_the_own_one_is_hung_up(space, connect, caplog) -> None:
+    assert await handled(space, connect, hears_of_another) == [("calling.end", END)]
+    assert not caplog.records
+
+
+async def has_another_error_in_a_group(space, call: Call) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(hears_of_another(space, call))
+        group.create_task(raises(space, call))
+
+
+async def test_an_error_beside_it_is_an_error(space, connect, caplog) -> None:
+    assert await handled(space, connect, has_another_error_in_a_group) == [("calling.end", FAILED)]
+    assert "oops" in caplog.text
+
+
+async def test_a_call_that_turns_out_to_be_over_when_it_is_hung_up_is_no_error(space, connect, caplog) -> None:
+    async def handle(space, call: Call) -> None:
+        gone(space)
+
+    assert await handled(space, connect, handle) == [("calling.end", END)]
+    assert not [record for record in caplog.records if record.name == "swcalls.inbound"]
+
+
+async def test_a_call_that_cannot_be_hung_up_is_logged(space, connect, caplog) -> None:
+    async def handle(space, call: Call) -> None:
+        space.answers.append(web.json_response({"errors": []}, status=500))
+
+    assert await handled(space, connect, handle) == [("calling.end", END)]
+    assert "call in-1: not ended" in caplog.text
+
+
+# What can be a handler
+
+
+def test_a_second_handler_is_refused_and_the_first_stays() -> None:
+    receiver = Client("project", "token", "space").receiver
+    assert receiver.on_call(takes_it) is takes_it
+    for handler in (takes_it, returns):
+        with pytest.raises(ConfigurationError, match=r"takes_it at .* is there"):
+            receiver.on_call(handler)
+
+
+class Taker:
+    async def __call__(self, call: Call) -> None: ...
+
+    async def take(self, call: Call) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "handler", [takes_it, functools.partial(returns, None), Taker(), Taker().take, unittest.mock.AsyncMock()]
+)
+async def test_whatever_is_a_coroutine_function_can_be_a_handler(space, handler: Any) -> None:
+    async with Client("project", "token", space.url) as client, client.receiver.serve():
+        assert client.receiver.on_call(handler) is handler
+        assert await space.post(client.receiver.inbound_url, announcement()) == 200
+        while (await space.arrived.get())["command"] != "calling.end":
+            pass
+    assert space.commands == [{"command": "calling.end", "id": "in-1", "params": {}}]
+
+
+def sync(call: Call) -> None: ...
+
+
+async def generates(call: Call) -> AsyncIterator[None]:
+    yield
+
+
+@pytest.mark.parametrize(
+    "handler", [sync, functools.partial(sync), generates, lambda call: asyncio.sleep(0), Call, object(), 5]
+)
+def test_whatever_is_none_is_refused_at_once(handler: Any) -> None:
+    receiver = Client("project", "token", "space").receiver
+    for take in (receiver.on_call, receiver.on_call(hang_up=False)):
+        with pytest.raises(TypeError, match=r"on_call: handler=.* must be a coroutine function"):
+            take(handler)
+    receiver.on_call(takes_it)
+
+
+def test_a_handler_may_be_given_where_no_loop_runs() -> None:
+    backplane = RedisBackplane("redis://127.0.0.1:1")
+    Client("project", "token", "space", backplane=backplane).receiver.on_call(takes_it)
+
+
+async def test_a_client_that_is_not_open_takes_no_calls(space) -> None:
+    client = Client("project", "token", space.url)
+    client.receiver.on_call(takes_it)
+    async with client.receiver.serve():
+        assert await space.post(client.receiver.inbound_url, announcement()) == 503
+        async with client:
+            assert await space.post(client.receiver.inbound_url, announcement()) == 200
+        assert await space.post(client.receiver.inbound_url, announcement("in-2")) == 503
+
+
+# Closing
 
 
 async def test_closing_waits_for_handlers(space, connect) -> None:
@@ -145,25 +404,7 @@ async def test_closing_waits_for_handlers(space, connect) -> None:
     proceed.set()
     await closing
     assert finished.is_set()
-
-
-async def test_closing_cancels_handlers_that_take_too_long(space, connect) -> None:
-    client = await connect(limits=Limits(drain=0))
-    entered, cancelled = asyncio.Event(), asyncio.Event()
-
-    @client.receiver.on_call
-    async def handler(call: Call) -> None:
-        entered.set()
-        try:
-            await call.ended()
-        except asyncio.CancelledError:
-            cancelled.set()
-            raise
-
-    await space.post(client.receiver.inbound_url, announcement())
-    await entered.wait()
-    await client.close()
-    assert cancelled.is_set()
+    assert [command["command"] for command in space.commands] == ["calling.end"]
 
 
 async def test_one_flow_serves_both_ways(space, client: Client) -> None:
@@ -185,7 +426,7 @@ async def test_one_flow_serves_both_ways(space, client: Client) -> None:
     await space.post(client.receiver.inbound_url, {"call_id": "in-1", "call_state": "ended"})
     assert await done.get() == "in-1"
     async with asyncio.TaskGroup() as group:
-        call = await client.dial(to="+1", from_="+2")
+        call = await client.dial(to="+15550198765", from_="+12069708643")
         group.create_task(flow(call))
         while (await space.arrived.get())["command"] != "calling.play":
             pass
@@ -194,9 +435,14 @@ async def test_one_flow_serves_both_ways(space, client: Client) -> None:
 
 
 def test_a_receiver_without_a_client_takes_no_calls() -> None:
-    receiver = WebhookReceiver("project", "token", public_url="https://hooks.example.com")
-    with pytest.raises(ConfigurationError):
-        receiver.on_call(lambda call: asyncio.sleep(0))
+    receiver = ObservingReceiver("project", "token", public_url="https://hooks.example.com")
+    with pytest.raises(ConfigurationError, match="no commands"):
+        receiver.on_call(takes_it)
     assert receiver.inbound_url.startswith("https://hooks.example.com/swcalls/inbound/calls/")
     with pytest.raises(ConfigurationError, match="public_url"):
-        _ = WebhookReceiver("project", "token").inbound_url
+        _ = ObservingReceiver("project", "token").inbound_url
+
+
+def test_a_receiver_that_nobody_would_hear_of_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"backplane=None.*answered with 200 and lost"):
+        WebhookReceiver("project", "token")

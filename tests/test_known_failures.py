@@ -34,9 +34,9 @@ from swcalls import (
     ServerFault,
     Speech,
     TapAction,
-    WebhookReceiver,
     WsDevice,
 )
+from swcalls.receiver import ObservingReceiver
 
 FROM = "+12069708643"
 NUMBER = "+15550198765"
@@ -254,7 +254,7 @@ async def test_18_an_event_that_nobody_knows_is_kept_and_counted(space, connect)
 async def test_19_a_slow_platform_does_not_stall_the_loop(space, call: Call) -> None:
     release = asyncio.Event()
     space.answers.append(space.held(release))
-    start = asyncio.create_task(call.say("Hi")._start)
+    start = asyncio.create_task(call.say("Hi"))
     while (await space.arrived.get())["command"] != "calling.play":
         pass
     # Webhooks, and other commands, go on in the meantime.
@@ -302,7 +302,7 @@ async def test_22_any_server_can_receive_and_media_have_types(space, client: Cli
     reply = await client.accept(path=path, headers={}, body=b'{"state": "finished"}')
     assert reply.status == 200
     await play
-    alone = WebhookReceiver("project", "token")
+    alone = ObservingReceiver("project", "token")
     async with alone.serve() as server:
         assert await space.post(server.url + path, {"state": "finished"}) == 200
     with pytest.raises(TypeError):

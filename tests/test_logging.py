@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+import swcalls.logbook
 from swcalls import TTS, ActionExpired, Client, Digits, Limits
 
 
@@ -72,3 +73,15 @@ async def test_a_refused_webhook_says_which(space, call, client: Client, caplog)
     (record,) = [record for record in caplog.records if record.name == "swcalls.intake"]
     assert (record.verdict, record.kind, record.control_id) == ("foreign", "play", "other")
     assert not action.done()
+
+
+async def test_a_number_without_plus_is_sent_as_it_is_and_warned_of_once(space, client: Client, caplog) -> None:
+    swcalls.logbook._warn_of_missing_plus.cache_clear()
+    for to in ("15550198765", "15550198766", "+15550198765"):
+        call = await client.dial(to=to, from_="+12069708643")
+    assert [command["params"]["to"] for command in space.commands] == ["15550198765", "15550198766", "+15550198765"]
+    await call.transfer("15550198765")
+    await call.transfer("sip:bob@example.com")
+    warnings = [message for level, message, _ in about(caplog, "swcalls.calls") if level == logging.WARNING]
+    assert [message.partition(": ")[0] for message in warnings] == ["dial", "calling.transfer"]
+    assert all("without '+'" in message for message in warnings)

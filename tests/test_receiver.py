@@ -17,7 +17,8 @@ import pytest
 from aiohttp import web
 
 import swcalls
-from swcalls import TTS, Call, Client, Limits, Playback, WebhookReceiver
+from swcalls import TTS, Call, Client, Limits, Playback
+from swcalls.receiver import ObservingReceiver
 
 KEY = "PSKtest1234567890abcdef"
 
@@ -106,7 +107,7 @@ async def test_a_payload_of_another_action_is_403(space, call: Call, client: Cli
 
 async def test_a_body_over_the_limit_is_413(space, connect) -> None:
     client = await connect(limits=Limits(body=1000))
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     await call.play(TTS("Hi"))
     url = space.last("calling.play")["status_url"]
     assert await space.post(url, {"state": "playing", "x": "y" * 2000}) == 413
@@ -137,7 +138,7 @@ async def test_other_paths_and_methods_are_refused(client: Client) -> None:
 @pytest.mark.parametrize("require", [True, False])
 async def test_a_signature_that_is_right_is_accepted(space, connect, require: bool) -> None:
     client = await connect(signing_key=["old", KEY], require_signature=require)
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     play = await call.play(TTS("Hi"))
     url = space.last("calling.play")["status_url"]
     body = msgspec.json.encode({"control_id": play.control_id, "state": "finished"})
@@ -147,7 +148,7 @@ async def test_a_signature_that_is_right_is_accepted(space, connect, require: bo
 
 async def test_a_signature_that_is_wrong_is_403(space, connect) -> None:
     client = await connect(signing_key=KEY)
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     play = await call.play(TTS("Hi"))
     url = space.last("calling.play")["status_url"]
     body = msgspec.json.encode({"control_id": play.control_id, "state": "finished"})
@@ -164,14 +165,14 @@ async def test_a_signature_that_is_wrong_is_403(space, connect) -> None:
 
 async def test_a_missing_signature_is_403_when_one_is_required(space, connect) -> None:
     client = await connect(signing_key=KEY, require_signature=True)
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     await call.play(TTS("Hi"))
     assert await space.tell("calling.play", state="finished") == 403
 
 
 async def test_behind_a_proxy_the_url_is_the_one_that_was_handed_out(space, connect) -> None:
     client = await connect(signing_key=KEY, public_url="https://user:secret@hooks.example.com")
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     play = await call.play(TTS("Hi"))
     url = space.last("calling.play")["status_url"]
     assert url.startswith("https://user:secret@hooks.example.com/swcalls/play/")
@@ -186,7 +187,7 @@ async def test_behind_a_proxy_the_url_is_the_one_that_was_handed_out(space, conn
 @pytest.mark.parametrize("stripped", [True, False])
 async def test_a_public_url_may_have_a_path_that_a_proxy_strips_or_not(space, connect, stripped: bool) -> None:
     client = await connect(signing_key=KEY, require_signature=True, public_url="https://example.com/hooks/v1/")
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     play = await call.play(TTS("Hi"))
     url: str = space.last("calling.play")["status_url"]
     assert url.startswith("https://example.com/hooks/v1/swcalls/play/")
@@ -197,7 +198,7 @@ async def test_a_public_url_may_have_a_path_that_a_proxy_strips_or_not(space, co
 
 
 async def test_mounted_below_another_application(space) -> None:
-    client = Client("project", "token", space.url)
+    client = Client("project", "token", space.url, public_url="http://127.0.0.1:1")
     inner, outer = web.Application(), web.Application()
     swcalls.setup(inner, client)
     outer.add_subapp("/api", inner)
@@ -205,7 +206,7 @@ async def test_mounted_below_another_application(space) -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     client._switchboard.urls.public_url = f"http://127.0.0.1:{runner.addresses[0][1]}/api"
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     play = await call.play(TTS("Hi"))
     assert await space.tell("calling.play", state="finished") == 200
     assert isinstance(await play, Playback)
@@ -216,7 +217,7 @@ async def test_mounted_below_another_application(space) -> None:
 
 
 async def test_embedded_in_an_application_with_setup(space) -> None:
-    client = Client("project", "token", space.url)
+    client = Client("project", "token", space.url, public_url="http://127.0.0.1:1")
     app = web.Application()
     swcalls.setup(app, client)
     assert app[swcalls.CLIENT] is client
@@ -224,7 +225,7 @@ async def test_embedded_in_an_application_with_setup(space) -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     client._switchboard.urls.public_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     play = await call.play(TTS("Hi"))
     assert await space.tell("calling.play", state="finished") == 200
     assert isinstance(await play, Playback)
@@ -237,7 +238,7 @@ async def test_embedded_in_an_application_with_setup(space) -> None:
 
 async def test_accept_takes_any_mapping_of_headers(space, connect) -> None:
     client = await connect(signing_key=KEY, require_signature=True)
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     play = await call.play(TTS("Hi"))
     url = space.last("calling.play")["status_url"]
     path = url.removeprefix(client._switchboard.urls.public_url)
@@ -296,7 +297,7 @@ async def test_a_port_that_is_taken_is_an_os_error(client: Client) -> None:
 async def test_a_receiver_in_a_process_that_sends_no_commands(
     space, client: Client, nothing_is_left_running: None
 ) -> None:
-    receiver = WebhookReceiver("project", "token", signing_key=KEY)
+    receiver = ObservingReceiver("project", "token", signing_key=KEY)
     async with receiver.serve() as server:
         url = client._switchboard.urls.mint("play", "x").replace(client._switchboard.urls.public_url, server.url)
         assert await space.post(url, {"state": "playing"}) == 200
@@ -338,7 +339,7 @@ def posted(url: str, body: bytes, version: str = "1.1", *headers: str) -> bytes:
 
 
 async def test_its_own_server_acknowledges_in_a_few_bytes_with_the_date() -> None:
-    receiver = WebhookReceiver("project", "token")
+    receiver = ObservingReceiver("project", "token")
     async with receiver.serve() as server:
         body = b'{"state": "playing"}'
         url = receiver._inbox.urls.mint("play", "p1")
@@ -367,7 +368,7 @@ async def test_its_own_server_acknowledges_in_a_few_bytes_with_the_date() -> Non
 async def test_its_own_server_does_as_the_sender_says_about_the_connection(
     version: str, headers: tuple[str, ...], says: str | None
 ) -> None:
-    receiver = WebhookReceiver("project", "token")
+    receiver = ObservingReceiver("project", "token")
     async with receiver.serve() as server:
         url = receiver._inbox.urls.mint("play", "p1")
         host, _, port = server.url.removeprefix("http://").rpartition(":")

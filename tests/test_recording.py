@@ -19,13 +19,14 @@ from hypothesis import given
 
 import swcalls
 from swcalls import TTS, Call, Client, Limits, Recorder, WebhookReceiver
+from swcalls.receiver import ObservingReceiver
 from swcalls.recording import Recorded, RecordingError, read_recording
 
 BASE = "https://hooks.example.com"
 
 
 def make(**settings: Any) -> WebhookReceiver:
-    return WebhookReceiver("project", "token", public_url=settings.pop("public_url", BASE), **settings)
+    return ObservingReceiver("project", "token", public_url=settings.pop("public_url", BASE), **settings)
 
 
 def path_of(receiver: WebhookReceiver, kind: str = "play", key: str = "k") -> str:

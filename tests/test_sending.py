@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 import swcalls.transport
-from swcalls import TTS, Client, CommandNotSent, ConfigurationError, RateLimited, Retry
+from swcalls import TTS, Client, ClientClosed, CommandNotSent, ConfigurationError, RateLimited, Retry
 
 FROM = "+12069708643"
 
@@ -55,7 +55,7 @@ async def _dial(client: Client, to: str) -> None:
 
 async def test_the_pace_of_dials_is_no_pace_of_other_commands(space, connect, clock: FakeTime) -> None:
     client = await connect(dial_rate=0.001)
-    call = await client.dial(to="+1", from_=FROM)
+    call = await client.dial(to="+15550198765", from_=FROM)
     for _ in range(20):
         await call.play(TTS("Hi"))
     assert not clock.slept
@@ -63,7 +63,7 @@ async def test_the_pace_of_dials_is_no_pace_of_other_commands(space, connect, cl
 
 async def test_every_command_keeps_the_pace_of_commands(space, connect, clock: FakeTime) -> None:
     client = await connect(command_rate=10)
-    call = await client.dial(to="+1", from_=FROM)
+    call = await client.dial(to="+15550198765", from_=FROM)
     for _ in range(20):
         await call.play(TTS("Hi"))
     assert sum(clock.slept) == pytest.approx(2)
@@ -72,23 +72,23 @@ async def test_every_command_keeps_the_pace_of_commands(space, connect, clock: F
 async def test_a_repetition_keeps_the_pace_too(space, connect, clock: FakeTime) -> None:
     client = await connect(dial_rate=0.1, retry=Retry(attempts=3, first_wait=0))
     space.answers.extend([web.Response(status=429), web.Response(status=429)])
-    await client.dial(to="+1", from_=FROM)
+    await client.dial(to="+15550198765", from_=FROM)
     assert len(space.commands) == 3
     assert sum(clock.slept) == pytest.approx(20)
 
 
 async def test_waiting_for_a_turn_is_cancellable_and_takes_no_turn(space, connect) -> None:
     client = await connect(dial_rate=0.001)
-    await client.dial(to="+1", from_=FROM)
+    await client.dial(to="+15550198765", from_=FROM)
     gate = client._switchboard.transport._dials
     before = gate._pace._next
-    waiting = [asyncio.create_task(_dial(client, f"+{n}")) for n in range(3)]
-    while not gate._turn.locked():
+    waiting = [asyncio.create_task(_dial(client, f"+1555019{n:04}")) for n in range(3)]
+    while not gate.turn.locked():
         await asyncio.sleep(0)
     for task in waiting:
         task.cancel()
     assert all(isinstance(r, asyncio.CancelledError) for r in await asyncio.gather(*waiting, return_exceptions=True))
-    while gate._turn.locked():
+    while gate.turn.locked():
         await asyncio.sleep(0)
     assert gate._pace._next == before
     assert len(space.commands) == 1
@@ -106,11 +106,11 @@ def test_a_rate_is_a_number_greater_than_zero(setting: str, rate: object) -> Non
 
 async def test_slots_are_given_in_turn(space, connect) -> None:
     client = await connect(max_connections=1)
-    call = await client.dial(to="+1", from_=FROM)
+    call = await client.dial(to="+15550198765", from_=FROM)
     release = asyncio.Event()
     space.answers.append(space.held(release))
     texts = [f"text {n}" for n in range(6)]
-    starts = [asyncio.create_task(call.play(TTS(text))._start) for text in texts]
+    starts = [asyncio.create_task(call.play(TTS(text))) for text in texts]
     while len(space.commands) < 2:
         await space.arrived.get()
     starts[2].cancel()
@@ -126,7 +126,7 @@ async def test_slots_are_given_in_turn(space, connect) -> None:
 async def test_a_storm_of_refusals_is_answered_within_the_budget(space, connect, clock: FakeTime) -> None:
     client = await connect(retry=Retry(attempts=10, first_wait=0.001, budget=5))
     space.answers.extend(web.Response(status=429) for _ in range(1000))
-    refused = await asyncio.gather(*(_dial(client, f"+{n}") for n in range(40)), return_exceptions=True)
+    refused = await asyncio.gather(*(_dial(client, f"+1555019{n:04}") for n in range(40)), return_exceptions=True)
     assert {type(error) for error in refused} == {RateLimited}
     assert client.stats.retried == 5
     assert len(space.commands) == 45
@@ -136,7 +136,7 @@ async def test_a_storm_of_refusals_is_answered_within_the_budget(space, connect,
 async def test_a_wait_that_was_asked_for_is_kept(space, connect, clock: FakeTime) -> None:
     client = await connect(retry=Retry(attempts=3, first_wait=0.5))
     space.answers.append(web.Response(status=503, headers={"Retry-After": "7"}))
-    await client.dial(to="+1", from_=FROM)
+    await client.dial(to="+15550198765", from_=FROM)
     (waited,) = clock.slept
     assert 7 <= waited <= 7.5
 
@@ -154,7 +154,7 @@ async def test_a_connection_that_could_not_be_made_is_made_again(space, connect)
         return post(*args, **kwargs)
 
     session.post = flaky
-    await client.dial(to="+1", from_=FROM)
+    await client.dial(to="+15550198765", from_=FROM)
     assert len(space.commands) == 1
 
 
@@ -163,38 +163,46 @@ async def test_a_connection_that_could_not_be_made_is_made_again(space, connect)
 
 async def test_closing_wakes_whoever_waits_for_a_turn(space, connect) -> None:
     client = await connect(dial_rate=0.001)
-    await client.dial(to="+1", from_=FROM)
-    waiting = [asyncio.create_task(_dial(client, f"+{n}")) for n in range(3)]
-    while not client._switchboard.transport._dials._turn.locked():
+    await client.dial(to="+15550198765", from_=FROM)
+    waiting = [asyncio.create_task(_dial(client, f"+1555019{n:04}")) for n in range(3)]
+    while not client._switchboard.transport._dials.turn.locked():
         await asyncio.sleep(0)
     await client.close()
-    assert {type(r) for r in await asyncio.gather(*waiting, return_exceptions=True)} == {CommandNotSent}
+    assert {type(r) for r in await asyncio.gather(*waiting, return_exceptions=True)} == {ClientClosed}
     assert len(space.commands) == 1
 
 
 async def test_closing_wakes_whoever_waits_to_try_again(space, connect) -> None:
     client = await connect(retry=Retry(attempts=2, longest_wait=1000))
     space.answers.append(web.Response(status=429, headers={"Retry-After": "1000"}))
-    waiting = asyncio.create_task(_dial(client, "+1"))
+    waiting = asyncio.create_task(_dial(client, "+15550198765"))
     while not client.stats.retried:
         await asyncio.sleep(0)
     await client.close()
-    with pytest.raises(RateLimited):
+    with pytest.raises(ClientClosed):
         await waiting
+    assert [command["command"] for command in space.commands] == ["dial"]
 
 
 async def test_closing_wakes_whoever_waits_for_a_slot(space, connect) -> None:
     client = await connect(max_connections=1)
-    call = await client.dial(to="+1", from_=FROM)
+    call = await client.dial(to="+15550198765", from_=FROM)
     release = asyncio.Event()
     space.answers.append(space.held(release))
-    flying = asyncio.create_task(call.play(TTS("Hi"))._start)
+    flying = asyncio.create_task(call.play(TTS("Hi")))
     while len(space.commands) < 2:
         await space.arrived.get()
-    waiting = asyncio.create_task(call.play(TTS("Hi"))._start)
+    waiting = asyncio.create_task(call.play(TTS("Hi")))
     while len(client.actions) < 2:
         await asyncio.sleep(0)
     await client.close()
     results = await asyncio.gather(flying, waiting, return_exceptions=True)
-    assert [type(result).__name__ for result in results] == ["CommandUnconfirmed", "CommandNotSent"]
+    assert [type(result).__name__ for result in results] == ["CommandUnconfirmed", "ClientClosed"]
     release.set()
+
+
+@pytest.mark.parametrize("first_wait", [0, 0.5, 1e300])
+def test_the_wait_after_very_many_attempts_is_the_longest(first_wait: float) -> None:
+    retry = Retry(attempts=10**6, first_wait=first_wait, longest_wait=30)
+    error = CommandNotSent("no connection", command="dial")
+    assert retry.wait(5000, error, 1) == (30 if first_wait else 0)

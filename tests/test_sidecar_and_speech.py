@@ -29,7 +29,7 @@ def sidecar_event(type_: str, **fields: object) -> dict[str, object]:
 
 async def test_a_transcript_comes_with_no_control_id_and_after_the_call(space, connect) -> None:
     client = await connect(limits=Limits(grace=0, transcript_grace=30))
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     transcribe = await call.transcribe()
     url = space.last("calling.transcribe")["status_url"]
     await space.post(url, {"event_type": "calling.call.transcribe", "params": {"state": "finished"}})
@@ -95,7 +95,7 @@ async def test_a_live_transcription_yields_utterances_and_ends_when_it_is_stoppe
 
 async def test_a_summary_that_was_asked_for_is_waited_for_after_a_stop(space, connect) -> None:
     client = await connect(limits=Limits(grace=30))
-    call = await client.dial(to="+1", from_="+2")
+    call = await client.dial(to="+15550198765", from_="+12069708643")
     live = await call.live_translate("en-US", "de-DE", ["remote-caller", "local-caller"], ai_summary=True)
     url = space.last("calling.live_translate")["status_url"]
     await live.inject("Hello", "local-caller")

@@ -73,7 +73,8 @@ class CallbackUrls:
         """
         if self.public_url is None:
             raise ConfigurationError(
-                "public_url is not set, and no receiver is being served: callbacks have nowhere to go"
+                "public_url is not set, and no receiver is being served: callbacks have nowhere to go. Pass public_url="
+                " (from_env: SWCALLS_PUBLIC_URL), where the platform reaches the receiver, or use receiver.serve()"
             )
         tail = f"{kind}/{_segment(key)}"
         if self.owner and not shared:

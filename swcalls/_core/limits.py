@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import sys
+
 from msgspec import Struct
+
+from ..errors import shown
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -24,6 +29,13 @@ class Limits(Struct, frozen=True, kw_only=True):
     """
     unconfirmed: float = 600.0
     """How long a call may stay silent whose dial may not have arrived; then it is taken for one that never was."""
+    silence: float = 14_400.0
+    """How long a call may be silent: no webhook, no answer to a command, nothing in the voice log.
+
+    Then, if somebody waits for it or for an action on it, it is taken for ended; if nobody does, it is forgotten.
+    """
+    playback: float = 300.0
+    """How long a file that a prompt plays may take. Then the prompt goes on, even if no webhook told of its end."""
     body: int = 1024 * 1024
     """The largest webhook that is read."""
     early_events: int = 1000
@@ -40,25 +52,48 @@ class Limits(Struct, frozen=True, kw_only=True):
     """How many marks of what happened on it a call keeps for its ``timeline``; 0 for none."""
 
     drain: float = 5.0
-    """How long a client that is being closed waits for the handlers of inbound calls before it cancels them."""
+    """How long handlers of inbound calls may take to finish when the client, its server or its application is left."""
 
     def __post_init__(self) -> None:
         check_numbers(self, may_be_zero=("grace", "long_grace", "transcript_grace", "timeline", "drain"))
 
 
 def check_numbers(settings: Struct, *, may_be_zero: tuple[str, ...] = ()) -> None:
-    """Check that every field of *settings* is a number greater than 0.
+    """Check that every field of *settings* is a number greater than 0, and a whole one where its default is.
 
     Raises:
         TypeError: One is no number.
         ValueError: One is too small. Both name the setting, the field, its value and the rule.
     """
     what = type(settings).__name__
-    for name in settings.__struct_fields__:
+    for name, default in zip(settings.__struct_fields__, settings.__struct_defaults__, strict=True):
+        least, above = (0, None) if name in may_be_zero else (None, 0)
         value = getattr(settings, name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"{what}: {name}={value!r} must be a number")
-        if not (value >= 0 if name in may_be_zero else value > 0):
-            raise ValueError(
-                f"{what}: {name}={value!r} must be {'at least' if name in may_be_zero else 'greater than'} 0"
-            )
+        check_number(f"{what}: {name}", value, least=least, above=above, whole=isinstance(default, int))
+
+
+def check_number(
+    name: str,
+    value: object,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    whole: bool = False,
+    finite: bool = False,
+    unit: str = "",
+) -> None:
+    """Check a number that a user gave.
+
+    Raises:
+        TypeError: It is none.
+        ValueError: It is too small, or not *finite*. Both say *name*, the value and the rule.
+    """
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        raise TypeError(f"{name}={shown(value)} must be a {'whole ' if whole else ''}number{unit and f' of {unit}'}")
+    words = [f"at least {least}"] * (least is not None) + [f"greater than {above}"] * (above is not None)
+    # NaN fails every comparison.
+    if not ((least is None or value >= least) and (above is None or value > above)):
+        raise ValueError(f"{name}={shown(value)} must be {' and '.join(words)}{unit and f' {unit}'}")
+    # Beyond that, it is neither a length nor can it be added to a time.
+    if value > (sys.maxsize if whole else sys.float_info.max) and (finite or value != math.inf):
+        raise ValueError(f"{name}={shown(value)} must be {'finite' if finite else 'a smaller number'}")

@@ -107,6 +107,9 @@ class Operation:
         if self.stage == "not_sent":
             self.stage = "unconfirmed"
 
+    def abandon(self) -> None:
+        """Be told that nobody has the handle, and that what may be running is to be stopped."""
+
     def accepted(self, answer: Mapping[str, Any]) -> None:
         """Be told what the platform answered to the command that started it."""
 
@@ -162,7 +165,7 @@ class CallOperation(Operation):
         self.heard: float = 0.0
         """When anything was last heard of it, or asked of it."""
         self.sweep: float = 0.0
-        """How long it may be silent before somebody looks what has become of it."""
+        """How long it may be silent before the voice log is asked what has become of it."""
         self.journal: Journal | None = None
 
     @property
@@ -174,3 +177,8 @@ class CallOperation(Operation):
     def has_ended(self) -> bool:
         """Whether the call has ended, as far as is known; its last event may still be on its way."""
         return self.settled is not None
+
+    @property
+    def is_known_to_have_ended(self) -> bool:
+        """Whether the platform said so. A call that was only silent for too long may still be up."""
+        return self.settled is not None and self.settled.settled_by not in ("deadline", "closed")

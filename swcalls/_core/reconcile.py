@@ -48,9 +48,19 @@ class Inquiries:
         self._new: list[CallOperation] = []
         self._asking: dict[CallOperation, list[Operation]] = {}
         self._next: dict[CallOperation, list[Operation]] = {}
+        self._closed = False
+
+    def close(self) -> None:
+        """Ask nothing any more."""
+        self._closed = True
+        self._new.clear()
+        self._asking.clear()
+        self._next.clear()
 
     def add(self, call: CallOperation, action: Operation | None = None) -> None:
         """Have the log of *call* asked; *action* waits for the answer."""
+        if self._closed:
+            return
         waiting = [] if action is None else [action]
         if call in self._asking:
             # News of a silent call are in the answer that is on its way.
@@ -71,8 +81,8 @@ class Inquiries:
     def finish(self, call: CallOperation) -> list[Operation]:
         """Return the actions that waited for this answer; if more have come in the meantime, ask again."""
         waited = self._asking.pop(call, [])
-        more = self._next.pop(call, None)
-        if more:
+        more = [action for action in self._next.pop(call, ()) if action.settled is None]
+        if more and not self._closed:
             self._asking[call] = more
             self._new.append(call)
         return waited

@@ -32,6 +32,7 @@ class Registry(Transitions):
         self.inquiries: Inquiries = Inquiries()
         """The calls whose log is to be asked; `answered` takes the answer."""
         self._reconcile = reconcile
+        self._closed = False
 
     def expect(self, action: Operation, now: float, deadline: float | None = None) -> None:
         """Take on *action*, before its command is sent; events that came before it are applied at once.
@@ -60,16 +61,16 @@ class Registry(Transitions):
         self.count_down(action, now)
 
     def look_after(self, call: CallOperation, now: float) -> None:
-        """See to it that *call* is not silent for ever while somebody waits for it."""
-        if call.has_ended or call.due is not None:
+        """Schedule a liveness check of *call*, since somebody is about to wait for it or for an action on it."""
+        if call.has_ended:
             return
-        if self._reconcile is not None:
-            call.sweep = self._reconcile.sweep
-        elif call.stage == "unconfirmed":
-            call.sweep = self.limits.unconfirmed
-        else:
-            return
-        self.deadlines.set(call, now + call.sweep)
+        longest = self._longest_silence(call)
+        call.sweep = longest if self._reconcile is None else min(self._reconcile.sweep, longest)
+        if call.due is None:
+            # How long it was silent before was nobody's concern.
+            call.heard = now
+        if call.due is None or call.due > now + call.sweep:
+            self.deadlines.set(call, now + call.sweep)
 
     def withdraw(self, action: Operation, error: Exception) -> None:
         """Forget *action*: its command was refused or never left, so nothing will be heard of it.
@@ -81,9 +82,12 @@ class Registry(Transitions):
         self._finish(action)
         self._settled.discard(action.key)
 
-    def expect_call(self, call: CallOperation) -> None:
-        """Take on the state webhooks of a call that is about to be dialled."""
-        self._dialled[call.key] = call
+    def expect_call(self, call: CallOperation, now: float, *, hold: bool = True) -> None:
+        """Take on the state webhooks of a call that is about to be dialled; *hold*: some will come."""
+        call.heard = now
+        self._by_key[call.key] = call
+        if hold:
+            self._held[call.key] = call
 
     def follows(self, key: str) -> bool:
         """Say whether an action with this *key* is followed."""
@@ -91,7 +95,7 @@ class Registry(Transitions):
 
     def dialled(self, key: str) -> CallOperation | None:
         """Return the call whose state webhooks come for *key*, if it is followed."""
-        return self._dialled.get(key)
+        return self._by_key.get(key)
 
     def adopt(self, call: CallOperation, now: float) -> None:
         """Take on a call that came in: it is up as soon as it has our answer, and its id is its key."""
@@ -101,15 +105,16 @@ class Registry(Transitions):
         call.state, call.rank = "answered", CALL["answered"].rank
         call.seen = ("answered",)
         self.calls[call.id] = call
-        self._dialled[call.key] = call
-        call.heard = now
+        self.expect_call(call, now)
         self.look_after(call, now)
         for event in self.early.take("call", call.key, now):
             self._advance(call, event, now)
 
     def withdraw_call(self, call: CallOperation) -> None:
         """Forget a call that was never started."""
-        self._dialled.pop(call.key, None)
+        self._held.pop(call.key, None)
+        self._by_key.pop(call.key, None)
+        self.deadlines.clear(call)
         if self.on_over is not None:
             self.on_over(call)
 
@@ -157,7 +162,7 @@ class Registry(Transitions):
     def deliver(self, kind: str, key: str, event: Event, size: int, now: float) -> Delivered:
         """Apply a verified event, whose body had *size* bytes, to the operation that its URL names."""
         if kind == "call":
-            operation: Operation | None = self._dialled.get(key)
+            operation: Operation | None = self._by_key.get(key)
         else:
             operation = self.actions.get(key) or self._running.get(key)
         if operation is not None and operation.kind == kind:
@@ -181,11 +186,13 @@ class Registry(Transitions):
             elif operation.settled is not None:
                 self._finish(operation)
             elif not self._ask_first(operation, now):
-                self._give_up(operation)
+                self.give_up(operation)
 
     def answered(self, call: CallOperation, evidence: Evidence | None, now: float) -> None:
         """Take in what the log says of *call*; ``None``: nothing, it could not be asked. What is overdue ends now."""
         waited = self.inquiries.finish(call)
+        if self._closed:
+            return
         was_up = not call.has_ended
         if evidence is not None:
             self._prove(call, evidence, now)
@@ -193,15 +200,17 @@ class Registry(Transitions):
             return  # All of its actions have their grace now.
         for action in waited:
             if action.settled is None and not action.over:
-                self._give_up(action)
+                self.give_up(action)
 
     def close(self) -> None:
         """Settle everything that is left: the client is closing."""
-        self._let_go({*self._dialled.values(), *self.calls.values()}, lambda _: True, "the client was closed")
+        self._closed = True
+        self.inquiries.close()
+        self._let_go({*self._by_key.values(), *self.calls.values()}, lambda _: True, "the client was closed")
 
     def disown(self, is_lost: Callable[[Operation], bool], why: str) -> None:
         """Settle what *is_lost*: nothing will be heard of it here any more."""
-        self._let_go(set(self._dialled.values()), is_lost, why)
+        self._let_go(set(self._by_key.values()), is_lost, why)
 
     def _let_go(self, calls: set[CallOperation], is_lost: Callable[[Operation], bool], why: str) -> None:
         for action in filter(is_lost, list(self.actions.values())):
@@ -222,6 +231,8 @@ class Registry(Transitions):
         call = call_of(action)
         if self._reconcile is None or action.asked or not action.watchers or call.id is None:
             return False
+        if action.stage == "not_sent":
+            return False
         if LIFECYCLES[action.kind].silent_end is not None:
             return False
         action.asked = True
@@ -229,7 +240,7 @@ class Registry(Transitions):
         self.inquiries.add(call, action)
         return True
 
-    def _give_up(self, action: Operation) -> None:
+    def give_up(self, action: Operation) -> None:
         """Settle *action* without an event of its own: nothing will tell what has become of it."""
         call = call_of(action)
         what = f"{action.kind} {action.key}"
@@ -242,27 +253,40 @@ class Registry(Transitions):
             message = f"{what}: the call ended ({reason or 'no reason given'}) before its end was reported"
             self.settle(action, "call_ended", error=CallEnded(message, reason=reason, action=action))
         else:
-            since = "it was stopped, but" if action.stopping else "its deadline passed before"
-            message = f"{what}: {since} its end was {'not ' if action.stopping else ''}reported"
+            if action.stage == "not_sent":
+                message = f"{what}: its deadline passed before its command was sent"
+            elif action.stopping:
+                message = f"{what}: it was stopped, but its end was not reported"
+            else:
+                message = f"{what}: its deadline passed before its end was reported"
             self.settle(action, "deadline", error=ActionExpired(message, action=action))
+
+    def _longest_silence(self, call: CallOperation) -> float:
+        return self.limits.unconfirmed if call.stage == "unconfirmed" else self.limits.silence
 
     def _sweep(self, call: CallOperation, now: float) -> None:
         """Look whether *call* has been silent for too long, and when to look again."""
-        silent = now - call.heard
-        if call.stage == "unconfirmed" and silent >= self.limits.unconfirmed:
-            self.lose(call, now)
+        end = call.heard + self._longest_silence(call)
+        is_needed = call.is_watched or bool(call.pending)
+        if now >= end:
+            self._held.pop(call.key, None)
+            if is_needed or call.stage == "unconfirmed":
+                call.state = "ended"
+                self._infer_end(call, None, now, "deadline", own=False)
             return
-        if self._reconcile is None:
+        if not is_needed and call.key not in self._held:
             return
-        if silent < call.sweep:
+        if self._reconcile is None or not call.is_watched:
+            self.deadlines.set(call, end)
+            return
+        if now - call.heard < call.sweep:
             call.sweep = self._reconcile.sweep
-            self.deadlines.set(call, max(call.heard + call.sweep, now))
+            self.deadlines.set(call, min(end, max(call.heard + call.sweep, now)))
             return
-        if call.is_watched and call.id is not None:
+        if call.id is not None:
             self.inquiries.add(call)
-        if call.is_watched or call.pending or call.key in self._dialled:
-            call.sweep = min(2 * call.sweep, self._reconcile.longest_sweep)
-            self.deadlines.set(call, now + call.sweep)
+        call.sweep = min(2 * call.sweep, self._reconcile.longest_sweep)
+        self.deadlines.set(call, min(end, now + call.sweep))
 
     def _prove(self, call: CallOperation, evidence: Evidence, now: float) -> None:
         """Apply what the log says of *call* and of its actions, as far as that is news."""

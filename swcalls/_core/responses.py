@@ -32,6 +32,9 @@ _BY_STATUS: Mapping[int, type[CommandRejected]] = {
     429: RateLimited,
 }
 
+_GATEWAY_STATUSES = frozenset({502, 504})
+"""A gateway that got no answer does not know whether the command arrived. Source: wire contract, section 0, item 7."""
+
 FABRIC_LEG = "fabric_subscriber_device_leg"
 
 
@@ -53,7 +56,7 @@ def interpret(
 
     Raises:
         CommandRejected: By status; its subclass says which.
-        CommandUnconfirmed: A 2xx answer that is not a JSON object.
+        CommandUnconfirmed: 502 or 504, or a 2xx answer that is not a JSON object.
     """
     request_id = headers.get("X-Request-Id")
     if 200 <= status < 300:
@@ -68,6 +71,11 @@ def interpret(
             unclear.status = status
             raise unclear from None
     errors = _errors(_redacted(body, secrets))
+    if status in _GATEWAY_STATUSES:
+        message = f"it may have arrived: a gateway answered with {status}"
+        unclear = CommandUnconfirmed(message, command=command, call_id=call_id, request_id=request_id)
+        unclear.status = status
+        raise unclear
     kind = _BY_STATUS.get(status, ServerFault if status >= 500 else CommandRejected)
     error = kind(
         _message(status, errors), status=status, errors=errors, command=command, call_id=call_id, request_id=request_id

@@ -5,6 +5,10 @@ from __future__ import annotations
 from msgspec import Struct
 
 from ..errors import CommandError, CommandNotSent, CommandRejected
+from .limits import check_number
+
+LONGEST_DOUBLING = 1000
+"""How often a wait is doubled at most: no float can hold much more."""
 
 
 class Retry(Struct, frozen=True, kw_only=True):
@@ -21,18 +25,10 @@ class Retry(Struct, frozen=True, kw_only=True):
     not answered with another one; what exceeds it raises at once."""
 
     def __post_init__(self) -> None:
-        for name, least in (("attempts", 1), ("budget", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"Retry: {name}={value!r} must be a whole number")
-            if value < least:
-                raise ValueError(f"Retry: {name}={value!r} must be at least {least}")
-        for name in ("first_wait", "longest_wait"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise TypeError(f"Retry: {name}={value!r} must be a number")
-            if not value >= 0:
-                raise ValueError(f"Retry: {name}={value!r} must be at least 0 seconds")
+        check_number("Retry: attempts", self.attempts, least=1, whole=True)
+        check_number("Retry: budget", self.budget, least=0, whole=True)
+        check_number("Retry: first_wait", self.first_wait, least=0, unit="seconds")
+        check_number("Retry: longest_wait", self.longest_wait, least=0, unit="seconds")
 
     def wait(self, attempt: int, error: CommandError, jitter: float) -> float | None:
         """Say how many seconds to wait after *attempt* (the first is 1) failed; ``None``: give up.
@@ -46,7 +42,7 @@ class Retry(Struct, frozen=True, kw_only=True):
         if asked is not None:
             # Never earlier than asked for.
             return None if asked > self.longest_wait else asked + jitter * self.first_wait
-        wait = self.first_wait * 2.0 ** (attempt - 1)
+        wait = self.first_wait * 2.0 ** min(attempt - 1, LONGEST_DOUBLING)
         return min(wait, self.longest_wait) * (0.5 + jitter / 2)
 
 

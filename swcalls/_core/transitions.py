@@ -38,8 +38,12 @@ class Transitions:
         """How many actions each of them has settled."""
         self.on_over: Callable[[Operation], object] | None = None
         """Called when an operation is over, or was never begun."""
-        self._dialled: dict[str, CallOperation] = {}
-        """By key: the calls whose state webhooks are ours, held until they end."""
+        self._by_key: WeakValueDictionary[str, CallOperation] = WeakValueDictionary()
+        """The calls whose state webhooks come to us, for as long as anybody holds one."""
+        self._held: dict[str, CallOperation] = {}
+        """Those of them that are held here: until they end, or have been silent for too long with nobody waiting."""
+        self._doubted: set[Operation] = set()
+        """Actions whose command may not have arrived, until an event proves that it has."""
         self._running: OrderedDict[str, Operation] = OrderedDict()
         """Settled, but still telling: detectors that have answered."""
         self._settled: Latest = Latest(limits.settled)
@@ -65,7 +69,9 @@ class Transitions:
             if journal is not None:
                 journal.event(operation.kind, operation.key, event, "duplicate", now)
             return "duplicate"
-        operation.stage = "accepted"
+        if operation.stage != "accepted":
+            operation.stage = "accepted"
+            self._trust(operation)
         call.heard = now
         if call is operation and event.call_id:
             self.identify(call, event.call_id)
@@ -120,6 +126,9 @@ class Transitions:
         if call.has_ended:
             return
         call.settled = outcome_of(call, by, result=reason)
+        if self.on_over is not None:
+            # Whoever takes over what this process leaves has no use for a call that has ended.
+            self.on_over(call)
         if call.journal is not None:
             call.journal.settled("call", call.key, call.settled, own=own)
         for action in list(call.pending.values()):
@@ -130,7 +139,9 @@ class Transitions:
     ) -> None:
         """End *call* without its own event, which may be on its way and gets a moment to be seen by iterators."""
         self._end_call(call, reason or call.asked_reason, now, by, own=own)
-        if call.key in self._dialled:
+        if self._by_key.get(call.key) is call:
+            # Held, so that its last event is no stranger's.
+            self._held[call.key] = call
             self.deadlines.set(call, now + self.limits.grace)
             call.changed()
         else:
@@ -138,11 +149,12 @@ class Transitions:
 
     def _finish_call(self, call: CallOperation) -> None:
         """No event of *call* can follow."""
-        if self.on_over is not None and not call.over:
+        if self.on_over is not None and not (call.over or call.has_ended):
             self.on_over(call)
         call.over = True
         self.deadlines.clear(call)
-        if self._dialled.pop(call.key, None) is not None:
+        self._held.pop(call.key, None)
+        if self._by_key.pop(call.key, None) is not None:
             self._settled.add(call.key)
         call.changed()
 
@@ -151,15 +163,35 @@ class Transitions:
         bound, call = action.options.bound, call_of(action)
         if bound is None or action.options.held or action.stopping or action.settled is not None or call.has_ended:
             return
+        if action.stage == "not_sent":
+            return  # It still waits for its turn.
         if call.state is None or call.rank >= CALL["answered"].rank:
             self.deadlines.set(action, now + bound + self._margin(action))
 
     def _extend(self, action: Operation, event: Event, now: float) -> None:
         """Let the bounded time of *action* run anew, since it is alive; while it is paused, it does not run."""
-        if event.state != "paused":
+        if event.state == "paused":
+            self.pause(action)
+        else:
             self.count_down(action, now)
-        elif not action.stopping and not call_of(action).has_ended:
+
+    def pause(self, action: Operation) -> None:
+        """Stop the time that the parameters of *action* give it; `count_down` lets it run anew."""
+        if action.options.bound is not None and not action.stopping and not call_of(action).has_ended:
             self.deadlines.clear(action)
+
+    def doubt(self, action: Operation, now: float) -> None:
+        """Note that the command of *action* may not have arrived: unless an event proves that it has, it expires."""
+        self.count_down(action, now)
+        if action.due is None and action.settled is None:
+            self._doubted.add(action)
+            self.deadlines.set(action, now + self._margin(action))
+
+    def _trust(self, operation: Operation) -> None:
+        if operation in self._doubted:
+            self._doubted.discard(operation)
+            if not call_of(operation).has_ended:
+                self.deadlines.clear(operation)
 
     def _give_grace(self, action: Operation, now: float) -> None:
         if action.settled is not None:
@@ -234,7 +266,8 @@ class Transitions:
         if call.pending.get(key) is action:
             del call.pending[key]
         self.deadlines.clear(action)
-        if not (call.pending or call.watchers or call.key in self._dialled):
+        self._doubted.discard(action)
+        if not (call.pending or call.watchers or call.key in self._held):
             # Nobody waits for it. Whoever does has it looked after again; until then it need not be kept for that.
             self.deadlines.clear(call)
         if self.on_over is not None:

@@ -5,16 +5,16 @@ Handles wait on the loop; nothing here opens a socket.
 
 from typing import Any
 
-from ._base import Action
-from ._line import Line, Sender, check_seconds
-from ._start import ActionStart
+from ._base import Action, Sender
+from ._line import Line, check_text
+from ._start import ActionStart, Start
 from .ai import AIVerbs
 from .collect import CollectAction, CollectVerbs
 from .detect import DetectAction, DetectVerbs
 from .fax import FaxVerbs, ReceiveFaxAction, SendFaxAction
 from .live import LiveTranscribeAction, LiveTranslateAction, LiveVerbs
 from .play import PlayAction, PlayVerbs
-from .prompt import PromptAction, PromptStart, PromptVerbs
+from .prompt import PromptAction, PromptVerbs
 from .record import RecordAction, RecordVerbs
 from .sidecar import AskAction, SidecarAction, SidecarVerbs, SummaryAction
 from .stream import StreamAction, StreamVerbs
@@ -75,17 +75,17 @@ __all__ = [
     "LiveTranslateAction",
     "PlayAction",
     "PromptAction",
-    "PromptStart",
     "ReceiveFaxAction",
     "RecordAction",
     "ReferAction",
     "SendFaxAction",
     "Sender",
     "SidecarAction",
+    "Start",
     "StreamAction",
     "SummaryAction",
     "TapAction",
     "TranscribeAction",
     "Verbs",
-    "check_seconds",
+    "check_text",
 ]

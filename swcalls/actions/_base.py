@@ -4,35 +4,97 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from contextlib import suppress
+from functools import partial
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
 
+from .._core.limits import Limits
 from .._core.operation import PLAIN, CallOperation, Operation, Options
-from ..commands import Control
-from ..errors import ActionFailed, CallNotFound, CommandNotSent, CommandRejected, SwcallsError
+from ..commands import Control, StartCommand
+from ..errors import ActionError, ActionFailed, CallEnded, ClientClosed, SwcallsError
 from ..events import Event
 from ..legs import Leg
-from ..outcome import Outcome
+from ..logbook import about
+from ..outcome import Outcome, Stage
 from ..results import Result
+from ..timeline import Journal
 from ._waiting import events_of, until, waiting
 
 R = TypeVar("R", bound=Result)
+Op = TypeVar("Op", bound=Operation)
+
+PAUSES = (0.5, 1.5, 3.0)
+"""Seconds between attempts to stop an action whose command was cut off, and may arrive late."""
+
+_log = logging.getLogger("swcalls.actions")
 
 
-class Controllable(Protocol):
-    """What an action needs of its call."""
+class Sender(Protocol):
+    """Sends commands, and sees to it that what comes of them is delivered: the engine of a client."""
 
-    async def send(self, command: str, params: object) -> Leg:
-        """Send one more command to the call."""
+    @property
+    def limits(self) -> Limits:
+        """The limits of the client."""
         ...
 
-    def stopped(self, action: Operation) -> None:
-        """Be told that *action* was told to stop, or was not there to be stopped."""
+    async def start(self, action: Op, command: StartCommand, deadline: float | None) -> Op:
+        """Expect *action*, send its *command*, and return it once that was accepted."""
+        ...
+
+    async def send(self, call: CallOperation, command: str, params: object) -> Leg:
+        """Send one command to *call*."""
+        ...
+
+    async def stop(self, action: Operation, command: str, params: object) -> Leg | None:
+        """Send the command that stops *action*; ``None``: the platform does not know it any more."""
+        ...
+
+    async def end(self, call: CallOperation, command: str, params: object, reason: str) -> Leg:
+        """Send a command that ends *call*, with *reason*."""
+        ...
+
+    def finish(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run *work* in a task that may send commands while the client is being closed, and is awaited then."""
+        ...
+
+    def attach(self, action: Op) -> Op:
+        """Expect *action*, which was started elsewhere."""
+        ...
+
+    def pause(self, action: Operation) -> None:
+        """Note that a pause of *action* was accepted."""
         ...
 
     def count_down(self, action: Operation) -> None:
-        """Be told that its command was given that starts the time of *action*."""
+        """Start the time limit that the parameters of *action* give it."""
+        ...
+
+    def look_after(self, call: CallOperation) -> None:
+        """Prepare for a wait for *call*, or for an action on it: the wait must end even if no webhook comes.
+
+        Raises:
+            RuntimeError: The client is not open yet, or was opened in another event loop.
+            ClientClosed: It is closed.
+        """
+        ...
+
+    def tell(self, action: Operation, event: Event) -> None:
+        """Apply an event to *action* that came for another one, but is about both."""
+        ...
+
+    def fail(self, action: Operation, error: ActionError) -> None:
+        """Settle *action*: something that it needs has failed."""
+        ...
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run *work* in a task that is cancelled and awaited when the client is closed."""
+        ...
+
+    def journal(self) -> Journal | None:
+        """Make the place where a new call writes down what happens on it; ``None``: it does not."""
         ...
 
 
@@ -61,13 +123,13 @@ class Action(Operation, Generic[R]):
         The latest ``Limits.history`` events are kept. When older ones were dropped before the loop got to them, the
         log says so, and ``dropped`` counts them.
         """
-        return events_of(self, Event)
+        return events_of(self, Event, self._look_after)
 
     async def finished(self, timeout: float | None = None) -> R:
         """Wait for the end and return the result.
 
         Args:
-            timeout: Seconds. It bounds this wait only; the action lives on.
+            timeout: Seconds (>= 0). It bounds this wait only; the action lives on.
 
         Raises:
             TimeoutError: *timeout* passed first.
@@ -76,14 +138,12 @@ class Action(Operation, Generic[R]):
             ActionExpired: The action's ``deadline`` passed.
             ClientClosed: The client was closed.
         """
-        with waiting(self, "finished", unless=self.done()):
-            await until(self.done, timeout, self)
-            return self.result()
+        return await self._finished(timeout)
 
     async def outcome(self) -> Outcome[R]:
         """Wait for the end and say how it came about. Never raises what ``finished()`` would."""
         with waiting(self, "outcome", unless=self.done()):
-            await until(self.done, None, self)
+            await until(self.done, "finished", None, self, check=self._look_after)
         return cast(Outcome[R], self.settled)
 
     async def reached(self, state: str, timeout: float | None = None) -> None:
@@ -94,7 +154,9 @@ class Action(Operation, Generic[R]):
             ActionFailed: The action ended without *state*.
         """
         with waiting(self, f"reached {state}", unless=self.over or state in self.seen):
-            await until(lambda: state in self.seen or self.over, timeout, self)
+            await until(
+                lambda: state in self.seen or self.over, f"in state {state!r}", timeout, self, check=self._look_after
+            )
             if state not in self.seen:
                 raise self._ended_without(state)
 
@@ -150,12 +212,25 @@ class Action(Operation, Generic[R]):
         error.outcome = outcome
         return error
 
+    async def _finished(self, timeout: float | None, end: float | None = None) -> R:
+        """Wait for the result: *timeout* seconds, which are over at *end*, if that is given."""
+        with waiting(self, "finished", unless=self.done()):
+            await until(self.done, "finished", timeout, self, check=self._look_after, end=end)
+            return self.result()
+
+    def _look_after(self) -> None:
+        assert self.call is not None
+        self._sender.look_after(self.call)
+
     async def _control(self, verb: str, params: object = None) -> Leg:
-        return await self._line.send(f"{self.family}.{verb}", params or Control(control_id=self.key))
+        call: Any = self.call
+        leg: Leg = await call.send(f"{self.family}.{verb}", params or Control(control_id=self.key))
+        return leg
 
     @property
-    def _line(self) -> Controllable:
-        return cast(Controllable, self.call)
+    def _sender(self) -> Sender:
+        call: Any = self.call
+        return cast(Sender, call._sender)
 
 
 class Stoppable(Action[R], Generic[R]):
@@ -164,32 +239,52 @@ class Stoppable(Action[R], Generic[R]):
     __slots__ = ()
 
     async def stop(self) -> Leg | None:
-        """Ask for the end; it is over when its last event comes.
+        """Ask for the end; it is over when its last event comes. An action that expired here is stopped, too.
 
         Returns:
-            The call's leg; ``None`` when there was nothing to stop: it is over, or its call is.
+            The call's leg; ``None`` when there is nothing to stop: the platform has ended it, or its call.
 
         Raises:
             CommandError: The command did not succeed.
+            ClientClosed: The client is closed.
         """
-        if self.over or (self.call is not None and self.call.has_ended):
+        assert self.call is not None
+        if self._is_gone() or self.call.is_known_to_have_ended:
             return None
-        # Set first: the event that the command causes may come before its response.
-        self.stopping: bool = True
-        try:
-            leg = await self._send_stop()
-        except CallNotFound:
-            # It is not running there any more, nor perhaps is its call: its last event is on the way, or was lost.
-            self._line.stopped(self)
-            return None
-        except (CommandRejected, CommandNotSent):
-            self.stopping = False
-            raise
-        self._line.stopped(self)
-        return leg
+        return await self._sender.stop(self, *self._stop_command())
 
-    async def _send_stop(self) -> Leg:
-        return await self._control("stop")
+    def _stop_command(self) -> tuple[str, object]:
+        return f"{self.family}.stop", Control(control_id=self.key)
+
+    def abandon(self) -> None:
+        if not self._is_gone():
+            self._sender.finish(self._stop_abandoned)
+
+    async def _stop_abandoned(self) -> None:
+        """Stop the action, again and again if its own command was cut off: that may arrive later than the stop."""
+        for pause in (*PAUSES, None):
+            stage = self.stage
+            try:
+                if await self.stop() is not None or stage == "accepted":
+                    return
+            except CallEnded:
+                return
+            except SwcallsError as error:
+                _log.warning("%s %s: not stopped: %s", self.kind, self.key, error, extra=about(self))
+            if pause is None or self._is_gone():
+                return
+            with suppress(TimeoutError):
+                await until(partial(self._has_moved, stage), "stopped", pause, self, check=_nothing)
+
+    def _has_moved(self, stage: Stage) -> bool:
+        return self.over or self.stage != stage
+
+    def _is_gone(self) -> bool:
+        """Say whether the platform has ended it, or never started it: then there is nothing to stop."""
+        outcome = self.settled
+        if outcome is None or not self.over or outcome.settled_by == "deadline":
+            return self.stage == "not_sent"
+        return not isinstance(outcome.error, ClientClosed)
 
 
 class Pausable(Stoppable[R], Generic[R]):
@@ -199,7 +294,14 @@ class Pausable(Stoppable[R], Generic[R]):
 
     async def resume(self) -> Leg:
         """Go on after a pause."""
-        return await self._control("resume")
+        leg = await self._control("resume")
+        self._sender.count_down(self)
+        return leg
+
+    async def _pause(self, params: object = None) -> Leg:
+        leg = await self._control("pause", params)
+        self._sender.pause(self)
+        return leg
 
 
 class _DoneCallback:
@@ -223,3 +325,7 @@ class _DoneCallback:
         if self.action.done():
             self.action.unwatch(self)
             self.loop.call_soon(self.fn, self.action, context=self.context)
+
+
+def _nothing() -> None:
+    """Check nothing: the wait has a timeout, and may outlast the client."""

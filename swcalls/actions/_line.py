@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Coroutine
-from typing import Any, Protocol, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from .._core.operation import PLAIN, CallOperation, Operation, Options
+from .._core.operation import PLAIN, CallOperation, Options
 from ..commands import KeyedCommand, StartCommand
-from ..errors import ActionError
-from ..events import Event, InboundCall
+from ..errors import shown
+from ..events import InboundCall
 from ..legs import Leg
 from ..timeline import Journal
-from ._base import Action
+from ._base import Action, Sender
+from ._seconds import check_seconds
 from ._start import ActionStart
 
 A = TypeVar("A", bound=Action[Any])
@@ -32,54 +33,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_chance.seed)
 
 
-class Sender(Protocol):
-    """Sends commands, and sees to it that what comes of them is delivered."""
-
-    async def start(self, action: A, command: StartCommand, deadline: float | None) -> A:
-        """Expect *action*, send its *command*, and return it once that was accepted."""
-        ...
-
-    async def send(self, call: CallOperation, command: str, params: object) -> Leg:
-        """Send one command to *call*."""
-        ...
-
-    def attach(self, action: A) -> A:
-        """Expect *action*, which was started elsewhere."""
-        ...
-
-    def stopped(self, action: Operation) -> None:
-        """Note that *action* was told to stop, or was not there to be stopped."""
-        ...
-
-    def count_down(self, action: Operation) -> None:
-        """Let the time run that the parameters of *action* give it."""
-        ...
-
-    def look_after(self, call: CallOperation) -> None:
-        """See to it that whoever is about to wait for *call* does not wait for ever."""
-        ...
-
-    def tell(self, action: Operation, event: Event) -> None:
-        """Apply an event to *action* that came for another one, but is about both."""
-        ...
-
-    def fail(self, action: Operation, error: ActionError) -> None:
-        """Settle *action*: something that it needs has failed."""
-        ...
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run *work* in a task that is cancelled and awaited when the client is closed."""
-        ...
-
-    def journal(self) -> Journal | None:
-        """Make the place where a new call writes down what happens on it; ``None``: it does not."""
-        ...
-
-
 class Line(CallOperation):
     """A call that commands can be sent to."""
 
-    __slots__ = ("_sender", "inbound", "leg")
+    __slots__ = ("_released", "_sender", "inbound", "leg")
 
     def __init__(self, sender: Sender, call_id: str | None = None) -> None:
         super().__init__(new_id(), call_id)
@@ -91,19 +48,13 @@ class Line(CallOperation):
         """The last response to a command; ``None`` before the first."""
         self.inbound: InboundCall | None = None
         """How the platform announced it, for a call that came in."""
+        self._released = False
+        """It was told to end, or something else drives it now: whoever leaves it has nothing more to do."""
 
     async def send(self, command: str, params: object) -> Leg:
         """Send a command whose *params* are one of the Structs of ``swcalls.commands``; return the call's leg."""
         self.leg = await self._sender.send(self, command, params)
         return self.leg
-
-    def stopped(self, action: Operation) -> None:
-        """Note that *action* was told to stop, or was not there to be stopped."""
-        self._sender.stopped(action)
-
-    def count_down(self, action: Operation) -> None:
-        """Let the time run that the parameters of *action* give it."""
-        self._sender.count_down(action)
 
     def _start(
         self,
@@ -113,13 +64,21 @@ class Line(CallOperation):
         options: Options = PLAIN,
         *,
         key: str | None = None,
+        name: str | None = None,
     ) -> ActionStart[A, Any]:
-        """Prepare *command*; it is sent when the ``ActionStart`` is awaited. *key* stands in for a ``control_id``."""
+        """Prepare *command*; it is sent when the ``ActionStart`` is awaited.
+
+        Args:
+            key: Stands in for a ``control_id``, where the command has none.
+            name: The method's, where it is not that of the kind.
+        """
         check_seconds("deadline", deadline)
         control_id = command.control_id if isinstance(command, KeyedCommand) else given(key)
         if deadline is not None and options.bound is not None:
             options = replace(options, bound=None)
-        return ActionStart(self._sender.start(handle(self, control_id, options), command, deadline))
+        action = handle(self, control_id, options)
+        run = partial(self._sender.start, action, command, deadline)
+        return ActionStart(f"Call.{name or action.kind}", action, run, deadline)
 
 
 def new_id() -> str:
@@ -136,18 +95,18 @@ def given(control_id: str | None) -> str:
     """Return the id that a user gave, or else a new one."""
     if control_id is None:
         return new_id()
-    if not isinstance(control_id, str):
-        raise TypeError(f"control_id={control_id!r} must be a string")
-    if not control_id:
-        raise ValueError(f"control_id={control_id!r} must be a string that is not empty")
+    check_text("control_id", control_id)
     return control_id
 
 
-def check_seconds(name: str, value: float | None) -> None:
-    """Refuse what is neither ``None`` nor a number of seconds greater than 0."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name}={value!r} must be a number of seconds")
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{name}={value!r} must be greater than 0 seconds")
+def check_text(name: str, value: object) -> None:
+    """Refuse what is no string, or one that is empty or that UTF-8 cannot encode."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}={shown(value)} must be a string")
+    if not value:
+        raise ValueError(f"{name}={value!r} must be a string that is not empty")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{name}={shown(value)} must be text that UTF-8 can encode") from None

@@ -1,62 +1,155 @@
-"""The awaitable that starts an action: nothing is sent before it is used."""
+"""The coroutines that a verb returns: nothing is sent before one of them is used.
+
+`Start` is what ``call.play(...)`` and ``client.dial(...)`` have in common; `ActionStart` starts an action.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Coroutine, Generator
+import warnings
+from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from ..errors import CommandRejected, SwcallsError
+from ..errors import ActionExpired, CallEnded, SwcallsError
 from ..logbook import about
 from ..results import Result
 from ._base import Action, Stoppable
+from ._seconds import check_timeout
+from ._waiting import timed_out
 
+T = TypeVar("T")
 A = TypeVar("A", bound=Action[Any])
 R = TypeVar("R", bound=Result)
 
 _log = logging.getLogger("swcalls.actions")
 
 
-class ActionStart(Generic[A, R]):
+class Start(Coroutine[Any, Any, T]):
+    """A coroutine that sends one command when it runs. Like any coroutine it can be awaited once.
+
+    Args:
+        name: What was called, for warnings: ``Call.play``.
+        run: Makes the coroutine that sends the command.
+    """
+
+    __slots__ = ("_coroutine", "_name", "_run")
+
+    def __init__(self, name: str, run: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._coroutine: Coroutine[Any, Any, T] | None = None
+        self._name = name
+        self._run = run
+
+    @property
+    def __name__(self) -> str:
+        """What asyncio calls this coroutine when it shows a task."""
+        return self._name
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._name}>"
+
+    def rename(self, name: str) -> None:
+        """Let warnings name another method, which made this by way of the first."""
+        self._name = name
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._begun().__await__()
+
+    def send(self, value: Any, /) -> Any:
+        """Run until the next await, as an event loop does."""
+        return self._begun().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raise *error* inside, as an event loop does to cancel."""
+        return self._begun().throw(*error)
+
+    def close(self) -> None:
+        """Give up: what was not used yet sends nothing, and warns of nothing."""
+        self._begun().close()
+
+    def _begun(self) -> Coroutine[Any, Any, T]:
+        # One coroutine for every use, so that Python itself refuses the second one.
+        if self._coroutine is None:
+            self._coroutine = self._run()
+        return self._coroutine
+
+    def __del__(self) -> None:
+        if self._coroutine is None:
+            warnings.warn(f"coroutine '{self._name}' was never awaited", RuntimeWarning, stacklevel=2, source=self)
+
+
+class ActionStart(Start[A], Generic[A, R]):
     """An action that is about to be started: nothing is sent before one of these is used, once.
 
     - ``await start`` sends the command and returns the handle;
-    - ``await start.finished()`` sends it and waits for the result;
-    - ``async with start as action`` stops the action when the block ends, unless it has ended already.
+    - ``await start.finished(timeout)`` sends it and waits for the result;
+    - ``async with start as action`` stops the action when the block ends, unless the platform has ended it.
+
+    Until you have the handle, the start owns the action: when one of these is cancelled or runs out of time, what may
+    be running at the platform is stopped in the background. `Client.close` waits for that.
     """
 
-    __slots__ = ("_action", "_start")
+    __slots__ = ("_action", "_deadline")
 
-    def __init__(self, start: Coroutine[Any, Any, A]) -> None:
-        self._start = start
-        self._action: A | None = None
-
-    def __await__(self) -> Generator[Any, None, A]:
-        return self._start.__await__()
+    def __init__(
+        self, name: str, action: A, run: Callable[[], Coroutine[Any, Any, A]], deadline: float | None = None
+    ) -> None:
+        super().__init__(name, run)
+        self._action = action
+        self._deadline = deadline
 
     async def finished(self, timeout: float | None = None) -> R:
-        """Start the action, wait for its end and return the result; see ``Action.finished``."""
-        action = await self._start
-        result: R = await action.finished(timeout)
+        """Start the action, wait for its end and return the result; see ``Action.finished``.
+
+        Args:
+            timeout: Seconds (>= 0) for all of it, the sending too. When they have passed, the action is stopped.
+        """
+        try:
+            check_timeout("timeout", timeout)
+        except (TypeError, ValueError):
+            self.close()
+            raise
+        action, end = self._action, None
+        if timeout is None:
+            await self._begun()
+        else:
+            end = asyncio.get_running_loop().time() + timeout
+            try:
+                async with asyncio.timeout_at(end):
+                    await self._begun()
+            except TimeoutError:
+                raise timed_out(action, "finished", timeout) from None
+        try:
+            result: R = await action._finished(timeout, end)
+        except ActionExpired:
+            # Nobody but the error has the handle. What ended by a limit of its own has ended at the platform too.
+            if self._deadline is not None:
+                action.abandon()
+            raise
+        except (asyncio.CancelledError, TimeoutError):
+            action.abandon()
+            raise
         return result
 
     async def __aenter__(self) -> A:
-        self._action = await self._start
-        return self._action
+        return await self._begun()
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         action = self._action
-        if not isinstance(action, Stoppable) or action.done():
+        is_closed = action.settled is not None and action.settled.settled_by == "closed"
+        if is_closed or not isinstance(action, Stoppable):
             return
         try:
             await action.stop()
-        except CommandRejected as refusal:
-            # It ended, or its call did, while its last event was still on the way: there was nothing to stop.
-            _log.info("%s %s: not stopped: %s", action.kind, action.key, refusal, extra=about(action))
+        except CallEnded:
+            pass  # It ended with its call, and the news had not come yet.
         except SwcallsError as error:
             if exc is None:
                 raise
             _log.warning("%s %s: not stopped: %s", action.kind, action.key, error, extra=about(action))
+        except asyncio.CancelledError:
+            action.abandon()
+            raise

@@ -12,37 +12,66 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import TypeVar, cast
 
-from .._core.operation import Operation
+from .._core.operation import CallOperation, Operation
 from ..events import Event
 from ..logbook import about
+from ._seconds import check_timeout
 
 E = TypeVar("E", bound=Event)
 
 _log = logging.getLogger("swcalls.actions")
 
 
-async def until(ready: Callable[[], bool], timeout: float | None, *operations: Operation) -> None:
+async def until(
+    ready: Callable[[], bool],
+    what: str,
+    timeout: float | None,
+    *operations: Operation,
+    check: Callable[[], object],
+    end: float | None = None,
+) -> None:
     """Return once *ready* is true, which is asked now and at every change of one of *operations*.
+
+    Args:
+        what: What is waited for, of the first operation: ``finished``.
+        timeout: Seconds (>= 0); they are over at *end*, a time of the event loop, if that is given.
+        check: Called before it waits; raises when no change can come.
 
     Raises:
         TimeoutError: *timeout* seconds have passed; the operations do not notice.
     """
+    if timeout is not None:
+        check_timeout("timeout", timeout)
     if ready():
         return
-    async with asyncio.timeout(timeout):
-        waiter = asyncio.get_running_loop().create_future()
+    check()
+    loop = asyncio.get_running_loop()
+    waiter = loop.create_future()
 
-        def look() -> None:
-            if not waiter.done() and ready():
-                waiter.set_result(None)
+    def look() -> None:
+        if not waiter.done() and ready():
+            waiter.set_result(None)
 
-        for operation in operations:
-            operation.watch(look)
-        try:
+    for operation in operations:
+        operation.watch(look)
+    try:
+        if timeout is None:
             await waiter
-        finally:
-            for operation in operations:
-                operation.unwatch(look)
+            return
+        async with asyncio.timeout_at(loop.time() + timeout if end is None else end):
+            await waiter
+    except TimeoutError:
+        raise timed_out(operations[0], what, timeout) from None
+    finally:
+        for operation in operations:
+            operation.unwatch(look)
+
+
+def timed_out(operation: Operation, what: str, timeout: float | None) -> TimeoutError:
+    """Make the error of a wait for *operation* to be *what*."""
+    name = f"{operation.kind} {operation.id if isinstance(operation, CallOperation) else operation.key}"
+    last = operation.state or ("no event yet" if operation.stage != "not_sent" else "not sent yet")
+    return TimeoutError(f"{name}: not {what} after {timeout:g} s; last: {last}")
 
 
 class waiting:  # noqa: N801 - used like `suppress`
@@ -71,12 +100,10 @@ class waiting:  # noqa: N801 - used like `suppress`
             self._journal.waited(self._note, "error" if isinstance(exc, Exception) else "cancelled")
 
 
-async def events_of(
-    operation: Operation, kind: type[E], before_waiting: Callable[[], object] = lambda: None
-) -> AsyncIterator[E]:
+async def events_of(operation: Operation, kind: type[E], check: Callable[[], object]) -> AsyncIterator[E]:
     """Yield every event of *operation*, from the first to the last, those that came before now too.
 
-    *before_waiting* is called whenever there is none to yield.
+    *check* is called whenever there is none to yield; it raises when none can come.
     """
     position = 0
 
@@ -98,5 +125,4 @@ async def events_of(
         elif operation.over:
             return
         else:
-            before_waiting()
-            await until(more, None, operation)
+            await until(more, "changed", None, operation, check=check)

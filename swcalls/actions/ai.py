@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._core.limits import check_number
 from ..commands import AIHold, AIMessage, AIStop, Bare, Reset, Role
 from ..legs import Leg
 from ._line import Line
@@ -21,8 +22,8 @@ class AIVerbs(Line):
             timeout: Whole seconds (>= 0); the wire has them as a string.
             prompt: Spoken before.
         """
-        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int)):
-            raise TypeError(f"calling.ai_hold: timeout={timeout!r} must be a whole number of seconds")
+        if timeout is not None:
+            check_number(f"{AIHold.command}: timeout", timeout, least=0, whole=True, unit="seconds")
         return await self.send(AIHold.command, AIHold(timeout=None if timeout is None else str(timeout), prompt=prompt))
 
     async def ai_unhold(self) -> Leg:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from msgspec.structs import replace
 
 from .._core.operation import Options
-from ..commands import Collect, Digits, Speech
+from ..commands import Collect, Digits, Speech, refuse_none
 from ..legs import Leg
 from ..results import CollectResult
 from ._base import Stoppable
@@ -31,7 +31,7 @@ class CollectAction(Stoppable[CollectResult]):
         """
         leg = await self._control("start_input_timers")
         self.options: Options = replace(self.options, held=False)
-        self._line.count_down(self)
+        self._sender.count_down(self)
         return leg
 
 
@@ -65,6 +65,7 @@ class CollectVerbs(Line):
             partial_results: Yield what was recognised so far as events.
             send_start_of_input: Yield the first sign of input as an event.
         """
+        refuse_none(Collect.command, start_input_timers=start_input_timers)
         command = Collect(
             control_id=given(control_id),
             status_url=status_url,

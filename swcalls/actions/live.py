@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from .._core.operation import Options
 from ..commands import (
@@ -17,6 +17,7 @@ from ..commands import (
     TranscribeVerb,
     TranslateStart,
     TranslateVerb,
+    listed,
 )
 from ..legs import Leg
 from ..results import SpeechResult
@@ -39,12 +40,15 @@ class LiveAction(Stoppable[SpeechResult]):
         """Ask for a summary so far; it comes as an event (``reached("summary")``), or to *webhook*."""
         return await self._send(self._verb(summarize=Summarize(prompt=prompt, webhook=webhook)))
 
-    async def _send_stop(self) -> Leg:
-        return await self._send("stop")
-
-    async def _send(self, action: TranscribeVerb | TranslateVerb | Literal["stop"]) -> Leg:
+    def _stop_command(self) -> tuple[str, object]:
         make: Any = self._command
-        return await self._line.send(self.family, make(action=action))
+        return self.family, make(action="stop")
+
+    async def _send(self, action: TranscribeVerb | TranslateVerb) -> Leg:
+        call: Any = self.call
+        make: Any = self._command
+        leg: Leg = await call.send(self.family, make(action=action))
+        return leg
 
 
 class LiveTranscribeAction(LiveAction):
@@ -177,4 +181,5 @@ class LiveVerbs(Line):
 
 def parties(direction: Party | Sequence[Party]) -> list[Party]:
     """Make a list of one party or of several."""
-    return [direction] if isinstance(direction, str) else list(direction)
+    several: list[Party] = [direction] if isinstance(direction, str) else listed(direction)
+    return several

@@ -21,7 +21,7 @@ class PlayAction(Pausable[Playback]):
 
     async def pause(self) -> Leg:
         """Pause the playback. Wire: ``calling.play.pause``."""
-        return await self._control("pause")
+        return await self._pause()
 
     async def volume(self, db: float) -> Leg:
         """Set the volume to *db* decibels (-40 to 40). Wire: ``calling.play.volume``."""
@@ -82,7 +82,7 @@ class PlayVerbs(Line):
         deadline: float | None = None,
     ) -> ActionStart[PlayAction, Playback]:
         """Speak *text*: ``play(TTS(text), ...)``."""
-        return self.play(
+        start = self.play(
             TTS(text),
             volume=volume,
             direction=direction,
@@ -94,6 +94,8 @@ class PlayVerbs(Line):
             status_url=status_url,
             deadline=deadline,
         )
+        start.rename("Call.say")
+        return start
 
 
 def _length(media: tuple[Media, ...], loop: int | None) -> float | None:

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from .._core.operation import PLAIN, CallOperation, Options
-from ..commands import Collect, Digits, Direction, Gender, Media, Play, Speech, media_item
-from ..errors import ActionFailed, CommandError, CommandRejected, SwcallsError
+from .._core.operation import PLAIN, CallOperation, Operation, Options, bounded
+from ..commands import TTS, Collect, Digits, Direction, Gender, Media, Play, Speech, media_item
+from ..errors import ActionExpired, ActionFailed, CommandRejected, SwcallsError, shown
 from ..legs import Leg
 from ..logbook import about
 from ..results import CollectResult
-from ._line import Line, check_seconds, given, new_id
+from ._line import Line, given, new_id
+from ._seconds import check_seconds
 from ._start import ActionStart
 from ._waiting import until
 from .collect import CollectAction, options_of
 from .play import PlayAction
 
 _log = logging.getLogger("swcalls.actions")
+
+
+SECONDS_A_CHARACTER = 0.4
+"""How long a spoken character lasts at most: three times as long as in slow speech of any language."""
+
+FALSE_START = 1.0
+"""Seconds after the first sign of input in which the input itself usually comes. Only if it does not, the timers are
+started: for a key that ends the collect they would come too late, and be refused."""
 
 
 class PromptAction(CollectAction):
@@ -29,16 +40,21 @@ class PromptAction(CollectAction):
 
     __slots__ = ("playback",)
 
-    def __init__(self, call: CallOperation, control_id: str, options: Options) -> None:
+    def __init__(self, call: CallOperation, control_id: str, options: Options, playback: PlayAction) -> None:
         super().__init__(call, control_id, options)
-        self.playback: PlayAction = PlayAction(call, new_id())
+        self.playback: PlayAction = playback
 
     async def stop(self) -> Leg | None:
         """Stop the playback and the collect."""
-        await quietly(self.playback.stop())
+        await self._stop_playback()
         return await super().stop()
 
-    async def conduct(self, line: Line, *, barge_in: bool) -> None:
+    def abandon(self) -> None:
+        if self.settled is None:
+            # Once it has settled, `conduct` stops both.
+            super().abandon()
+
+    async def conduct(self, *, barge_in: bool) -> None:
         """See the two through, to the end of both."""
         playback = self.playback
 
@@ -46,41 +62,39 @@ class PromptAction(CollectAction):
             return self.done() or playback.done() or (barge_in and bool(self.history))
 
         try:
-            await until(is_time_to_act, None, self, playback)
+            await self._until(is_time_to_act, playback)
+            if not self.done() and not playback.done():
+                await self._stop_playback()
+                with suppress(TimeoutError):
+                    await self._until(self.done, timeout=FALSE_START)
             if not self.done():
-                if playback.done():
+                if playback.done() and not isinstance(playback.exception(), ActionExpired):
+                    # Unless nothing told of its end: then it is over by now, whatever became of it.
                     playback.result()
-                else:
-                    await quietly(playback.stop())
                 # Had they been started before, the clock would have run while the prompt was still being played.
                 await self.start_input_timers()
         except CommandRejected as refusal:
             # It ended while its last event was on the way, and does not need its timers any more.
             _log.info("%s %s: timers not started: %s", self.kind, self.key, refusal, extra=about(self))
         except SwcallsError as error:
-            line._sender.fail(self, ActionFailed(f"{self.kind} {self.key}: the prompt failed: {error}", action=self))
-        try:
-            await until(self.done, None, self)
-        finally:
-            await quietly(playback.stop())
-            if self.settled is not None and self.settled.error is not None and not line.has_ended:
-                # It ended here, and not because the platform said so: there it may go on.
-                await quietly(self._control("stop"))
+            self._sender.fail(self, ActionFailed(f"{self.kind} {self.key}: the prompt failed: {error}", action=self))
+        await self._until(self.done)
+        await self._stop_playback()
+        if self.settled is not None and self.settled.error is not None:
+            # It ended here, and not because the platform said so: there it may go on.
+            await self._stop_collect()
 
+    async def _until(self, ready: Callable[[], bool], *others: Operation, timeout: float | None = None) -> None:
+        await until(ready, "finished", timeout, self, *others, check=self._look_after)
 
-class PromptStart(ActionStart[PromptAction, CollectResult]):
-    """A prompt that is about to be started."""
+    async def _stop_playback(self) -> None:
+        if not self.playback.stopping:
+            await quietly(self.playback.stop())
 
-    __slots__ = ()
-
-    async def finished(self, timeout: float | None = None) -> CollectResult:
-        """Ask, and wait for the answer. When the wait is cancelled or times out, the prompt is stopped."""
-        prompt = await self._start
-        try:
-            return await prompt.finished(timeout)
-        finally:
-            if not prompt.done():
-                await quietly(prompt.stop())
+    async def _stop_collect(self) -> None:
+        assert self.call is not None
+        if not (self.stopping or self.call.is_known_to_have_ended):
+            await quietly(self._sender.stop(self, *self._stop_command()))
 
 
 class PromptVerbs(Line):
@@ -105,11 +119,12 @@ class PromptVerbs(Line):
         control_id: str | None = None,
         status_url: str | None = None,
         deadline: float | None = None,
-    ) -> PromptStart:
+    ) -> ActionStart[PromptAction, CollectResult]:
         """Play *media* and collect *digits* or *speech*. Wire: ``calling.collect`` and ``calling.play``.
 
         The clock of *initial_timeout* starts when the playback has ended. Its ``async with`` stops both at the end, and
-        so does a ``.finished()`` that is cancelled or times out.
+        so does a ``.finished()`` that is cancelled or times out. If nothing tells of the end of the playback, the clock
+        starts when it must be over: after what *media* can last at most, as far as they say.
 
         Args:
             barge_in: Stop the playback at the first sign of input.
@@ -117,6 +132,8 @@ class PromptVerbs(Line):
             volume: This and the rest are as in ``play``.
         """
         check_seconds("deadline", deadline)
+        if not isinstance(barge_in, bool):
+            raise TypeError(f"{Collect.command}: barge_in={shown(barge_in)} must be True or False")
         collect = Collect(
             control_id=given(control_id),
             status_url=status_url,
@@ -127,9 +144,8 @@ class PromptVerbs(Line):
             send_start_of_input=barge_in or None,
             start_input_timers=False,
         )
-        action = PromptAction(self, collect.control_id, PLAIN if deadline is not None else options_of(collect))
         play = Play(
-            control_id=action.playback.key,
+            control_id=new_id(),
             status_url=status_url,
             play=[media_item(item) for item in media],
             volume=volume,
@@ -139,7 +155,12 @@ class PromptVerbs(Line):
             voice=voice,
             gender=gender,
         )
-        return PromptStart(self._ask(action, collect, play, deadline, barge_in=barge_in))
+        length = _longest(media, loop, self._sender.limits.playback)
+        playback = PlayAction(self, play.control_id, bounded(length))
+        options = PLAIN if deadline is not None else options_of(collect)
+        action = PromptAction(self, collect.control_id, options, playback)
+        run = partial(self._ask, action, collect, play, deadline, barge_in=barge_in)
+        return ActionStart("Call.prompt", action, run, deadline)
 
     async def _ask(
         self, action: PromptAction, collect: Collect, play: Play, deadline: float | None, *, barge_in: bool
@@ -148,15 +169,28 @@ class PromptVerbs(Line):
         try:
             await self._sender.start(action.playback, play, None)
         except BaseException:
-            await quietly(action.stop())
+            super(PromptAction, action).abandon()
             raise
-        self._sender.spawn(action.conduct(self, barge_in=barge_in))
+        self._sender.spawn(action.conduct(barge_in=barge_in))
         return action
+
+
+def _longest(media: tuple[Media, ...], loop: int | None, unknown: float) -> float | None:
+    """Say how many seconds *media* can last at most, *unknown* for a file; ``None`` when they are repeated for ever."""
+    if loop == 0:
+        return None
+    seconds = 0.0
+    for item in media:
+        if isinstance(item, TTS):
+            seconds += len(item.text) * SECONDS_A_CHARACTER
+        else:
+            seconds += getattr(item, "duration", None) or unknown
+    return seconds * (loop or 1)
 
 
 async def quietly(command: Awaitable[Any]) -> None:
     """Send a command that only tidies up: there may be nothing left to tidy, and nobody to tell."""
     try:
         await command
-    except CommandError as error:
+    except SwcallsError as error:
         _log.info("%s", error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from .._core.operation import bounded
-from ..commands import Direction, Format, PauseBehavior, Record, RecordAudio, RecordParams, RecordPause
+from ..commands import Direction, Format, PauseBehavior, Record, RecordAudio, RecordParams, RecordPause, refuse_none
 from ..legs import Leg
 from ..results import Recording
 from ._base import Pausable
@@ -28,7 +28,7 @@ class RecordAction(Pausable[Recording]):
         Args:
             behavior: ``skip`` (the platform's default) cuts the pause out, ``silence`` keeps its length.
         """
-        return await self._control("pause", RecordPause(control_id=self.key, behavior=behavior))
+        return await self._pause(RecordPause(control_id=self.key, behavior=behavior))
 
 
 class RecordVerbs(Line):
@@ -65,6 +65,13 @@ class RecordVerbs(Line):
             terminators: Digits that end it, of ``0-9 A-D * #``.
             input_sensitivity: 0 to 100.
         """
+        refuse_none(
+            Record.command,
+            direction=direction,
+            initial_timeout=initial_timeout,
+            end_silence_timeout=end_silence_timeout,
+            terminators=terminators,
+        )
         audio = RecordAudio(
             format=format,
             stereo=stereo,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from .._core.decoding import whole
@@ -18,20 +19,22 @@ from ..commands import (
     SidecarPoke,
     SidecarSummary,
     Summarize,
+    listed,
 )
 from ..errors import ActionFailed
 from ..events import SidecarEvent
 from ..legs import Leg
 from ..results import SidecarAnswer, SidecarResult, SidecarStatus, Summary
 from ._base import Action, Stoppable
-from ._line import Line, check_seconds, new_id
+from ._line import Line, new_id
+from ._seconds import check_seconds
 from ._start import ActionStart
 
 _ONE_ANSWER = Options(bound=120)
 """Whether a question that the model cannot answer is ever answered is not documented; so it has a limit, in seconds."""
 
 UNCLAIMED_KEPT = 64
-"""How many answers are kept whose question has not been confirmed yet."""
+"""How many answers are kept whose question has not been confirmed yet; the oldest go first."""
 
 
 class AskAction(Action[SidecarAnswer]):
@@ -61,7 +64,10 @@ class SidecarAction(Stoppable[SidecarResult]):
         super().__init__(call, control_id, options)
         self._asked: dict[str, AskAction] = {}
         self._unclaimed: dict[str, SidecarEvent] = {}
-        self.watch(self._look_for_answers)
+
+    def changed(self) -> None:
+        self._look_for_answers()
+        super().changed()
 
     async def poke(self, text: str) -> Leg:
         """Tell the sidecar *text*, and have it think at once. Wire: ``calling.ai_sidecar.poke``."""
@@ -70,9 +76,10 @@ class SidecarAction(Stoppable[SidecarResult]):
     def ask(self, text: str, *, deadline: float | None = None) -> ActionStart[AskAction, SidecarAnswer]:
         """Ask the sidecar; the result is its answer. Wire: ``calling.ai_sidecar.ask``."""
         check_seconds("deadline", deadline)
-        line = self._call_line
-        options = PLAIN if deadline is not None else _ONE_ANSWER
-        return ActionStart(line._sender.start(AskAction(line, self, options), SidecarAsk(text=text), deadline))
+        assert self.call is not None
+        action = AskAction(self.call, self, PLAIN if deadline is not None else _ONE_ANSWER)
+        run = partial(self._sender.start, action, SidecarAsk(text=text), deadline)
+        return ActionStart("SidecarAction.ask", action, run, deadline)
 
     async def status(self) -> SidecarStatus:
         """Ask for the counters. Wire: ``calling.ai_sidecar.status``."""
@@ -89,6 +96,8 @@ class SidecarAction(Stoppable[SidecarResult]):
         if event is not None:
             self._pass_on(ask, event)
             return
+        # A question that expired is never asked for again.
+        self._asked = {known: other for known, other in self._asked.items() if not other.done()}
         self._asked[ask_id] = ask
         if self.over:
             self._fail_questions()
@@ -99,30 +108,25 @@ class SidecarAction(Stoppable[SidecarResult]):
             ask = self._asked.pop(event.ask_id, None)
             if ask is not None:
                 self._pass_on(ask, event)
-            elif len(self._unclaimed) < UNCLAIMED_KEPT:
+            else:
                 self._unclaimed[event.ask_id] = event
+                if len(self._unclaimed) > UNCLAIMED_KEPT:
+                    del self._unclaimed[next(iter(self._unclaimed))]
         if self.over:
             self._fail_questions()
 
     def _pass_on(self, ask: AskAction, event: SidecarEvent) -> None:
-        self._call_line._sender.tell(ask, event)
+        self._sender.tell(ask, event)
 
     def _fail_questions(self) -> None:
         if self.settled is None or self.settled.settled_by in ("call_ended", "closed"):
             return  # What ended the sidecar ends its questions too, and says so better.
         asked, self._asked = self._asked, {}
         for ask in asked.values():
-            self._call_line._sender.fail(
-                ask, ActionFailed(f"{ask.kind} {ask.key}: the sidecar ended first", action=ask)
-            )
+            self._sender.fail(ask, ActionFailed(f"{ask.kind} {ask.key}: the sidecar ended first", action=ask))
 
-    async def _send_stop(self) -> Leg:
-        return await self._control("stop", Bare())
-
-    @property
-    def _call_line(self) -> Line:
-        assert isinstance(self.call, Line)
-        return self.call
+    def _stop_command(self) -> tuple[str, object]:
+        return f"{self.family}.stop", Bare()
 
 
 class SummaryAction(Action[Summary]):
@@ -168,16 +172,16 @@ class SidecarVerbs(Line):
             lang=lang,
             prompt=prompt,
             model=model,
-            direction=None if direction is None else list(direction),
+            direction=listed(direction),
             customer_role=customer_role,
             url=status_url,
             SWAIG=swaig,
             permissions=permissions,
             global_data=global_data,
-            hints=None if hints is None else list(hints),
+            hints=listed(hints),
             params=params,
         )
-        return self._start(SidecarAction, command, deadline, key=control_id)
+        return self._start(SidecarAction, command, deadline, key=control_id, name="sidecar")
 
     def sidecar_summary(
         self,
@@ -195,6 +199,8 @@ class SidecarVerbs(Line):
             lang: One BCP-47 tag.
             prompt: How to summarise.
         """
-        verb = SidecarSummary(summarize=Summarize(prompt=prompt, webhook=status_url))
+        verb = SidecarSummary(summarize=Summarize(prompt=prompt))
         command = Sidecar(lang=lang, model=model, url=status_url, action=verb)
-        return self._start(SummaryAction, command, deadline, _ONE_ANSWER, key=control_id)
+        if status_url is not None:
+            command.report_to(status_url)
+        return self._start(SummaryAction, command, deadline, _ONE_ANSWER, key=control_id, name="sidecar_summary")

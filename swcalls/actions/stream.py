@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ..commands import Method, Stream, Track, as_strings
+from ..commands import Method, Stream, Track, as_strings, refuse_none
 from ..results import StreamResult
 from ._base import Stoppable
 from ._line import Line, given
@@ -46,6 +46,7 @@ class StreamVerbs(Line):
             custom_parameters: Sent with the stream; each value as a string.
             status_url_method: ``GET`` only with a *status_url* of your own: the receiver takes POST.
         """
+        refuse_none(Stream.command, status_url_method=status_url_method)
         command = Stream(
             control_id=given(control_id),
             status_url=status_url,

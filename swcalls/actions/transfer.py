@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from ..commands import Bare, Refer, ReferTo, SipItem, Transfer, UserEvent
 from ..legs import Leg
+from ..logbook import log_address
 from ..results import ReferResult
 from ._base import Action
 from ._line import Line
@@ -50,9 +51,13 @@ class TransferVerbs(Line):
         """Transfer the call. Wire: ``calling.transfer``.
 
         Args:
-            dest: A SIP URI, a phone number, the URL of a SWML document, or the document itself.
+            dest: Where to, as in ``dial``; or the URL of a SWML document, or the document itself.
         """
-        return await self.send(Transfer.command, Transfer(dest=dest))
+        command = Transfer(dest=dest)
+        log_address(Transfer.command, "dest", dest)
+        leg = await self.send(Transfer.command, command)
+        self._released = True
+        return leg
 
     async def disconnect(self) -> Leg:
         """Part the call from the one that it is bridged with; both stay up. Wire: ``calling.disconnect``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -50,6 +50,7 @@ Receive = Callable[[Delivery], Awaitable[bool]]
 """Takes a delivery; says whether it is done with, and may be forgotten. It does not raise."""
 
 
+@runtime_checkable
 class Backplane(Protocol):
     """What a client needs of whatever connects the processes of a project.
 

@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack
 import msgspec
 from yarl import URL
 
-from swcalls import WebhookReceiver
 from swcalls.config import identity
+from swcalls.receiver import ObservingReceiver
 from swcalls.timeline.look import Look
 
 from .failure import Failure
@@ -74,7 +74,7 @@ async def _examine_receiver(settings: Settings, host: str, port: int, path: str,
     elif "public_url" in settings.faulty:
         tell(skipped("public URL", "a usable SWCALLS_PUBLIC_URL"))
     else:
-        receiver = WebhookReceiver(
+        receiver = ObservingReceiver(
             settings.project,
             settings.token,
             public_url=settings.public_url,

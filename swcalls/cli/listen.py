@@ -6,9 +6,10 @@ import sys
 from contextlib import AsyncExitStack
 from datetime import datetime
 
-from swcalls import Recorder, WebhookReceiver
+from swcalls import Recorder
 from swcalls._core.inbox import Receipt
 from swcalls.config import from_environment
+from swcalls.receiver import ObservingReceiver
 from swcalls.testing import Replayed
 from swcalls.timeline.look import Look, quoted
 
@@ -24,7 +25,7 @@ async def listen(*, host: str, port: int, public_url: str | None, path: str, rec
     """
     asked = interruption()
     settings = _settings(public_url)
-    receiver = WebhookReceiver(
+    receiver = ObservingReceiver(
         settings["project"],
         settings["token"],
         public_url=settings.get("public_url"),
@@ -57,7 +58,7 @@ def _time() -> str:
     return datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
 
 
-def _recorder(receiver: WebhookReceiver, file: str) -> Recorder:
+def _recorder(receiver: ObservingReceiver, file: str) -> Recorder:
     try:
         return receiver.record(file)
     except OSError as error:

@@ -1,6 +1,20 @@
 """What can be said to a call: the wire contract's requests as Structs. No I/O, no state."""
 
-from ._base import Bare, Command, Control, KeyedCommand, Request, StartCommand, StatusCommand, secret_values
+from ._base import (
+    Bare,
+    Command,
+    Control,
+    KeyedCommand,
+    Request,
+    StartCommand,
+    StatusCommand,
+    check_document,
+    listed,
+    mapped,
+    refuse_none,
+    secret_values,
+)
+from .addresses import DESTINATION_RULE, is_destination, is_without_plus
 from .ai import AIHold, AIMessage, AIStop, Reset, Role
 from .calls import PARKED, STATUS_EVENTS, Codec, Dial, End, EndReason, StatusEvent, Update
 from .collect import Collect, Digits, Engine, Speech
@@ -38,6 +52,7 @@ from .tap import RtpDevice, Tap, TapAudio, TapCodec, TapDirection, WsDevice, dev
 from .transfer import Refer, ReferTo, SipItem, Transfer, UserEvent
 
 __all__ = [
+    "DESTINATION_RULE",
     "PARKED",
     "STATUS_EVENTS",
     "TTS",
@@ -115,8 +130,14 @@ __all__ = [
     "UserEvent",
     "WsDevice",
     "as_strings",
+    "check_document",
     "detector_item",
     "device_item",
+    "is_destination",
+    "is_without_plus",
+    "listed",
+    "mapped",
     "media_item",
+    "refuse_none",
     "secret_values",
 ]

@@ -5,24 +5,30 @@ Knows no particular command, and nothing of how one is sent.
 
 from __future__ import annotations
 
-import math
 import re
-import reprlib
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, inspect
 
+from ..errors import shown
+
 T = TypeVar("T")
 
 INT32_MAX = 2**31 - 1
 
-_AUTHORITY = r"(?:[^\s/?#@]*@)?(?:[^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:[/?#]\S*)?\Z"
-HttpUrl = Annotated[str, Meta(pattern=rf"^(?i:https?)://{_AUTHORITY}", description="an http:// or https:// URL")]
-WssUrl = Annotated[str, Meta(pattern=rf"^(?i:wss)://{_AUTHORITY}", description="a wss:// URL")]
-WsUrl = Annotated[str, Meta(pattern=rf"^(?i:wss?)://{_AUTHORITY}", description="a ws:// or wss:// URL")]
+_AUTHORITY = r"(?:[^\s/?#@]*@)?(?:[^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:[/?#]\S*)?"
+HTTP_URL = rf"(?i:https?)://{_AUTHORITY}"
+HttpUrl = Annotated[str, Meta(pattern=rf"^{HTTP_URL}\Z", description="an http:// or https:// URL")]
+WssUrl = Annotated[str, Meta(pattern=rf"^(?i:wss)://{_AUTHORITY}\Z", description="a wss:// URL")]
+WsUrl = Annotated[str, Meta(pattern=rf"^(?i:wss?)://{_AUTHORITY}\Z", description="a ws:// or wss:// URL")]
 SipUri = Annotated[str, Meta(pattern=r"^sip:\S+\Z", description="a sip: address")]
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+Ipv4 = Annotated[
+    str, Meta(pattern=rf"^{_OCTET}(?:\.{_OCTET}){{3}}\Z", description="an IPv4 address, such as 198.51.100.42")
+]
 Dtmf = Annotated[str, Meta(pattern=r"^[0-9A-D*#]*\Z", description="made of the characters 0-9 A-D * #")]
 Name = Annotated[str, Meta(min_length=1)]
 Document = dict[str, Any]
@@ -46,6 +52,8 @@ class Checked:
     """The wire command that this is the params of, or a part of; ``""`` for a class that a user writes by name."""
     secret: ClassVar[frozenset[str]] = frozenset()
     """Fields whose value is never shown."""
+    called: ClassVar[Mapping[str, str]] = {}
+    """What a user calls a field, where that is not its name on the wire."""
 
     def __post_init__(self) -> None:
         for name, optional, rule in _rules(type(self)):
@@ -59,8 +67,9 @@ class Checked:
 
     def _error(self, name: str, fault: _Fault) -> ValueError | TypeError:
         value = getattr(self, name)
-        shown = "***" if name in self.secret and value is not None else _short.repr(value)
-        return fault.error(f"{self.command or type(self).__name__}: {name}={shown} must be {fault.rule}")
+        told = "***" if name in self.secret and value is not None else _without_secrets(value)
+        called = self.called.get(name, name)
+        return fault.error(f"{self.command or type(self).__name__}: {called}={told} must be {fault.rule}")
 
     def _refuse(self, name: str, rule: str) -> NoReturn:
         """Raise the ``ValueError`` that says why *name* is wrong."""
@@ -147,10 +156,6 @@ class _Fault(Struct, frozen=True):
 
 _Rule = Callable[[Any], _Fault | None]
 
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = 80
-
-
 _Rules = tuple[tuple[str, bool, _Rule], ...]
 """Of each field: its name, whether it may be ``None``, and the rule for what it is else."""
 _compiled: dict[type, _Rules] = {}
@@ -189,7 +194,8 @@ def _rule(kind: inspect.Type, described: str = "") -> _Rule:
         case inspect.ListType():
             return _list_rule(kind, described)
         case inspect.DictType():
-            return _dict_rule(_rule(kind.value_type))
+            holds_anything = isinstance(kind.value_type, inspect.AnyType)
+            return _document_rule if holds_anything else _dict_rule(_rule(kind.value_type))
         case inspect.StructType():
             cls = kind.cls
             return lambda v: None if isinstance(v, cls) else _Fault(f"a {cls.__name__}", TypeError)
@@ -224,20 +230,22 @@ def _union_rule(options: list[_Rule], structs: tuple[type, ...], *, optional: bo
 def _number_rule(kind: inspect.IntType | inspect.FloatType, unit: str) -> _Rule:
     whole = isinstance(kind, inspect.IntType)
     types: Any = int if whole else (int, float)
-    lowest: float = -math.inf if kind.ge is None else kind.ge
-    above: float = -math.inf if kind.gt is None else kind.gt
-    highest: float = math.inf if kind.le is None else kind.le
+    lowest: float = -sys.float_info.max if kind.ge is None else kind.ge
+    above: float = lowest if kind.gt is None else kind.gt
+    highest: float = sys.float_info.max if kind.le is None else kind.le
     limits = (("at least", kind.ge), ("greater than", kind.gt), ("at most", kind.le))
     words = " and ".join(f"{word} {limit}" for word, limit in limits if limit is not None)
     of_another_type = _Fault("a whole number" if whole else "a number", TypeError)
-    out_of_range = _Fault(f"{words} {unit}".strip() or "finite")
+    out_of_range = _Fault(
+        ", and ".join(filter(None, (f"{words} {unit}".strip(), "" if kind.le is not None else "finite")))
+    )
     bounded_below = kind.gt is not None
 
     def rule(value: Any) -> _Fault | None:
         if isinstance(value, bool) or not isinstance(value, types):
             return of_another_type
-        # NaN fails every comparison, so it is refused here too; infinity is not a number of JSON.
-        if not lowest <= value <= highest or (bounded_below and not value > above) or value in (math.inf, -math.inf):
+        # NaN fails every comparison; neither it, nor infinity, nor what no float can hold, is a number of JSON.
+        if not lowest <= value <= highest or (bounded_below and not value > above):
             return out_of_range
         return None
 
@@ -310,6 +318,52 @@ def _dict_rule(value_rule: _Rule) -> _Rule:
     return rule
 
 
+def _document_rule(value: Any) -> _Fault | None:
+    """Check that *value* is a JSON object, whatever is in it."""
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        return _Fault("a dict with string keys", TypeError)
+    try:
+        msgspec.json.encode(value)
+    except TypeError as error:
+        return _Fault(f"a dict that JSON can hold ({error})", TypeError)
+    except (ValueError, RecursionError, OverflowError) as error:
+        return _Fault(f"a dict that JSON can hold ({error})")
+    return None
+
+
+def listed(value: Any) -> Any:
+    """Make a list of what can be iterated over, but of a text or a mapping; a command refuses what is left."""
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping) else value
+
+
+def mapped(value: Any) -> Any:
+    """Make a dict of any mapping; a command refuses what is left."""
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def refuse_none(command: str, **values: object) -> None:
+    """Refuse ``None`` for what is not left out: the platform would take a default of its own for it."""
+    for name, value in values.items():
+        if value is None:
+            raise TypeError(f"{command}: {name}=None must be left out, for its default, or be another value")
+
+
+def check_document(name: str, value: object) -> None:
+    """Refuse what is no JSON object, as the parameter *name* of no particular command."""
+    fault = _document_rule(value)
+    if fault is not None:
+        raise fault.error(f"{name}={_without_secrets(value)} must be {fault.rule}")
+
+
+def _without_secrets(value: object) -> str:
+    """Return *value* as a message shows it, but nothing of it when there is a secret in it."""
+    try:
+        holds_secret = next(secret_values(value), None) is not None
+    except RecursionError:
+        holds_secret = True  # It holds itself; who knows what else.
+    return "***" if holds_secret else shown(value)
+
+
 def secret_values(params: object) -> Iterator[str]:
     """Yield every value in *params* that no error may show, however deep it is."""
     if isinstance(params, Checked):
@@ -321,7 +375,7 @@ def secret_values(params: object) -> Iterator[str]:
                 yield from secret_values(value)
     elif isinstance(params, Mapping):
         for name, value in params.items():
-            if isinstance(value, str) and ("password" in name or "token" in name):
+            if isinstance(value, str) and isinstance(name, str) and ("password" in name or "token" in name):
                 yield value
             else:
                 yield from secret_values(value)

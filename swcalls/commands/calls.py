@@ -8,7 +8,9 @@ from typing import Annotated, ClassVar, Literal, get_args
 import msgspec
 from msgspec import Meta
 
+from ..errors import shown
 from ._base import Command, Document, HttpUrl, Name
+from .addresses import Address
 
 StatusEvent = Literal["created", "ringing", "answered", "ended"]
 Codec = Literal[
@@ -32,7 +34,7 @@ class Dial(Command, kw_only=True):
     secret: ClassVar[frozenset[str]] = frozenset({"password", "status_url"})
 
     from_: Name = msgspec.field(name="from")
-    to: Name | None = None
+    to: Address | None = None
     url: HttpUrl | None = None
     swml: Document | None = None
     to_script: Name | Document | None = None
@@ -71,10 +73,10 @@ class Dial(Command, kw_only=True):
                 self._refuse(
                     "custom_variables",
                     f"named with letters, digits and _ only, no digit first and no prefix {', '.join(_RESERVED)};"
-                    f" {name!r} is not",
+                    f" {shown(name)} is not",
                 )
-            if not 1 <= len(value.encode()) <= 1024:
-                self._refuse("custom_variables", f"1 to 1024 bytes in each value; {name!r} has {len(value.encode())}")
+            if not 1 <= (size := len(value.encode())) <= 1024:
+                self._refuse("custom_variables", f"1 to 1024 bytes in each value; {shown(name)} has {size}")
 
 
 class Update(Command, kw_only=True):

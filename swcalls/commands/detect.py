@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
+from ..errors import shown
 from ._base import INT32_MAX, Dtmf, KeyedCommand, Value, always_sent
 
 Seconds = Annotated[float, Meta(ge=0, description="seconds")]
@@ -61,7 +62,7 @@ def detector_item(detector: Detector) -> DetectorItem:
     """Put *detector* into the form that ``detect`` has on the wire."""
     item = _ITEMS.get(type(detector))
     if item is None:
-        raise TypeError(f"calling.detect: detector={detector!r} must be DetectMachine, DetectFax or DetectDigit")
+        raise TypeError(f"calling.detect: detector={shown(detector)} must be DetectMachine, DetectFax or DetectDigit")
     made: DetectorItem = item(params=detector)
     return made
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
+from ..errors import shown
 from ._base import INT32_MAX, Command, HttpUrl, KeyedCommand, Name, Value
 
 Gender = Literal["male", "female"]
@@ -82,7 +84,7 @@ def media_item(media: Media) -> MediaItem:
     """Put *media* into the form that ``play[]`` has on the wire."""
     item = _ITEMS.get(type(media))
     if item is None:
-        raise TypeError(f"calling.play: media={media!r} must be Audio, TTS, Silence or Ringtone")
+        raise TypeError(f"calling.play: media={shown(media)} must be Audio, TTS, Silence or Ringtone")
     made: MediaItem = item(params=media)
     return made
 
@@ -101,6 +103,7 @@ class Play(KeyedCommand, kw_only=True):
 
 class PlayVolume(Command, kw_only=True):
     command: ClassVar[str] = "calling.play.volume"
+    called: ClassVar[Mapping[str, str]] = {"volume": "db"}
 
     control_id: Name
     volume: Decibels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
@@ -52,6 +53,7 @@ class SidecarSummary(Params, kw_only=True):
 class Sidecar(StartCommand, kw_only=True):
     command: ClassVar[str] = "calling.ai_sidecar"
     secret: ClassVar[frozenset[str]] = frozenset({"url", "SWAIG"})
+    called: ClassVar[Mapping[str, str]] = {"url": "status_url", "SWAIG": "swaig"}
 
     lang: Name
     prompt: Name | Document | None = None
@@ -62,7 +64,7 @@ class Sidecar(StartCommand, kw_only=True):
     SWAIG: dict[str, Any] | None = None
     permissions: SidecarPermissions | None = None
     global_data: Document | None = None
-    hints: list[str] | None = None
+    hints: Annotated[list[str], Meta(min_length=1, description="a list of at least one text")] | None = None
     params: SidecarParams | None = None
     action: SidecarSummary | None = None
 

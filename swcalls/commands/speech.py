@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
@@ -28,6 +29,7 @@ class _Listening(Params, kw_only=True):
     """What live transcription and live translation have in common."""
 
     secret: ClassVar[frozenset[str]] = frozenset({"webhook"})
+    called: ClassVar[Mapping[str, str]] = {"webhook": "status_url"}
 
     direction: Legs
     webhook: HttpUrl | None = None

@@ -28,6 +28,13 @@ class Stream(KeyedCommand, kw_only=True):
 
 def as_strings(parameters: Mapping[str, Any] | None) -> dict[str, str] | None:
     """Turn each value into a string: the platform's own methods disagree on whether it takes anything else."""
-    if parameters is None:
-        return None
-    return {key: v if isinstance(v, str) else msgspec.json.encode(v).decode() for key, v in parameters.items()}
+    if not isinstance(parameters, Mapping):
+        return parameters  # The command refuses what is not `None`.
+    return {key: _as_string(value) for key, value in parameters.items()}
+
+
+def _as_string(value: Any) -> Any:
+    try:
+        return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, RecursionError, OverflowError):
+        return value  # The command refuses it, too.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ipaddress import AddressValueError, IPv4Address
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from ._base import KeyedCommand, Value, WsUrl
+from ..errors import shown
+from ._base import Ipv4, KeyedCommand, Value, WsUrl
 from .play import Direction
 
 TapCodec = Literal["PCMA", "PCMU", "pcma", "pcmu", "OPUS", "opus"]
@@ -15,21 +15,15 @@ Ptime = Literal[10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120]
 
 
 class RtpDevice(Value, frozen=True):
-    """An RTP endpoint: a public IPv4 *addr* and its *port*. *ptime* is in milliseconds (10, 20, … 120)."""
+    """An RTP endpoint: an IPv4 *addr* and its *port*. *ptime* is in milliseconds (10, 20, … 120).
 
-    addr: str
+    The platform takes public addresses only, and refuses others itself.
+    """
+
+    addr: Ipv4
     port: Annotated[int, Meta(ge=1, le=65535)]
     codec: TapCodec | None = None
     ptime: Ptime | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        try:
-            public = IPv4Address(self.addr).is_global
-        except AddressValueError:
-            public = False
-        if not public:
-            self._refuse("addr", "a public IPv4 address")
 
 
 class WsDevice(Value, frozen=True):
@@ -57,7 +51,7 @@ def device_item(device: Device) -> DeviceItem:
         return RtpItem(params=device)
     if isinstance(device, WsDevice):
         return WsItem(params=device)
-    raise TypeError(f"calling.tap: device={device!r} must be RtpDevice or WsDevice")
+    raise TypeError(f"calling.tap: device={shown(device)} must be RtpDevice or WsDevice")
 
 
 class TapDirection(Value, frozen=True):

@@ -7,14 +7,20 @@ from typing import ClassVar
 import msgspec
 
 from ._base import Command, Document, Name, Params, SipUri, StatusCommand, Value
+from .addresses import DESTINATION_RULE, is_destination
 
 
 class Transfer(Command, kw_only=True):
-    """*dest*: a SIP URI, a phone number, the URL of a SWML document, or the document."""
+    """*dest*: a phone number, an address, the URL of a SWML document, or the document."""
 
     command: ClassVar[str] = "calling.transfer"
 
     dest: Name | Document
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not is_destination(self.dest):
+            self._refuse("dest", DESTINATION_RULE)
 
 
 class ReferTo(Params, kw_only=True):

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
 
-from swcalls.commands import Codec, Stream
+from swcalls.commands import DESTINATION_RULE, Codec, Stream, is_destination
 
 T = TypeVar("T", bound=Struct)
 Raw = dict[str, Any]
@@ -31,6 +31,8 @@ _OPAQUE = frozenset({
 _URLS = frozenset({"url", "fallback_url", "status_url", "webhook"})
 _CODECS = frozenset(get_args(Codec))
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_FOR_EXAMPLES = tuple(IPv4Network(f"{net}.0/24") for net in ("192.0.2", "198.51.100", "203.0.113"))
+"""Addresses of documentation, the vendor's own included: nobody has them, and nothing is refused for them."""
 _RESERVED = re.compile(r"signalwire_|sw_|rtc_|internal_", re.IGNORECASE)
 _MAX_VARIABLES = 20
 _MAX_VARIABLE_BYTES = 1024
@@ -160,6 +162,7 @@ def check_collect(params: Raw) -> None:
 
 def check_tap(params: Raw) -> None:
     """Check where a tap goes: a public IPv4 address, or a WebSocket."""
+    _check_tagged(params, "tap")
     device = params.get("device")
     target = device.get("params") if isinstance(device, dict) else None
     if not isinstance(device, dict) or not isinstance(target, dict):
@@ -174,12 +177,21 @@ def check_tap(params: Raw) -> None:
 
 def check_refer(params: Raw) -> None:
     """Check that a refer names SIP addresses."""
+    _check_tagged(params, "device")
     device = params.get("device")
     target = device.get("params") if isinstance(device, dict) else None
     for name in ("to", "from"):
         address = target.get(name) if isinstance(target, dict) else None
         if isinstance(address, str) and not address.startswith("sip:"):
             raise unprocessable("invalid_sip_destination", f"device.params.{name} must be a sip: address", name)
+
+
+def check_transfer(params: Raw) -> None:
+    """Check that a call can be transferred to where it is to go."""
+    dest = params.get("dest")
+    # What is empty, or of another type, the Struct refuses.
+    if (isinstance(dest, dict) or (isinstance(dest, str) and dest)) and not is_destination(dest):
+        raise unprocessable("invalid_parameter", f"dest must be {DESTINATION_RULE}", "dest")
 
 
 def check_action(params: Raw) -> None:
@@ -196,14 +208,18 @@ def check_hold(params: Raw) -> None:
         raise unprocessable("not_a_string", "timeout must be a string of digits", "timeout")
 
 
+def _check_tagged(params: Raw, name: str) -> None:
+    """Check that an object says its type, which msgspec does not ask for where there is but one."""
+    if isinstance(value := params.get(name), dict) and "type" not in value:
+        raise _missing(f"{name}.type")
+
+
 def _is_public(addr: str) -> bool:
-    parts = addr.split(".")
-    if len(parts) != 4 or not all(part.isascii() and part.isdigit() and int(part) < 256 for part in parts):
-        return False
     try:
-        return IPv4Address(addr).is_global
+        address = IPv4Address(addr)
     except ValueError:
         return False
+    return address.is_global or any(address in network for network in _FOR_EXAMPLES)
 
 
 def _leaves(params: Raw) -> Iterator[tuple[str, str, object]]:

@@ -48,6 +48,7 @@ from .contract import (
     check_hold,
     check_refer,
     check_tap,
+    check_transfer,
     check_update,
     conflict,
     not_found,
@@ -70,6 +71,7 @@ from .operations import (
     live_translate,
     sidecar,
 )
+from .sidecar_rules import check_sidecar
 
 OperationT = TypeVar("OperationT", bound=Operation)
 StartT = TypeVar("StartT", bound=KeyedCommand)
@@ -208,7 +210,7 @@ ROWS: dict[str, Row] = {
     "calling.refer": Row(Refer, _refer, check_refer),
     "calling.live_transcribe": Row(LiveTranscribe, live_transcribe, check_action),
     "calling.live_translate": Row(LiveTranslate, live_translate, check_action),
-    "calling.ai_sidecar": Row(Sidecar, sidecar.attach),
+    "calling.ai_sidecar": Row(Sidecar, sidecar.attach, check_sidecar),
     "calling.ai_sidecar.poke": Row(SidecarPoke, sidecar.poke),
     "calling.ai_sidecar.ask": Row(SidecarAsk, sidecar.ask),
     "calling.ai_sidecar.stop": Row(Bare, sidecar.stop),
@@ -222,7 +224,7 @@ ROWS: dict[str, Row] = {
     "calling.denoise": _switch(),
     "calling.denoise.stop": _switch(),
     "calling.disconnect": _switch(),
-    "calling.transfer": _switch(Transfer),
+    "calling.transfer": _switch(Transfer, check_transfer),
     "calling.user_event": _switch(UserEvent),
     "calling.stream": _start(Stream, Streaming),
     "calling.stream.stop": _control(Streaming, Streaming.stop),

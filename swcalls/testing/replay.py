@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import secrets
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any, cast
 from msgspec import Struct
 
 from swcalls._core.callbacks import Address, CallbackUrls
+from swcalls._core.deadlines import SLOT
 from swcalls._core.decoding import READERS, MalformedBody, parse, read, read_inbound
 from swcalls._core.inbox import INBOUND, Inbox, Receipt, Verdict
 from swcalls._core.limits import Limits
@@ -114,7 +114,9 @@ class _Stage:
             self._replayed(delivery, address)
             for delivery, address in zip(self._recording, self._addresses, strict=True)
         ]
-        self._pass(math.inf)
+        # Every grace passes, but not the silence after which a call that did not end would be given up.
+        limits = self._registry.limits
+        self._pass(self._now + max(limits.grace, limits.long_grace, limits.transcript_grace, limits.margin) + SLOT)
         return Replay(
             deliveries=deliveries,
             actions={about: action.settled for about, action in self._actions.items()},
@@ -150,7 +152,7 @@ class _Stage:
         for name, call in self._calls.items():
             self._registry.identify(call, name)
             if (INBOUND, name) not in found:
-                self._registry.expect_call(call)
+                self._registry.expect_call(call, self._now)
         for action in self._actions.values():
             self._expect(action)
 

@@ -175,7 +175,8 @@ class Simulator:
             NotAnswered: no document that answers the call came back.
         """
         states: list[StatusEvent] = ["created", "ringing", "answered", "ended"]
-        dial = Dial(from_=from_, to=to, url=url, status_url=status_url, status_events=states)
+        dial = Dial(from_=from_, to_script=url, url=url, status_url=status_url, status_events=states)
+        dial.to = to  # Not checked: what is called from outside need be nothing that can be dialled.
         extra = {"headers": headers, "variables": dict(variables or {})}
         return await self._exchange.ring(dial, url, callee, extra)
 

@@ -152,6 +152,94 @@ async def test_a_name_that_is_in_use_is_refused(space, server, prefix: str, work
     await client.close()
 
 
+def connections(backplane: RedisBackplane) -> list[object]:
+    pool = backplane._redis.connection_pool
+    return [found for found in (*pool._available_connections, *pool._in_use_connections) if found.is_connected]
+
+
+async def test_a_name_that_was_in_use_may_be_tried_again_and_whoever_has_it_is_left_alone(
+    space, server, prefix: str, worker: Worker, look
+) -> None:
+    other = await worker("one")
+
+    @other.receiver.on_call
+    async def handler(call: Call) -> None: ...
+
+    await other._switchboard.keeper.backplane._batch.flush()
+    backplane = RedisBackplane(server.url, owner="one", prefix=prefix, lifetime=0.2)
+    client = Client("project", "token", space.url, backplane=backplane, public_url="http://127.0.0.1:9")
+    with pytest.raises(OwnerTaken):
+        await client.open()
+    assert not connections(backplane)
+    assert client._switchboard.transport._session is None
+    assert await look.zrange(f"{prefix}:{{project}}:takers", 0, -1) == [b"one"]
+    assert await look.get(f"{prefix}:{{project:one}}:alive")
+    await other.close()
+    async with client:
+        call = await client.dial(to=TO, from_=FROM)
+        assert await look.hkeys(f"{prefix}:{{project:one}}:memos") == [f"call/{call.key}".encode()]
+
+
+@pytest.mark.parametrize("step", range(1, 8))
+async def test_an_opening_that_is_cancelled_gives_its_name_up(space, server, prefix: str, look, step: int) -> None:
+    backplane = RedisBackplane(server.url, owner="one", prefix=prefix)
+    client = Client("project", "token", space.url, backplane=backplane)
+    replies = asyncio.Semaphore(0)
+    parse = backplane._redis.execute_command
+
+    async def count(*arguments: Any, **options: Any) -> Any:
+        replies.release()
+        answer = await parse(*arguments, **options)
+        replies.release()
+        return answer
+
+    backplane._redis.execute_command = count
+    opening = asyncio.create_task(client.open())
+    for _ in range(step):
+        if opening.done():
+            break
+        await asyncio.wait(
+            [opening, counted := asyncio.ensure_future(replies.acquire())], return_when=asyncio.FIRST_COMPLETED
+        )
+        counted.cancel()
+    opening.cancel()
+    await asyncio.wait([opening])
+    if opening.cancelled():
+        assert not connections(backplane)
+        assert await look.get(f"{prefix}:{{project:one}}:alive") is None
+    async with client:
+        assert await look.get(f"{prefix}:{{project:one}}:alive") == backplane._token.encode()
+
+
+async def test_a_closing_that_is_cancelled_leaves_no_connection(space, fragile, prefix: str) -> None:
+    backplane = RedisBackplane(fragile.url, owner="one", prefix=prefix, patience=60)
+    client = Client("project", "token", space.url, backplane=backplane, public_url="http://127.0.0.1:9")
+    await client.open()
+    play = await (await client.dial(to=TO, from_=FROM)).play(TTS("Hi"))
+    fragile.pause()
+    closing = asyncio.create_task(client.close())
+    while backplane._readers or backplane._heart:
+        await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert not connections(backplane)
+    assert (await play.outcome()).settled_by == "closed"
+
+
+async def test_while_redis_is_away_a_client_does_not_open_and_leaves_nothing(space, fragile, prefix: str) -> None:
+    fragile.kill()
+    backplane = RedisBackplane(fragile.url, owner="one", prefix=prefix, patience=0.3)
+    client = Client("project", "token", space.url, backplane=backplane, public_url="http://127.0.0.1:9")
+    with pytest.raises(BackplaneUnavailable):
+        await client.open()
+    assert client._switchboard.transport._session is None
+    fragile.start()
+    async with client:
+        await client.dial(to=TO, from_=FROM)
+    assert not connections(backplane)
+
+
 async def test_an_inbound_call_is_handled_by_exactly_one_worker(space, worker: Worker) -> None:
     rung: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
     clients = [await worker(name) for name in ("one", "other", "third")]

@@ -48,9 +48,7 @@ async def main(task: dict) -> None:
         else:
             call = await client.dial(to="+15550198765", from_="+12069708643")
             keys = [f"{owner}-{number}" for number in range(task["count"])]
-            actions += await asyncio.gather(
-                *(call.play(TTS("Hi"), control_id=key, deadline=3600)._start for key in keys)
-            )
+            actions += await asyncio.gather(*(call.play(TTS("Hi"), control_id=key, deadline=3600) for key in keys))
         note(ledger, "ready", owner, str(len(actions)))
         await asyncio.gather(*(follow(action, ledger, owner) for action in actions))
         note(ledger, "done", owner)

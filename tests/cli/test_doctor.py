@@ -657,9 +657,9 @@ async def test_an_answer_that_does_not_come_back(space: Space, proxy: Proxy, exa
 async def test_another_receiver_of_the_same_project_is_not_this_one(
     space: Space, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, examine: Examine
 ) -> None:
-    from swcalls import WebhookReceiver
+    from swcalls.receiver import ObservingReceiver
 
-    other = WebhookReceiver(PROJECT, TOKEN, public_url=proxy.url, signing_key=KEY)
+    other = ObservingReceiver(PROJECT, TOKEN, public_url=proxy.url, signing_key=KEY)
     async with other.serve() as server:
         url = server.url
 

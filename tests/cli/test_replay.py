@@ -17,9 +17,9 @@ import msgspec
 import pytest
 
 import swcalls
-from swcalls import WebhookReceiver
 from swcalls._core.callbacks import CallbackUrls
 from swcalls.cli import main
+from swcalls.receiver import ObservingReceiver
 from swcalls.recording import read_recording
 
 CALL = "2e1e66e5-5d07-413d-9668-55542992eec0"
@@ -38,7 +38,7 @@ def incident(file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A call with a lost, a duplicated, an out-of-order, a strange and a forged delivery."""
     clock = iter((100.0, 101.0, 101.25, 102.0, 103.0, 104.0, 104.5, 105.0, 106.0))
     monkeypatch.setattr("swcalls.recording.time", SimpleNamespace(time=lambda: next(clock)))
-    receiver = WebhookReceiver("project", "token", public_url="http://hooks")
+    receiver = ObservingReceiver("project", "token", public_url="http://hooks")
 
     def send(kind: str, key: str, **params: Any) -> None:
         path = receiver._inbox.urls.mint(kind, key).removeprefix("http://hooks")

@@ -26,7 +26,7 @@ class Scene:
         self.registry = Registry(limits, reconcile)
         self.now = 0.0
         self.call = CallOperation("key", None)
-        self.registry.expect_call(self.call)
+        self.registry.expect_call(self.call, 0)
         self.registry.identify(self.call, "call-1")
         self.registry.look_after(self.call, self.now)
         self.tell_call("answered")
@@ -123,7 +123,7 @@ def test_what_the_log_does_not_prove_never_becomes_a_guessed_success(events: Any
 def test_an_action_of_another_call_is_not_touched() -> None:
     scene = Scene()
     other = CallOperation("other", None)
-    scene.registry.expect_call(other)
+    scene.registry.expect_call(other, 0)
     scene.registry.identify(other, "call-2")
     theirs = Operation("play", "theirs", other)
     scene.registry.expect(theirs, 0)
@@ -207,7 +207,7 @@ def test_an_answer_that_no_webhook_told_is_in_the_log() -> None:
     scene = Scene()
     call = CallOperation("second", None)
     call.watch(lambda: None)
-    scene.registry.expect_call(call)
+    scene.registry.expect_call(call, 0)
     scene.registry.identify(call, "call-2")
     scene.registry.look_after(call, 0)
     scene.at(60)
@@ -376,7 +376,7 @@ def test_a_dial_that_may_not_have_arrived_is_not_waited_for_without_end() -> Non
         registry = Registry(Limits(unconfirmed=300), reconcile)
         call = CallOperation("key", None)
         call.watch(lambda: None)
-        registry.expect_call(call)
+        registry.expect_call(call, 0)
         call.leaves()
         registry.look_after(call, 0)
         for now in (60, 180, 299):
@@ -435,7 +435,7 @@ def test_what_is_paused_has_all_the_time() -> None:
 def test_the_bound_counts_from_the_answer_of_a_call_that_still_rings() -> None:
     registry = Registry(Limits(margin=10))
     call = CallOperation("key", None)
-    registry.expect_call(call)
+    registry.expect_call(call, 0)
     registry.identify(call, "call-1")
     ring = read("call", {"call_id": "call-1", "call_state": "ringing"})
     registry.deliver("call", "key", ring, 10, 0)

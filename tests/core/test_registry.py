@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from swcalls._core.decoding import read
 from swcalls._core.limits import Limits
 from swcalls._core.operation import CallOperation, Operation, Options
+from swcalls._core.reconcile import Reconcile
 from swcalls._core.registry import Registry
 from swcalls.errors import ActionExpired, CallEnded, ClientClosed
 from swcalls.events import CallEvent
@@ -17,7 +20,7 @@ from swcalls.events import CallEvent
 def setup(**limits: Any) -> tuple[Registry, CallOperation]:
     registry = Registry(Limits(**limits))
     call = CallOperation("call-key")
-    registry.expect_call(call)
+    registry.expect_call(call, 0)
     registry.identify(call, "call-1")
     return registry, call
 
@@ -30,6 +33,12 @@ def expect(registry: Registry, call: CallOperation, kind: str = "play", key: str
 
 def deliver(registry: Registry, key: str = "x", kind: str = "play", now: float = 0, **payload: Any) -> str:
     return registry.deliver(kind, key, read(kind, payload), 100, now)
+
+
+def report(registry: Registry, call: CallOperation, state: str, now: float = 0) -> None:
+    event = read("call", {"id": call.id, "status": state})
+    assert isinstance(event, CallEvent)
+    registry.report(call, event, now)
 
 
 def stamped(state: str, timestamp: float) -> dict[str, Any]:
@@ -148,7 +157,7 @@ def test_deadline() -> None:
     registry.expire(10)
     assert action.settled is not None
     assert isinstance(action.settled.error, ActionExpired)
-    assert registry.deadlines.next is None
+    assert action.due is None
 
 
 def test_early_events_are_applied_when_their_action_is_expected() -> None:
@@ -253,7 +262,7 @@ def test_withdrawing_leaves_nothing_and_tells_who_waits() -> None:
     registry.withdraw(action, error)
     assert not registry.actions
     assert not call.pending
-    assert registry.deadlines.next is None
+    assert action.due is None
     assert action.settled is not None
     assert action.settled.error is error
     assert deliver(registry, state="finished") == "early"
@@ -288,7 +297,7 @@ def test_an_end_that_was_inferred_leaves_a_moment_for_the_event_that_tells_of_it
 def test_an_event_before_the_answer_to_the_dial_tells_the_id() -> None:
     registry = Registry(Limits())
     call = CallOperation("key")
-    registry.expect_call(call)
+    registry.expect_call(call, 0)
     registry.deliver("call", "key", read("call", {"call_id": "call-9", "call_state": "created"}), 1, 0)
     assert call.id == "call-9"
     assert registry.calls["call-9"] is call
@@ -326,3 +335,204 @@ def test_a_refusal_that_comes_late_does_not_take_the_place_of_who_has_the_key_no
     assert registry.actions == {"mine": new}
     assert call.pending == {"mine": new}
     assert registry.deliver("play", "mine", read("play", {"state": "finished"}), 10, 3) == "applied"
+
+
+# Time that must not run, and time that must
+
+
+def test_the_time_of_a_command_that_waits_for_its_turn_does_not_run() -> None:
+    registry, call = setup()
+    report(registry, call, "ringing")
+    action = Operation("play", "x", call, Options(bound=2))
+    registry.expect(action, 0)
+    report(registry, call, "answered")
+    assert action.due is None
+    action.leaves()
+    registry.confirm(action, 100)
+    assert action.due == 100 + 2 + registry.limits.margin
+
+
+def test_a_deadline_that_passes_before_the_command_is_sent_says_so() -> None:
+    registry, call = setup()
+    action = Operation("play", "x", call)
+    registry.expect(action, 0, deadline=5)
+    registry.expire(5)
+    assert action.settled is not None
+    assert action.settled.stage == "not_sent"
+    assert "before its command was sent" in str(action.settled.error)
+
+
+def test_a_doubtful_action_expires_when_its_grace_is_over() -> None:
+    registry, call = setup(margin=10)
+    action = Operation("play", "x", call)
+    registry.expect(action, 0)
+    action.leaves()
+    registry.doubt(action, 1)
+    registry.expire(10.9)
+    assert action.settled is None
+    registry.expire(11)
+    assert action.settled is not None
+    assert action.settled.settled_by == "deadline"
+    assert not registry._doubted
+
+
+def test_an_event_takes_the_doubt_away() -> None:
+    registry, call = setup(margin=10)
+    action = Operation("play", "x", call)
+    registry.expect(action, 0)
+    action.leaves()
+    registry.doubt(action, 1)
+    deliver(registry, state="playing")
+    assert action.due is None
+    assert not registry._doubted
+    registry.expire(1000)
+    assert action.settled is None
+
+
+def test_a_doubtful_action_keeps_the_deadline_that_it_was_given() -> None:
+    registry, call = setup(margin=10)
+    action = Operation("play", "x", call)
+    registry.expect(action, 0, deadline=100)
+    action.leaves()
+    registry.doubt(action, 1)
+    assert action.due == 100
+    deliver(registry, state="playing")
+    assert action.due == 100
+
+
+def test_the_end_of_the_call_is_not_forgotten_when_the_doubt_is_taken_away() -> None:
+    registry, call = setup(margin=10, grace=5)
+    action = Operation("play", "x", call)
+    registry.expect(action, 0)
+    action.leaves()
+    registry.doubt(action, 1)
+    report(registry, call, "ended", now=2)
+    deliver(registry, state="playing")
+    assert action.due == 7
+
+
+# Silence
+
+
+def test_a_call_that_is_silent_for_too_long_while_somebody_waits_is_taken_for_ended() -> None:
+    for waits in (True, False):
+        registry, call = setup(silence=1000, grace=5)
+        action = Operation("play", "x", call)
+        registry.expect(action, 0)
+        action.leaves()
+        registry.confirm(action, 0)
+        if waits:
+            call.watch(lambda: None)
+            registry.look_after(call, 0)
+        registry.expire(999)
+        assert not call.has_ended
+        registry.expire(1000)
+        assert call.has_ended
+        assert not call.is_known_to_have_ended, "it may be up, and commands may be sent"
+        registry.expire(1005)
+        assert action.settled is not None
+        assert action.settled.settled_by == "call_ended"
+        assert registry.deadlines.next is None
+
+
+def test_whatever_is_heard_of_a_call_breaks_its_silence() -> None:
+    registry, call = setup(silence=1000)
+    call.watch(lambda: None)
+    registry.look_after(call, 0)
+    report(registry, call, "answered", now=900)
+    registry.expire(1000)
+    assert not call.has_ended
+    registry.expire(1899)
+    assert not call.has_ended
+    registry.expire(1900)
+    assert call.has_ended
+
+
+def test_a_call_whose_end_nobody_told_and_nobody_waits_for_is_let_go() -> None:
+    registry, call = setup(silence=1000)
+    registry.look_after(call, 0)
+    gone = weakref.ref(call)
+    del call
+    gc.collect()
+    assert gone() is not None, "its webhooks may still come"
+    registry.expire(1000)
+    gc.collect()
+    assert gone() is None
+    assert registry.deadlines.next is None
+
+
+def test_a_call_that_was_let_go_but_is_still_held_by_a_user_gets_its_webhooks() -> None:
+    registry, call = setup(silence=1000)
+    registry.look_after(call, 0)
+    registry.expire(1000)
+    assert not call.has_ended
+    assert registry.deliver("call", "call-key", read("call", {"call_state": "ended"}), 1, 2000) == "applied"
+    assert call.is_known_to_have_ended
+
+
+def test_a_call_whose_webhooks_go_elsewhere_is_held_by_its_user_only() -> None:
+    registry = Registry(Limits())
+    call = CallOperation("key")
+    registry.expect_call(call, 0, hold=False)
+    gone = weakref.ref(call)
+    del call
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_dial_that_may_not_have_arrived_ends_after_its_own_time_whatever_the_clock_says() -> None:
+    """A clock that has run for weeks makes no silence of what has just begun."""
+    start = 3_000_000.0
+    for reconcile in (Reconcile(), None):
+        registry = Registry(Limits(unconfirmed=600), reconcile)
+        call = CallOperation("key")
+        registry.expect_call(call, start)
+        call.leaves()
+        registry.look_after(call, start)
+        for at in (60, 61, 200, 599):
+            registry.expire(start + at)
+            assert not call.has_ended, at
+        registry.expire(start + 600)
+        assert call.has_ended
+
+
+# After the end
+
+
+def test_a_closed_registry_asks_nothing_and_gives_nothing_up() -> None:
+    registry = Registry(Limits(), Reconcile())
+    call = CallOperation("key")
+    registry.expect_call(call, 0)
+    registry.identify(call, "call-1")
+    action = Operation("play", "x", call)
+    action.watch(lambda: None)
+    registry.expect(action, 0, deadline=5)
+    action.leaves()
+    registry.expire(5)
+    assert registry.inquiries.take() == [call]
+    late = Operation("play", "y", call)
+    late.watch(lambda: None)
+    registry.expect(late, 5, deadline=1)
+    late.leaves()
+    registry.expire(6)
+    registry.close()
+    registry.answered(call, None, 7)
+    assert registry.inquiries.take() == []
+
+
+def test_the_log_is_not_asked_again_for_what_has_settled() -> None:
+    registry = Registry(Limits(), Reconcile())
+    call = CallOperation("key")
+    registry.expect_call(call, 0)
+    registry.identify(call, "call-1")
+    first, second = Operation("play", "x", call), Operation("play", "y", call)
+    for number, action in enumerate((first, second)):
+        action.watch(lambda: None)
+        registry.expect(action, 0, deadline=5 + number)
+        action.leaves()
+    registry.expire(5)
+    assert registry.inquiries.take() == [call]
+    registry.expire(6)
+    deliver(registry, key="y", state="finished")
+    registry.answered(call, None, 7)
+    assert registry.inquiries.take() == []

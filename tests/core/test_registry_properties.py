@@ -124,7 +124,7 @@ class Correlation(RuleBasedStateMachine):
     def dial(self) -> CallOperation:
         number = next(self.ids)
         call = CallOperation(f"call-key-{number}")
-        self.registry.expect_call(call)
+        self.registry.expect_call(call, self.now)
         self.registry.identify(call, f"call-{number}")
         self.registry.look_after(call, self.now)
         self.all_calls.append(call)
@@ -285,7 +285,7 @@ class Correlation(RuleBasedStateMachine):
             assert not call.pending
         assert not self.registry.actions
         assert not self.registry._running
-        assert not self.registry._dialled
+        assert not self.registry._held
         assert self.registry.deadlines.next is None
         assert not self.registry.deadlines._slots
         for call in self.all_calls:

@@ -158,7 +158,7 @@ async def test_refusals_by_chance_are_sent_again() -> None:
 
 async def test_an_answer_may_hide_what_was_done() -> None:
     async with Scene(Faults(unanswered=1)) as scene:
-        with pytest.raises(ServerFault) as caught:
+        with pytest.raises(CommandUnconfirmed) as caught:
             await scene.call.end()
         assert caught.value.status in (502, 504)
         await scene.call.ended(timeout=5)

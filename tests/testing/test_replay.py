@@ -19,8 +19,8 @@ from swcalls import (
     Playback,
     Recording,
     Transcript,
-    WebhookReceiver,
 )
+from swcalls.receiver import ObservingReceiver
 from swcalls.recording import RecordingError
 from swcalls.testing import Replay, replay
 
@@ -236,7 +236,7 @@ def test_one_id_may_have_been_used_by_two_kinds_in_turn(file: Path) -> None:
 
 
 def test_a_key_that_had_to_be_encoded_is_itself_again(file: Path) -> None:
-    receiver = WebhookReceiver("project", "token", public_url="http://hooks")
+    receiver = ObservingReceiver("project", "token", public_url="http://hooks")
     key = "a key/ü"
     with receiver.record(file):
         path = receiver._inbox.urls.mint("play", key).removeprefix("http://hooks")

@@ -20,7 +20,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from swcalls.testing import Callee, Simulator
+from swcalls.testing import Callee, NotAnswered, Simulator
 from swcalls.testing.deliveries import signatures, split_credentials
 
 JSON = dict[str, Any]
@@ -224,7 +224,7 @@ async def test_without_status_events_only_the_end_is_reported() -> None:
 
 async def test_without_a_status_url_nothing_is_reported() -> None:
     async with bench() as b:
-        _, leg = await b.send("dial", **{"from": "a", "to": "b", "swml": {}})
+        _, leg = await b.send("dial", **{"from": "a", "to": "+15550198765", "swml": {}})
         await b.send("calling.end", leg["id"])
         await b.space.settled()
         assert not b.space.deliveries
@@ -708,20 +708,45 @@ CONTROLS = [
 ]  # fmt: skip
 
 
+WS = {"type": "ws", "params": {"uri": "wss://x.example"}}
+TOOL = {"function": "look_up"}
+SIDECARS: list[tuple[JSON, str, str]] = [
+    ({"hints": []}, "invalid_parameter", "hints"),
+    ({"prompt": {}}, "missing_required_parameter", "prompt"),
+    ({"prompt": {"text": "a", "file": "b"}}, "incompatible_parameters", "prompt"),
+    ({"prompt": {"words": "a"}}, "invalid_parameter", "prompt.words"),
+    ({"prompt": {"text": 5}}, "not_a_string", "prompt.text"),
+    ({"prompt": {"pom": []}}, "invalid_parameter", "prompt.pom"),
+    ({"prompt": {"pom": [{"title": "a"}]}}, "missing_required_parameter", "prompt.pom[0].body"),
+    ({"SWAIG": {"tools": []}}, "invalid_parameter", "SWAIG.tools"),
+    ({"SWAIG": {"functions": {}}}, "invalid_parameter", "SWAIG.functions"),
+    ({"SWAIG": {"functions": [{}]}}, "missing_required_parameter", "SWAIG.functions[0].function"),
+    ({"SWAIG": {"functions": [TOOL | {"function": "sidecar_skip"}]}}, "invalid_parameter", "SWAIG.functions[0].function"),
+    ({"SWAIG": {"functions": [TOOL | {"purpose": None}]}}, "not_a_string", "SWAIG.functions[0].purpose"),
+    ({"SWAIG": {"functions": [TOOL | {"parameters": {"type": "array", "properties": {}}}]}}, "unsupported_option",
+     "SWAIG.functions[0].parameters.type"),
+    ({"SWAIG": {"mcp_servers": [{}]}}, "missing_required_parameter", "SWAIG.mcp_servers[0].url"),
+    ({"SWAIG": {"mcp_servers": [{"url": "https://x.example", "resources": 1}]}}, "not_a_boolean",
+     "SWAIG.mcp_servers[0].resources"),
+    ({"SWAIG": {"defaults": {"web_hook_url": 5}}}, "not_a_string", "SWAIG.defaults.web_hook_url"),
+]  # fmt: skip
+
+
 def dial(**params: Any) -> JSON:
-    return {"from": "a", "to": "b", "swml": {}, **params}
+    return {"from": "a", "to": "+15550198765", "swml": {}, **params}
 
 
 @pytest.mark.parametrize(
     ("command", "params", "expected", "attribute"),
     [
-        ("dial", {"from": "a", "to": "b"}, "inline_swml_or_swml_webhook_required", "url"),
+        ("dial", {"from": "a", "to": "+15550198765"}, "inline_swml_or_swml_webhook_required", "url"),
         ("dial", dial(url="https://x.example"), "incompatible_parameters", "url"),
         ("dial", {"from": "a", "swml": {}}, "missing_required_parameter", "to"),
-        ("dial", {"to": "b", "swml": {}}, "missing_required_parameter", "from"),
+        ("dial", {"to": "+15550198765", "swml": {}}, "missing_required_parameter", "from"),
         ("dial", dial(to=""), "missing_required_parameter", "to"),
         ("dial", dial(to=None), "invalid_parameter", "to"),
         ("dial", dial(to=5), "not_a_string", "to"),
+        *(("dial", dial(to=to), "invalid_parameter", "to") for to in ("abc", "12", "+1", "sip:", "https://x.example")),
         ("dial", dial(swml="x"), "must_be_object", "swml"),
         ("dial", dial(extra=1), "invalid_parameter", "extra"),
         ("dial", dial(status_url="ftp://x.example"), "not_an_http_url", "status_url"),
@@ -773,10 +798,23 @@ def dial(**params: Any) -> JSON:
         ("calling.detect", {"control_id": "a"}, "missing_required_parameter", "detect"),
         ("calling.detect", {"control_id": "a", "detect": {"type": "fax", "params": {"tone": "x"}}},
          "unsupported_option", "detect.params.tone"),
+        *(("calling.transfer", {"dest": dest}, "invalid_parameter", "dest")
+          for dest in ("garbage", "12", "ftp://x.example", {}, {"main": ["answer"]})),
+        ("calling.transfer", {"dest": ""}, "missing_required_parameter", "dest"),
+        ("calling.transfer", {"dest": 5}, "invalid_parameter", "dest"),
+        ("calling.transfer", {}, "missing_required_parameter", "dest"),
         ("calling.stream", {"control_id": "a", "url": "ws://x.example"}, "invalid_parameter", "url"),
         ("calling.stream", {"control_id": "a", "url": "https://x.example"}, "invalid_parameter", "url"),
         ("calling.stream", {"control_id": "a", "url": "wss://x.example", "status_url": "wss://x.example"},
          "not_an_http_url", "status_url"),
+        ("calling.tap", {"control_id": "a", "tap": {"params": {"direction": "both"}}, "device": WS},
+         "missing_required_parameter", "tap.type"),
+        ("calling.tap", {"control_id": "a", "tap": {"type": "audio", "params": {"direction": "both"}},
+         "device": {"type": "rtp", "params": {"addr": "192.168.0.1", "port": 5060}}},
+         "invalid_parameter", "device.params.addr"),
+        ("calling.refer", {"device": {"params": {"to": "sip:a@x.example"}}}, "missing_required_parameter", "device.type"),
+        *(("calling.ai_sidecar", {"lang": "en-US", **params}, expected, attribute)
+          for params, expected, attribute in SIDECARS),
         *((command, {}, "missing_required_parameter", "control_id") for command in CONTROLS),
         *((command, {"control_id": "a", "x": 1}, "invalid_parameter", "x") for command in CONTROLS),
     ],
@@ -894,7 +932,7 @@ async def test_a_body_that_is_no_json_object_is_a_bad_request(body: bytes) -> No
 async def test_deep_nesting_is_never_a_server_fault(name: str, depth: int) -> None:
     async with bench() as b:
         nested = '{"a":' * depth + "1" + "}" * depth
-        status, _ = await b.post(f'{{"command":"dial","params":{{"from":"a","to":"b","{name}":{nested}}}}}')
+        status, _ = await b.post(f'{{"command":"dial","params":{{"from":"a","to":"+15550198765","{name}":{nested}}}}}')
         assert status in (200, 400, 422)
 
 
@@ -959,7 +997,7 @@ async def test_a_refusal_never_repeats_a_secret() -> None:
             dial(password="hunter2", timeout=0),
             dial(password=["hunter2"]),
             dial(status_url="ftp://hunter2"),
-            {"from": "a", "to": "b", "password": "hunter2"},
+            {"from": "a", "to": "+15550198765", "password": "hunter2"},
         ):
             status, body = await b.send("dial", **params)
             assert status == 422
@@ -1074,7 +1112,9 @@ async def test_a_webhook_that_cannot_be_posted_is_given_up(caplog: pytest.LogCap
 )
 async def test_a_url_that_leads_nowhere_does_no_harm(url: str) -> None:
     async with bench(speed=1000) as b:
-        await b.send("dial", **{"from": "a", "to": "b", "swml": {}, "status_url": url, "status_events": ["created"]})
+        await b.send(
+            "dial", **{"from": "a", "to": "+15550198765", "swml": {}, "status_url": url, "status_events": ["created"]}
+        )
         await b.space.settled()
         assert {delivery.status for delivery in b.space.deliveries} <= {None}
 
@@ -1244,3 +1284,10 @@ def test_nothing_of_the_client_is_imported() -> None:
     for path in set(root.rglob("*.py")) - {root / "replay.py"}:
         for line in path.read_text().splitlines():
             assert not ("import" in line and "swcalls" in line and not line.startswith(allowed)), (path, line)
+
+
+async def test_what_is_called_from_outside_need_be_no_number() -> None:
+    async with bench() as b:
+        with pytest.raises(NotAnswered):
+            await b.space.call("sales", "anonymous", url="http://127.0.0.1:9")
+        assert [(call.to, call.from_) for call in b.space.calls.values()] == [("sales", "anonymous")]

@@ -52,7 +52,7 @@ async def calls(client: Client) -> None:
     assert_type(call.state, str | None)
     assert_type(call.end_reason, str | None)
     assert_type(await call.ended(), str | None)
-    assert_type(await call.end(), Leg)
+    assert_type(await call.end(), Leg | None)
     assert_type(call.timeline, Timeline)
     async for event in call.events():
         assert_type(event, CallEvent)

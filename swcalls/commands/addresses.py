@@ -1,0 +1,40 @@
+"""Where a call can go: the ``to`` of a ``dial``, the ``dest`` of a ``calling.transfer``.
+
+What is certainly no address is refused; whether anybody is there is the platform's to say. Source: wire contract, 0.10.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from msgspec import Meta
+
+from ._base import HTTP_URL, Document
+
+_PHONE = r"\+?[0-9]{7,15}"
+_URI = r"(?i:sips?|verto|client):\S.*"
+_FABRIC = "/.+"
+_RULE = (
+    "a phone number in E.164 ('+' and 7 to 15 digits), a sip:, sips:, verto: or client: address,"
+    " or a fabric address such as '/public/name'"
+)
+
+Address = Annotated[str, Meta(min_length=1, pattern=rf"^(?:{_PHONE}|{_URI}|{_FABRIC})\Z", description=_RULE)]
+DESTINATION_RULE: str = f"{_RULE}, the http(s) URL of a SWML document, or the document, which has 'sections'"
+
+_is_destination = re.compile(rf"(?:{_PHONE}|{_URI}|{_FABRIC}|{HTTP_URL})\Z").match
+_is_bare = re.compile(r"[0-9]+\Z").match
+
+
+def is_without_plus(address: object) -> bool:
+    """Say whether *address* is a phone number without its ``+``: some spaces make E.164 of it, others refuse it."""
+    return isinstance(address, str) and _is_bare(address) is not None
+
+
+def is_destination(dest: str | Document) -> bool:
+    """Say whether a call can be transferred to *dest*, as far as can be seen.
+
+    No annotation says it: msgspec 0.22 corrupts memory by a pattern of a string that may be a dict instead.
+    """
+    return "sections" in dest if isinstance(dest, dict) else _is_destination(dest) is not None
