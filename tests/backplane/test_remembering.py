@@ -62,6 +62,10 @@ async def hire(space, project: Project) -> AsyncIterator[Hire]:
         yield hire
 
 
+async def started(start: Awaitable[Action[Any]]) -> Action[Any]:
+    return await start
+
+
 @pytest.fixture
 async def die(project: Project) -> Callable[[Worker], Awaitable[None]]:
     async def die(worker: Worker) -> None:
@@ -137,7 +141,7 @@ async def test_an_action_that_settles_before_its_command_is_answered_is_forgotte
     call = await one.dial()
     release = asyncio.Event()
     space.answers.append(space.held(release))
-    starting = asyncio.create_task(call.play(TTS("Hi"), control_id="mine"))
+    starting = asyncio.create_task(started(call.play(TTS("Hi"), control_id="mine")))
     while (await space.arrived.get())["command"] != "calling.play":
         pass
     await one.tell("calling.play", state="finished")
@@ -171,7 +175,7 @@ async def test_an_action_that_settles_while_it_is_being_remembered_is_forgotten(
         await remember(memo, **named)
 
     monkeypatch.setattr(one.backplane, "remember", slow)
-    starting = asyncio.create_task(call.play(TTS("Hi"), control_id="mine"))
+    starting = asyncio.create_task(started(call.play(TTS("Hi"), control_id="mine")))
     await entered.wait()
     url = one.client._switchboard.urls.mint("play", "mine")
     await one.post(url, {"control_id": "mine", "state": "finished"})
@@ -193,7 +197,7 @@ async def test_the_end_of_one_action_does_not_forget_the_next_of_its_name(
         await proceed.wait()
 
     monkeypatch.setattr(one.backplane, "remember", answered_late)
-    first = asyncio.create_task(call.play(TTS("Hi"), control_id="mine"))
+    first = asyncio.create_task(started(call.play(TTS("Hi"), control_id="mine")))
     await written.wait()
     url = one.client._switchboard.urls.mint("play", "mine")
     await one.post(url, {"control_id": "mine", "state": "finished"})
@@ -209,7 +213,7 @@ async def test_a_start_that_is_cancelled_at_any_step_is_forgotten(space, project
     call = await one.dial()
     for turns in range(8):
         space.answers.append(space.hang)
-        starting = asyncio.create_task(call.play(TTS("Hi"), control_id=f"play-{turns}"))
+        starting = asyncio.create_task(started(call.play(TTS("Hi"), control_id=f"play-{turns}")))
         for _ in range(turns):
             await asyncio.sleep(0)
         starting.cancel()
