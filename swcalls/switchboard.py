@@ -126,6 +126,8 @@ class Switchboard:
         The limit over, they are cancelled, and their calls ended.
         """
         self.admission.refuse()
+        if self.keeper is not None:
+            await self.keeper.refuse_calls()
         await self.tasks.drain(self.registry.limits.drain)
 
     def resume(self) -> None:

@@ -62,10 +62,6 @@ async def hire(space, project: Project) -> AsyncIterator[Hire]:
         yield hire
 
 
-async def started(start: Awaitable[Action[Any]]) -> Action[Any]:
-    return await start
-
-
 @pytest.fixture
 async def die(project: Project) -> Callable[[Worker], Awaitable[None]]:
     async def die(worker: Worker) -> None:
@@ -141,7 +137,7 @@ async def test_an_action_that_settles_before_its_command_is_answered_is_forgotte
     call = await one.dial()
     release = asyncio.Event()
     space.answers.append(space.held(release))
-    starting = asyncio.create_task(started(call.play(TTS("Hi"), control_id="mine")))
+    starting = asyncio.create_task(call.play(TTS("Hi"), control_id="mine"))
     while (await space.arrived.get())["command"] != "calling.play":
         pass
     await one.tell("calling.play", state="finished")
@@ -175,7 +171,7 @@ async def test_an_action_that_settles_while_it_is_being_remembered_is_forgotten(
         await remember(memo, **named)
 
     monkeypatch.setattr(one.backplane, "remember", slow)
-    starting = asyncio.create_task(started(call.play(TTS("Hi"), control_id="mine")))
+    starting = asyncio.create_task(call.play(TTS("Hi"), control_id="mine"))
     await entered.wait()
     url = one.client._switchboard.urls.mint("play", "mine")
     await one.post(url, {"control_id": "mine", "state": "finished"})
@@ -197,7 +193,7 @@ async def test_the_end_of_one_action_does_not_forget_the_next_of_its_name(
         await proceed.wait()
 
     monkeypatch.setattr(one.backplane, "remember", answered_late)
-    first = asyncio.create_task(started(call.play(TTS("Hi"), control_id="mine")))
+    first = asyncio.create_task(call.play(TTS("Hi"), control_id="mine"))
     await written.wait()
     url = one.client._switchboard.urls.mint("play", "mine")
     await one.post(url, {"control_id": "mine", "state": "finished"})
@@ -209,16 +205,17 @@ async def test_the_end_of_one_action_does_not_forget_the_next_of_its_name(
 
 
 async def test_a_start_that_is_cancelled_at_any_step_is_forgotten(space, project: Project, hire: Hire) -> None:
-    one = await hire("one")
+    one = await hire("one", limits=Limits(grace=0, long_grace=0, margin=0.1))
     call = await one.dial()
     for turns in range(8):
         space.answers.append(space.hang)
-        starting = asyncio.create_task(started(call.play(TTS("Hi"), control_id=f"play-{turns}")))
+        starting = asyncio.create_task(call.play(TTS("Hi"), control_id=f"play-{turns}"))
         for _ in range(turns):
             await asyncio.sleep(0)
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
         space.answers.clear()
+    space.leaves.set()
     while one.client.actions:
         await asyncio.sleep(0)
     assert await project.memos(one.backplane) == {f"call/{call.key}"}
