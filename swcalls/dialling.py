@@ -75,6 +75,11 @@ class Dials:
         except asyncio.CancelledError:
             if call.stage != "not_sent":
                 _log.warning("a dial is given up without its answer: a phone may be ringing", extra=about(call))
+                self._tasks.hang_up(self._hang_up_once_known(call))
+            raise
+        except CommandUnconfirmed:
+            if self._is_too_late:
+                self._tasks.hang_up(self._hang_up_once_known(call))
             raise
         if self._is_too_late:
             self._tasks.hang_up(self._hang_up(call))
@@ -91,8 +96,7 @@ class Dials:
             return
         _log.info("a dial that was cancelled came to: %s", error, extra=about(call))
         if isinstance(error, CommandUnconfirmed):
-            # No hang-up: it may take as long as the call may be silent, and closing does not wait for that.
-            self._tasks.spawn(self._hang_up_once_known(call))
+            await self._hang_up_once_known(call)
 
     async def _hang_up_once_known(self, call: CallOperation) -> None:
         """Hang *call* up when a webhook tells its id, since no answer did."""
@@ -105,7 +109,7 @@ class Dials:
         finally:
             call.unwatch(told.set)
         if not call.has_ended:
-            self._tasks.hang_up(self._hang_up(call))
+            await self._hang_up(call)
 
     async def _hang_up(self, call: CallOperation) -> None:
         _log.info("call %s: hung up, since its dial was cancelled", call.id, extra=about(call))

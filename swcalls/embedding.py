@@ -84,12 +84,12 @@ class _Embedded:
     async def shut_down(self, app: web.Application) -> None:
         """Let handlers finish, with webhooks still coming in."""
         try:
-            if self._engine.is_busy:
+            if self._engine.lifetime.is_busy:
                 await self._stand_in.start(self._addresses.values())
                 for task, transport in self._connections.items():
                     # aiohttp leaves those that are idle open for now, but reads no more from them.
                     task.add_done_callback(partial(_close, transport))
-            await self._engine.drain()
+            await self._engine.lifetime.drain()
         except BaseException:
             # After this aiohttp cleans up nothing.
             await self._close()

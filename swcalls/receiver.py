@@ -166,7 +166,8 @@ class WebhookReceiver:
         When the block ends, calls that come in are refused, handlers get ``Limits.drain`` seconds to finish while
         webhooks still come in, and the calls of those that do not are ended. Then the server stops.
         """
-        return ReceiverServer(self._handle_any, self._inbox.urls, host, port, self._switchboard)
+        lifetime = None if self._switchboard is None else self._switchboard.lifetime
+        return ReceiverServer(self._handle_any, self._inbox.urls, host, port, lifetime)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         reply = await self._take(request)

@@ -6,8 +6,6 @@ One timer serves every deadline.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,9 +39,9 @@ from .events import CallEvent, Event
 from .intake import Intake, log_receipt
 from .keeper import Keeper
 from .legs import CallLeg, Leg
-from .logbook import log, log_mark
+from .lifetime import Lifetime
 from .reconciler import Reconciler
-from .tasks import Tasks, each_of, to_the_end
+from .tasks import Tasks
 from .timekeeper import Timekeeper
 from .timeline import Journal, Tell
 from .underway import Underway, check_call
@@ -52,9 +50,6 @@ if TYPE_CHECKING:
     from .transport import Transport
 
 Op = TypeVar("Op", bound=Operation)
-
-
-_log = logging.getLogger("swcalls.switchboard")
 
 
 class Switchboard:
@@ -83,97 +78,19 @@ class Switchboard:
         self.transport = transport
         self.observers: list[Tell] = []
         """Told of what happens on any call."""
-        self._opening = asyncio.Lock()
-        self._closing = False
-        self._closed = False
-        self._has_closed = asyncio.Event()
         self.tasks: Tasks = Tasks()
         self.timekeeper: Timekeeper = Timekeeper(self.registry, self.reconciler, self.tasks)
         self.dials: Dials = Dials(self.tasks, self.send)
-
-    async def open(self) -> None:
-        """Start to send and to keep time. A second call does nothing; one that fails leaves nothing."""
-        async with self._opening:
-            self._check_not_closed()
-            if self.timekeeper.loop is not None:
-                return
-            self.timekeeper.open()
-            if log.isEnabledFor(logging.INFO) and log_mark not in self.observers:
-                self.observers.append(log_mark)
-            # First, since what was left for this process may be handed over at once.
-            self.admission.open()
-            try:
-                await self.transport.open()
-                if self.keeper is not None:
-                    await self.keeper.open()
-                self._check_not_closed()
-            except BaseException as fault:
-                self.admission.close()
-                try:
-                    await each_of(lambda: self.tasks.finish(0), self._stop, self.tasks.cancel, self._disconnect)
-                except Exception as further:  # noqa: BLE001 - a backplane may raise anything
-                    fault.add_note(f"closing what had been opened failed too: {further!r}")
-                raise
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether webhooks are still to be expected."""
-        return bool(self.registry.actions or self.registry.calls or len(self.tasks))
-
-    async def drain(self) -> None:
-        """Refuse calls that come in, until `resume` is called, and let the handlers of the others finish.
-
-        The limit over, they are cancelled, and their calls ended.
-        """
-        self.admission.refuse()
-        if self.keeper is not None:
-            await self.keeper.refuse_calls()
-        await self.tasks.drain(self.registry.limits.drain)
-
-    def resume(self) -> None:
-        """Take calls again: what was to be left after `drain` has been left."""
-        self.admission.resume()
-
-    async def close(self) -> None:
-        """Let handlers finish, settle whatever is running, and let go of timer and sockets.
-
-        From now on only handlers may send commands, those that they need to finish; the limit over, they are cancelled.
-        What a dial that is under way sets up is hung up. All of it is done, whatever fails or is cancelled on the way.
-        A second call returns when the first does.
-        """
-        if self._closing:
-            # The first may be waiting for the handler that calls this.
-            if not self.tasks.is_handler:
-                await self._has_closed.wait()
-                await self.tasks.drain(self.registry.limits.drain)
-            return
-        self._closing = True
-        try:
-            await each_of(self._finish, self._stop, self._settle, self.tasks.cancel, self._disconnect)
-        finally:
-            self._has_closed.set()
-
-    async def _finish(self) -> None:
-        self.admission.refuse()
-        self.tasks.leave()
-        self.dials.close()
-        if self.keeper is not None:
-            await self.keeper.refuse_calls()
-        await self.tasks.finish(self.registry.limits.drain)
-
-    async def _stop(self) -> None:
-        """Keep time no more, and let go of the backplane."""
-        self._closed = self._closing
-        self.timekeeper.close()
-        self.admission.close()
-        if self.keeper is not None:
-            await self.keeper.close()
-
-    async def _settle(self) -> None:
-        self.registry.close()
-
-    async def _disconnect(self) -> None:
-        await to_the_end(self.transport.close())
+        self.lifetime: Lifetime = Lifetime(
+            self.registry,
+            self.timekeeper,
+            self.tasks,
+            self.dials,
+            self.admission,
+            self.keeper,
+            transport,
+            self.observers,
+        )
 
     async def start(self, action: Op, command: StartCommand, deadline: float | None) -> Op:
         """Expect *action*, send its *command*, and return it once that was accepted.
@@ -188,10 +105,15 @@ class Switchboard:
             command.report_to(self.urls.mint(action.kind, action.key))
         self.registry.expect(action, time.monotonic(), deadline)
         self.timekeeper.arm()
+        self.lifetime.begins(action)
         try:
             if self.keeper is not None:
                 await self.keeper.keep(action)
             answer = await self._send(call, command.command, command, action)
+            if self.lifetime.is_too_late:
+                action.stage = "accepted"
+                action.abandon()
+                raise ClientClosed(f"{command.command}: the client was closed meanwhile", action=action)
         except CommandUnconfirmed as error:
             error.action = action
             self.registry.doubt(action, time.monotonic())
@@ -209,6 +131,8 @@ class Switchboard:
                 self.timekeeper.arm()
                 action.abandon()
             raise
+        finally:
+            self.lifetime.has_begun(action)
         action.accepted(answer)
         self.registry.confirm(action, time.monotonic())
         self.timekeeper.arm()
@@ -221,7 +145,7 @@ class Switchboard:
             is_kept: It is on the backplane already.
         """
         action.stage = "unconfirmed"
-        if self._closed:
+        if self.lifetime.is_closed:
             error = ClientClosed(f"{action.kind} {action.key}: the client is closed", action=action)
             self.registry.settle(action, "closed", error=error)
             return action
@@ -287,9 +211,7 @@ class Switchboard:
 
     def look_after(self, call: CallOperation) -> None:
         """Schedule a liveness check of *call*, since somebody is about to wait for it or for an action on it."""
-        if self._closed:
-            raise ClientClosed("the client is closed")
-        self.timekeeper.check()
+        self.lifetime.check_wait()
         self.registry.look_after(call, time.monotonic())
         self.timekeeper.arm()
 
@@ -298,9 +220,17 @@ class Switchboard:
         """The limits of the client."""
         return self.registry.limits
 
+    def own(self, action: Operation) -> None:
+        """Note that *action* runs for one who waits for its result, and has no handle: closing stops it."""
+        self.lifetime.own(action)
+
+    def disown(self, action: Operation) -> None:
+        """Note that nobody waits any more as `own` says."""
+        self.lifetime.disown(action)
+
     def finish(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run *work* in a task that may send commands while the client is being closed, and is awaited then."""
-        if not self._closed and self.timekeeper.loop is not None:
+        if not self.lifetime.is_closed and self.timekeeper.loop is not None:
             self.tasks.hang_up(work())
 
     def tell(self, action: Operation, event: Event) -> None:
@@ -317,7 +247,7 @@ class Switchboard:
 
     async def dial(self, call: CallOperation, command: Dial) -> Leg:
         """Expect *call*, and start it. When this is cancelled after the command has left, the call is hung up."""
-        self._check_open("dial")
+        self.lifetime.check("dial")
         if self.keeper is not None:
             self.keeper.check_name("dial", None)
         is_told = command.status_url is None
@@ -343,8 +273,12 @@ class Switchboard:
             self.registry.look_after(call, time.monotonic())
             self.timekeeper.arm()
             raise
-        except BaseException:
-            self.registry.withdraw_call(call)
+        except BaseException as error:
+            if isinstance(error, Exception) or call.stage == "not_sent":
+                self.registry.withdraw_call(call)
+            else:
+                # Given up without an answer: a webhook may still tell the id, and then it can be hung up.
+                self.look_after(call)
             raise
         call.stage = "accepted"
         self.registry.identify(call, leg.id)
@@ -393,7 +327,7 @@ class Switchboard:
 
     async def execute(self, command: str, call_id: str | None, params: dict[str, Any]) -> dict[str, Any]:
         """Send any command as it is, and return the answer as it came."""
-        self._check_open(command)
+        self.lifetime.check(command)
         request = Request(command, call_id, params)
         if call_id is None and isinstance(params.get("id"), str):
             call_id = params["id"]  # An update has it there, and nowhere else.
@@ -423,19 +357,8 @@ class Switchboard:
             self.registry.report(call, event, time.monotonic())
             self.timekeeper.arm()
 
-    def _check_not_closed(self) -> None:
-        if self._closing:
-            raise RuntimeError("the client is closed, and cannot be opened again")
-
-    def _check_open(self, command: str) -> None:
-        if self._closed:
-            raise ClientClosed(f"{command}: not sent, since the client is closed")
-        self.timekeeper.check()
-        if self._closing and not self.tasks.is_handler:
-            raise ClientClosed(f"{command}: not sent, since the client is being closed")
-
     def _check_call(self, call: CallOperation, command: str) -> None:
-        self._check_open(command)
+        self.lifetime.check(command)
         check_call(call, command)
         if call.id is None:
             raise CommandNotSent("the call has no id, since its dial was not answered", command=command)

@@ -27,6 +27,7 @@ LAYERS = [
     ("backplane",),
     ("reconciler", "intake", "keeper", "serving", "admission", "dialling"),
     ("timekeeper",),
+    ("lifetime",),
     ("switchboard",),
     ("call", "receiver"),
     ("inbound", "recovery"),

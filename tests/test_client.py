@@ -616,7 +616,7 @@ async def test_a_dial_that_is_cancelled_before_it_leaves_is_not_sent(space, conn
 async def test_a_dial_that_is_cancelled_while_it_waits_to_be_repeated_is_not_sent_again(space, connect) -> None:
     client = await connect(retry=Retry(attempts=2, longest_wait=1000))
     space.answers.append(web.Response(status=429, headers={"Retry-After": "1000"}))
-    dial = asyncio.create_task(client.dial(to="+1", from_="+2")._dial)
+    dial = asyncio.create_task(client.dial(to="+15550198765", from_="+12069708643"))
     while not client.stats.retried:
         await asyncio.sleep(0)
     dial.cancel()

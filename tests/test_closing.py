@@ -670,6 +670,7 @@ class Plane(Backplane):
         self.opening: Any = None
         self.closing: Any = None
         self.said: list[str] = []
+        self.takes_calls = False
 
     def holds(self, owner: str) -> bool:
         return owner == self.owner
@@ -693,7 +694,9 @@ class Plane(Backplane):
     def forget(self, kind: str, key: str, *, owner: str | None = None) -> None: ...
 
     def offer(self, *, takes_calls: bool) -> None:
-        self.said.append(f"takes_calls={takes_calls}")
+        if takes_calls != self.takes_calls:
+            self.takes_calls = takes_calls
+            self.said.append(f"takes_calls={takes_calls}")
 
     def now(self) -> float:
         return 0.0
@@ -721,9 +724,8 @@ async def test_an_opening_that_fails_leaves_nothing_and_may_be_tried_again(
             return made_sessions[-1]
 
         monkeypatch.setattr(aiohttp, "ClientSession", make)
-        with pytest.raises(BackplaneUnavailable, match="away") as caught:
+        with pytest.raises(BackplaneUnavailable, match="away"):
             await client.open()
-        assert any("OSError('away')" in note for note in caught.value.__notes__)
         assert all(opened.closed for opened in made_sessions)
         assert len(made_sessions) == (not borrowed)
         assert session_of(client) is None
@@ -793,7 +795,7 @@ async def test_two_that_open_it_at_once_open_it_once(space) -> None:
     assert plane.said == ["open", "close"]
 
 
-async def test_a_backplane_that_fails_to_close_keeps_nothing_open(space) -> None:
+async def test_a_backplane_that_fails_to_close_keeps_nothing_open(space, caplog: pytest.LogCaptureFixture) -> None:
     plane = Plane()
     client = made(space, backplane=plane, public_url="http://127.0.0.1:9")
     await client.open()
@@ -803,8 +805,8 @@ async def test_a_backplane_that_fails_to_close_keeps_nothing_open(space) -> None
     session = session_of(client)
     assert session is not None
     plane.closing = OSError("the disk is full")
-    with pytest.raises(OSError, match="disk"):
-        await client.close()
+    await client.close()
+    assert "the disk is full" in caplog.text, "what a backplane says at the end is for the log"
     assert (await waiter).settled_by == "closed"
     with pytest.raises(ClientClosed):
         await call.ended()
@@ -875,7 +877,7 @@ async def test_a_cancellation_is_passed_on_although_something_fails_too(space) -
     closing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await closing
-    assert client._switchboard._closed
+    assert client._switchboard.lifetime.is_closed
 
 
 async def test_other_processes_are_told_whether_calls_are_taken(space) -> None:

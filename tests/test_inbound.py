@@ -137,7 +137,7 @@ async def handled(space, connect, handle: Handle, **options: bool) -> list[tuple
 
     await space.post(client.receiver.inbound_url, announcement())
     await done.wait()
-    await client._switchboard.drain()
+    await client._switchboard.lifetime.drain()
     return [(sent["command"], sent.get("params", {})) for sent in space.commands]
 
 

@@ -32,7 +32,8 @@ class Registry(Transitions):
         self.inquiries: Inquiries = Inquiries()
         """The calls whose log is to be asked; `answered` takes the answer."""
         self._reconcile = reconcile
-        self._closed = False
+        self.is_closed: bool = False
+        """Everything was settled: nothing more will."""
 
     def expect(self, action: Operation, now: float, deadline: float | None = None) -> None:
         """Take on *action*, before its command is sent; events that came before it are applied at once.
@@ -191,7 +192,7 @@ class Registry(Transitions):
     def answered(self, call: CallOperation, evidence: Evidence | None, now: float) -> None:
         """Take in what the log says of *call*; ``None``: nothing, it could not be asked. What is overdue ends now."""
         waited = self.inquiries.finish(call)
-        if self._closed:
+        if self.is_closed:
             return
         was_up = not call.has_ended
         if evidence is not None:
@@ -204,7 +205,7 @@ class Registry(Transitions):
 
     def close(self) -> None:
         """Settle everything that is left: the client is closing."""
-        self._closed = True
+        self.is_closed = True
         self.inquiries.close()
         self._let_go({*self._by_key.values(), *self.calls.values()}, lambda _: True, "the client was closed")
 
