@@ -47,7 +47,11 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Run all tests on all processors, and a part of them in this process: workers take longer to start than it takes."""
-    if config.args_source is pytest.Config.ArgsSource.ARGS or config.option.keyword or getattr(config.option, "lf", False):
+    if (
+        config.args_source is pytest.Config.ArgsSource.ARGS
+        or config.option.keyword
+        or getattr(config.option, "lf", False)
+    ):
         return 0
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(processors, MOST_WORKERS)

@@ -146,6 +146,15 @@ async def test_an_action_that_settles_before_its_command_is_answered_is_forgotte
     assert await project.memos(one.backplane) == {f"call/{call.key}"}
 
 
+async def test_an_action_that_settles_before_its_command_is_sent_is_forgotten(project: Project, hire: Hire) -> None:
+    one = await hire("one")
+    call = await one.dial()
+    url = one.client._switchboard.urls.mint("play", "mine")
+    await one.post(url, {"control_id": "mine", "state": "finished"})
+    await (await call.play(TTS("Hi"), control_id="mine"))
+    assert await project.memos(one.backplane) == {f"call/{call.key}"}
+
+
 async def test_a_call_that_ends_before_its_dial_is_answered_is_forgotten(space, project: Project, hire: Hire) -> None:
     one = await hire("one")
     release = asyncio.Event()
