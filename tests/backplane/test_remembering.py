@@ -258,6 +258,35 @@ async def test_the_id_that_a_webhook_tells_is_remembered(space, project: Project
     await dialling
 
 
+async def test_the_id_that_a_webhook_tells_of_a_recovered_dial_is_remembered(project: Project, hire: Hire) -> None:
+    one = await hire("one")
+    await one.backplane.remember(Memo(kind="call", key="the-call", call_key="the-call", call_id=None))
+    await one.recover()
+    url = one.client._switchboard.urls.mint("call", "the-call")
+    await one.post(url, {"call_id": CALL_ID, "call_state": "answered"})
+    while [memo.call_id for memo in await one.backplane.remembered("one")] != [CALL_ID]:
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("error", [None, BackplaneUnavailable("on purpose")], ids=["hangs", "fails"])
+async def test_commands_go_on_though_nothing_can_be_remembered(
+    project: Project, hire: Hire, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    async def remember(memo: Memo, **named: Any) -> None:
+        if error is not None:
+            raise error
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(keeper, "REMEMBERED", 0.01)
+    one = await hire("one")
+    monkeypatch.setattr(one.backplane, "remember", remember)
+    call = await one.dial()
+    play = await call.play(TTS("Hi"))
+    call.action("record", "elsewhere")
+    await one.tell("calling.play", state="finished")
+    await play
+
+
 async def test_who_waits_for_a_call_stops_when_another_process_has_taken_it_over(
     space, project: Project, hire: Hire
 ) -> None:
