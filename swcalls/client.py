@@ -18,7 +18,7 @@ from .actions import Action, check_text
 from .backplane import Backplane
 from .call import Call, CallStart
 from .commands import PARKED, STATUS_EVENTS, Codec, Dial, StatusEvent, check_document, listed, mapped, refuse_none
-from .config import base_url, check_settings, from_environment, identity, space_url
+from .config import base_url, check_settings, check_webhook, from_environment, identity, space_url
 from .errors import ConfigurationError
 from .inbound import Doorbell
 from .logbook import log_address
@@ -286,6 +286,7 @@ class Client:
             headers: Its headers; the case of their names does not matter.
             body: Its body as sent.
         """
+        check_webhook(path, headers, body)
         return await self._switchboard.intake.accept(path, headers, body)
 
     async def recover(self, owner: str | None = None) -> AsyncIterator[Action[Any]]:

@@ -131,6 +131,21 @@ def check_settings(
             )
 
 
+def check_webhook(path: object, headers: object, body: object) -> None:
+    """Check the parts of a webhook that another server received.
+
+    Raises:
+        TypeError: One is of another type. Not shown: what a webhook holds may be secret.
+    """
+    if not isinstance(path, str):
+        raise TypeError(f"path=<{type(path).__name__}> must be a string")
+    # The headers of some servers are no `Mapping`, though they do what one does.
+    if not hasattr(headers, "items"):
+        raise TypeError(f"headers=<{type(headers).__name__}> must be a mapping of names to values")
+    if not isinstance(body, bytes | bytearray | memoryview):
+        raise TypeError(f"body=<{type(body).__name__}> must be bytes, as they came")
+
+
 def space_url(space: str) -> URL:
     """Make a base URL of a space's name, its host, or a URL.
 

@@ -18,7 +18,7 @@ from ._core.operation import PLAIN, CallOperation, Operation
 from ._core.registry import Registry
 from ._core.transitions import Delivered
 from .backplane import Backplane, BackplaneUnavailable, Delivery, Memo
-from .errors import ClientClosed, CommandNotSent
+from .errors import CommandNotSent
 from .events import Event, InboundCall
 from .tasks import to_the_end
 
@@ -30,6 +30,9 @@ _USUAL = asdict(PLAIN)
 
 CLOSING = 10.0
 """Seconds after which a backplane that does not close is left to itself."""
+
+REMEMBERED = 5.0
+"""Seconds that a command waits at most until what it starts is remembered."""
 
 ANNOUNCED = 3.0
 """Seconds for which whoever is first may take a call that comes in; the platform itself waits 5 for an answer."""
@@ -55,7 +58,6 @@ class Keeper:
         self._engine = engine
         self._project = project
         self._is_open = False
-        self._is_closed = False
         self._elsewhere: dict[tuple[str, str], str] = {}
         """Owners of what was taken over from others, by kind and key."""
         self._lost: set[str] = set()
@@ -76,7 +78,7 @@ class Keeper:
         except BaseException:
             registry.on_over = None
             raise
-        self._is_open, self._is_closed = True, False
+        self._is_open = True
         self._engine.urls.owner = self.backplane.owner
         if self._engine.inbox.ring is not None:
             self.backplane.offer(takes_calls=True)
@@ -89,18 +91,11 @@ class Keeper:
 
         Whatever the backplane does, this comes to its end, and raises nothing but a cancellation.
         """
-        self._is_open, self._is_closed = False, True
+        self._is_open = False
         try:
             await to_the_end(self._close())
         finally:
             self._engine.registry.on_over = None
-
-    def check_open(self) -> None:
-        """Raise what tells that there is no backplane to work with."""
-        if self._is_closed:
-            raise ClientClosed("the client was closed")
-        if not self._is_open:
-            raise RuntimeError("the client is not open: use it in `async with`, or `await client.open()`")
 
     def check_name(self, command: str, call_id: str | None) -> None:
         """Refuse *command*, which starts something, if nothing would be heard of that here."""
@@ -110,14 +105,17 @@ class Keeper:
             raise CommandNotSent(message, command=command, call_id=call_id)
 
     async def keep(self, operation: Operation) -> None:
-        """Keep *operation* until it is over."""
+        """Keep *operation* until it is over. If the backplane cannot, the log says so, and what is running goes on."""
         owner = self._owner_of(operation)
         if self._is_over(operation) or not self._is_open or owner in self._lost:
             return
         call = operation if isinstance(operation, CallOperation) else operation.call
         assert call is not None
-        if call is operation and call.id is None:
-            self._nameless[call.key] = call
+        if call is operation:
+            if call.id is None:
+                self._nameless[call.key] = call
+            else:
+                self._nameless.pop(call.key, None)
         due = operation.due
         options = asdict(operation.options)
         memo = Memo(
@@ -128,7 +126,11 @@ class Keeper:
             due=None if due is None or operation is call else self.backplane.now() + due - time.monotonic(),
             options={name: value for name, value in options.items() if value != _USUAL[name]},
         )
-        await self.backplane.remember(memo, owner=owner)
+        try:
+            async with asyncio.timeout(REMEMBERED):
+                await self.backplane.remember(memo, owner=owner)
+        except (BackplaneUnavailable, TimeoutError) as fault:
+            _log.warning("%s %s: perhaps not remembered: %r", operation.kind, operation.key, fault)
         if self._is_over(operation) and owner not in self._lost and not self._is_in_use(operation):
             # It ended in the meantime, and perhaps was forgotten before it was remembered.
             self.backplane.forget(operation.kind, operation.key, owner=owner)
@@ -144,7 +146,6 @@ class Keeper:
         """Remember the id of the call *key*, if a webhook has just told it."""
         call = self._nameless.get(key)
         if call is not None and call.id is not None:
-            del self._nameless[key]
             self.keep_soon(call)
 
     @asynccontextmanager
@@ -153,7 +154,6 @@ class Keeper:
 
         If that fails, or is cancelled, a name that was claimed for it is given up again.
         """
-        self.check_open()
         async with self._recovering:
             is_claimed = not self.backplane.holds(owner)
             if is_claimed:

@@ -49,6 +49,8 @@ class Lifetime:
         self._starts: set[Operation] = set()
         """Actions whose command is under way for somebody who is no handler."""
         self._starts_are_over = asyncio.Event()
+        self._owned: set[Operation] = set()
+        """Running actions whose result somebody waits for who has no handle, and is no handler."""
         self.is_closed: bool = False
         """Nobody may send any more, not even a handler."""
 
@@ -87,6 +89,8 @@ class Lifetime:
         When ``Limits.drain`` seconds are over, they are cancelled, and their calls ended.
         """
         self._admission.refuse()
+        if self._keeper is not None:
+            await self._keeper.refuse_calls()
         await self._tasks.drain(self._registry.limits.drain)
 
     def resume(self) -> None:
@@ -148,17 +152,28 @@ class Lifetime:
         if self._is_closing and not self._starts:
             self._starts_are_over.set()
 
+    def own(self, action: Operation) -> None:
+        """Note that *action* runs for one who waits for its result, and has no handle: closing stops it."""
+        if not self._tasks.is_handler:
+            self._owned.add(action)
+
+    def disown(self, action: Operation) -> None:
+        """Note that nobody waits any more as `own` says."""
+        self._owned.discard(action)
+
     async def _finish(self) -> None:
         self._admission.refuse()
         self._tasks.leave()
         self._dials.close()
         for action in [action for action in self._starts if action.stage == "not_sent"]:
             # Its command still waits for its turn, and will not leave.
-            error = ClientClosed(f"{action.kind} {action.key}: the client was closed", action=action)
-            self._registry.settle(action, "closed", error=error)
+            self._close_out(action)
             self._starts.discard(action)
         if self._starts:
             self._tasks.dial(self._wait_for_starts())
+        for action in list(self._owned):
+            action.abandon()
+            self._close_out(action)
         if self._keeper is not None:
             await self._keeper.refuse_calls()
         await self._tasks.finish(self._registry.limits.drain)
@@ -174,6 +189,10 @@ class Lifetime:
             for action in self._starts:
                 if action.stage != "not_sent":
                     action.abandon()
+
+    def _close_out(self, action: Operation) -> None:
+        error = ClientClosed(f"{action.kind} {action.key}: the client was closed", action=action)
+        self._registry.settle(action, "closed", error=error)
 
     async def _stop(self) -> None:
         """Keep time no more, and let go of the backplane."""

@@ -20,6 +20,7 @@ _log = logging.getLogger("swcalls.recovery")
 
 async def recover(switchboard: Switchboard, keeper: Keeper, owner: str | None) -> Sequence[Action[Any]]:
     """Take up what *owner* (default: this process's own name) has left, unless it is followed here already."""
+    switchboard.lifetime.check("recover")
     name = owner or keeper.backplane.owner
     async with keeper.left_by(name) as memos:
         calls = {
@@ -42,6 +43,9 @@ def _call(switchboard: Switchboard, keeper: Keeper, key: str, call_id: str | Non
         return call
     keeper.adopt("call", key, owner)
     switchboard.resume_call(call, key)
+    if call_id is None:
+        # Its id is remembered when it is known.
+        keeper.keep_soon(call)
     return call
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio.constants
+import os
+import traceback
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -11,14 +14,47 @@ import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
+from hypothesis import HealthCheck, settings
 
 from swcalls import Call, Client, Limits, Retry
 
 pytest_plugins = ["pytester"]
 
+# In debug mode asyncio notes for each future, task and handle the stack that made it: with pytest's own frames that is
+# sixty deep, and cost more than the tests themselves. The innermost three have the line that made it.
+asyncio.constants.DEBUG_STACK_DEPTH = 3
+traceback.extract_stack.__defaults__ = (None, asyncio.constants.DEBUG_STACK_DEPTH)
+
+# Examples are drawn anew in each run, and no machine is too slow for them.
+settings.register_profile(
+    "tests",
+    max_examples=int(100 * float(os.environ.get("SWCALLS_DEEP", "1"))),
+    deadline=None,
+    derandomize=False,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
+settings.load_profile("tests")
+
+MOST_WORKERS = 8
+"""Each collects all tests first, so that more would not be quicker."""
+
 CALL_ID = "2e1e66e5-5d07-413d-9668-55542992eec0"
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run all tests on all processors, and a part of them in this process: workers take longer to start than it takes."""
+    if (
+        config.args_source is pytest.Config.ArgsSource.ARGS
+        or config.option.keyword
+        or getattr(config.option, "lf", False)
+    ):
+        return 0
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(processors, MOST_WORKERS)
 
 
 class Space:

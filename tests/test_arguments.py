@@ -31,6 +31,7 @@ from swcalls import (
     DetectMachine,
     Digits,
     Limits,
+    PlayAction,
     Reconcile,
     Reset,
     Retry,
@@ -276,10 +277,42 @@ async def test_what_execute_is_given_is_checked_too(space, client: Client) -> No
     assert space.commands == [{"command": "calling.new", "params": {"id": ["no", "call"]}}]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("path", None), ("path", b"/"), ("headers", None), ("headers", [("a", "b")]), ("body", None), ("body", "{}")],
+)
+async def test_what_accept_is_given_is_checked_too(client: Client, name: str, value: Any) -> None:
+    given: dict[str, Any] = {"path": "/swcalls/play/x/y", "headers": {}, "body": b"{}", name: value}
+    with pytest.raises(TypeError, match=rf"^{name}=<\w+> must be "):
+        await client.accept(**given)
+    assert not sum(client.stats.webhooks.values())
+
+
 @pytest.mark.parametrize("value", ["", 5, None, "\ud800", HUGE, []], ids=repr_of)
 def test_the_id_of_a_call_is_a_text(value: Any) -> None:
     with pytest.raises((TypeError, ValueError), match=r"^call_id=.* must be"):
         Client("project", "token", "space").call(value)
+
+
+WAITED_FOR: dict[str, Callable[[Call, PlayAction, Any], Any]] = {
+    "answered": lambda call, _, timeout: call.answered(timeout),
+    "ended": lambda call, _, timeout: call.ended(timeout),
+    "finished": lambda _, play, timeout: play.finished(timeout),
+    "reached": lambda _, play, timeout: play.reached("paused", timeout),
+    "start.finished": lambda call, _, timeout: call.play(TTS("Hi")).finished(timeout),
+    "prompt.finished": lambda call, _, timeout: call.prompt(TTS("Hi"), digits=Digits(1)).finished(timeout),
+}
+
+
+@pytest.mark.parametrize("wait", WAITED_FOR)
+async def test_a_wait_refuses_what_is_no_timeout(space, client: Client, wait: str) -> None:
+    call = client.call("call-1")
+    play = await call.play(TTS("Hi"))
+    sent = len(space.commands)
+    for value in ("5", b"5", True, [], object(), HUGE, 10**400, -1, math.nan, -math.inf):
+        with pytest.raises((TypeError, ValueError), match=r"^timeout=.* must be a"):
+            await WAITED_FOR[wait](call, play, value)
+    assert len(space.commands) == sent
 
 
 @pytest.mark.parametrize("value", [None, 0, 0.0, 1, 0.5, 1e308, math.inf])

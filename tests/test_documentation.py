@@ -196,7 +196,9 @@ async def test_the_transcribing_example_runs(space: Simulator) -> None:
 
 
 async def test_the_timeline_example_runs(space: Simulator) -> None:
-    output = await run(example("timeline_of_a_call.py"), space)
+    # It brings a space of its own, as fast as real life.
+    code = example("timeline_of_a_call.py").replace('presses="1234")', 'presses="1234"), speed=30')
+    output = await run(code, space)
     assert "→  detect        calling.detect" in output
     assert "ended: hangup" in output
 

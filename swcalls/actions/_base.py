@@ -60,6 +60,14 @@ class Sender(Protocol):
         """Run *work* in a task that may send commands while the client is being closed, and is awaited then."""
         ...
 
+    def own(self, action: Operation) -> None:
+        """Note that *action* runs for one who waits for its result, and has no handle: closing stops it."""
+        ...
+
+    def disown(self, action: Operation) -> None:
+        """Note that nobody waits any more as `own` says."""
+        ...
+
     def attach(self, action: Op) -> Op:
         """Expect *action*, which was started elsewhere."""
         ...

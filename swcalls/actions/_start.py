@@ -120,6 +120,7 @@ class ActionStart(Start[A], Generic[A, R]):
                     await self._begun()
             except TimeoutError:
                 raise timed_out(action, "finished", timeout) from None
+        action._sender.own(action)
         try:
             result: R = await action._finished(timeout, end)
         except ActionExpired:
@@ -130,6 +131,8 @@ class ActionStart(Start[A], Generic[A, R]):
         except (asyncio.CancelledError, TimeoutError):
             action.abandon()
             raise
+        finally:
+            action._sender.disown(action)
         return result
 
     async def __aenter__(self) -> A:

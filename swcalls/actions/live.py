@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from .._core.operation import Options
+from .._core.operation import PLAIN, CallOperation, Options
 from ..commands import (
     Inject,
     LiveTranscribe,
@@ -32,13 +32,27 @@ class LiveAction(Stoppable[SpeechResult]):
     With ``ai_summary`` the summary that follows is waited for, a grace long; the result has it, or else ``None``.
     """
 
-    __slots__ = ()
+    __slots__ = ("_was_stopped",)
     _command: ClassVar[type[LiveTranscribe | LiveTranslate]]
     _verb: ClassVar[type[TranscribeVerb | TranslateVerb]]
 
     async def summarize(self, prompt: str | None = None, *, webhook: str | None = None) -> Leg:
         """Ask for a summary so far; it comes as an event (``reached("summary")``), or to *webhook*."""
         return await self._send(self._verb(summarize=Summarize(prompt=prompt, webhook=webhook)))
+
+    def __init__(self, call: CallOperation, control_id: str, options: Options = PLAIN) -> None:
+        super().__init__(call, control_id, options)
+        self._was_stopped = False
+
+    async def stop(self) -> Leg | None:
+        leg = await super().stop()
+        self._was_stopped = True
+        return leg
+
+    def _is_gone(self) -> bool:
+        # A summary that was asked for before may have settled it while its stop was cut off.
+        is_proved = self._was_stopped or self.settled is None or self.settled.settled_by != "callback"
+        return is_proved and super()._is_gone()
 
     def _stop_command(self) -> tuple[str, object]:
         make: Any = self._command

@@ -10,7 +10,7 @@ from typing import Any
 
 from .._core.operation import PLAIN, CallOperation, Operation, Options, bounded
 from ..commands import TTS, Collect, Digits, Direction, Gender, Media, Play, Speech, media_item
-from ..errors import ActionExpired, ActionFailed, CommandRejected, SwcallsError, shown
+from ..errors import ActionExpired, ActionFailed, ClientClosed, CommandRejected, SwcallsError, shown
 from ..legs import Leg
 from ..logbook import about
 from ..results import CollectResult
@@ -38,14 +38,16 @@ class PromptAction(CollectAction):
     Once it has settled, for whatever reason, neither the collect nor the playback is left running.
     """
 
-    __slots__ = ("playback",)
+    __slots__ = ("_is_given_up", "playback")
 
     def __init__(self, call: CallOperation, control_id: str, options: Options, playback: PlayAction) -> None:
         super().__init__(call, control_id, options)
         self.playback: PlayAction = playback
+        self._is_given_up = False
 
     async def stop(self) -> Leg | None:
         """Stop the playback and the collect."""
+        self._is_given_up = True
         await self._stop_playback()
         return await super().stop()
 
@@ -63,11 +65,11 @@ class PromptAction(CollectAction):
 
         try:
             await self._until(is_time_to_act, playback)
-            if not self.done() and not playback.done():
+            if not self._is_over() and not playback.done():
                 await self._stop_playback()
                 with suppress(TimeoutError):
-                    await self._until(self.done, timeout=FALSE_START)
-            if not self.done():
+                    await self._until(self._is_over, timeout=FALSE_START)
+            if not self._is_over():
                 if playback.done() and not isinstance(playback.exception(), ActionExpired):
                     # Unless nothing told of its end: then it is over by now, whatever became of it.
                     playback.result()
@@ -76,6 +78,8 @@ class PromptAction(CollectAction):
         except CommandRejected as refusal:
             # It ended while its last event was on the way, and does not need its timers any more.
             _log.info("%s %s: timers not started: %s", self.kind, self.key, refusal, extra=about(self))
+        except ClientClosed:
+            return
         except SwcallsError as error:
             self._sender.fail(self, ActionFailed(f"{self.kind} {self.key}: the prompt failed: {error}", action=self))
         await self._until(self.done)
@@ -83,6 +87,9 @@ class PromptAction(CollectAction):
         if self.settled is not None and self.settled.error is not None:
             # It ended here, and not because the platform said so: there it may go on.
             await self._stop_collect()
+
+    def _is_over(self) -> bool:
+        return self.done() or self._is_given_up
 
     async def _until(self, ready: Callable[[], bool], *others: Operation, timeout: float | None = None) -> None:
         await until(ready, "finished", timeout, self, *others, check=self._look_after)

@@ -332,17 +332,17 @@ def _document_rule(value: Any) -> _Fault | None:
 
 
 def listed(value: Any) -> Any:
-    """Make a list of what can be iterated over, but of a text or a mapping; a command refuses what is left."""
+    """Return any iterable but a string or a mapping as a list; anything else as it is, for the command to refuse."""
     return list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping) else value
 
 
 def mapped(value: Any) -> Any:
-    """Make a dict of any mapping; a command refuses what is left."""
+    """Return any mapping as a dict; anything else as it is, for the command to refuse."""
     return dict(value) if isinstance(value, Mapping) else value
 
 
 def refuse_none(command: str, **values: object) -> None:
-    """Refuse ``None`` for what is not left out: the platform would take a default of its own for it."""
+    """Refuse ``None`` where swcalls has a default of its own: the platform would use another one."""
     for name, value in values.items():
         if value is None:
             raise TypeError(f"{command}: {name}=None must be left out, for its default, or be another value")
@@ -356,11 +356,11 @@ def check_document(name: str, value: object) -> None:
 
 
 def _without_secrets(value: object) -> str:
-    """Return *value* as a message shows it, but nothing of it when there is a secret in it."""
+    """Return *value* as a message shows it; ``***`` if a secret is anywhere in it."""
     try:
         holds_secret = next(secret_values(value), None) is not None
     except RecursionError:
-        holds_secret = True  # It holds itself; who knows what else.
+        holds_secret = True  # It contains itself, so it cannot be searched to its end.
     return "***" if holds_secret else shown(value)
 
 

@@ -1,6 +1,7 @@
 """Where a call can go: the ``to`` of a ``dial``, the ``dest`` of a ``calling.transfer``.
 
-What is certainly no address is refused; whether anybody is there is the platform's to say. Source: wire contract, 0.10.
+Only what is certainly not an address is refused; whether it leads anywhere, the platform decides.
+Source: wire contract, section 0, 10.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ _is_bare = re.compile(r"[0-9]+\Z").match
 
 
 def is_without_plus(address: object) -> bool:
-    """Say whether *address* is a phone number without its ``+``: some spaces make E.164 of it, others refuse it."""
+    """Say whether *address* is a phone number without ``+``. Some spaces turn it into E.164, others refuse it."""
     return isinstance(address, str) and _is_bare(address) is not None
 
 
 def is_destination(dest: str | Document) -> bool:
     """Say whether a call can be transferred to *dest*, as far as can be seen.
 
-    No annotation says it: msgspec 0.22 corrupts memory by a pattern of a string that may be a dict instead.
+    This is not an annotation, because msgspec 0.22 corrupts memory when a string with a pattern may also be a dict.
     """
     return "sections" in dest if isinstance(dest, dict) else _is_destination(dest) is not None

@@ -1,4 +1,4 @@
-"""What a sidecar's ``prompt`` and ``SWAIG`` must be: closed objects, though the client passes them on as they are."""
+"""What a sidecar's ``prompt`` and ``SWAIG`` must be: the client sends them unchecked, the schema is closed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _Text = str | UnsetType
 _Name = Annotated[str, Meta(min_length=1)]
 
 RESERVED = "sidecar_skip"
-"""The function that a sidecar has of its own."""
+"""The name of the function that every sidecar has."""
 
 
 class _Closed(Struct, forbid_unknown_fields=True):

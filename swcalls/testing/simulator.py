@@ -176,7 +176,7 @@ class Simulator:
         """
         states: list[StatusEvent] = ["created", "ringing", "answered", "ended"]
         dial = Dial(from_=from_, to_script=url, url=url, status_url=status_url, status_events=states)
-        dial.to = to  # Not checked: what is called from outside need be nothing that can be dialled.
+        dial.to = to  # A call that comes in may be to anything: the rule for what can be dialled does not apply.
         extra = {"headers": headers, "variables": dict(variables or {})}
         return await self._exchange.ring(dial, url, callee, extra)
 

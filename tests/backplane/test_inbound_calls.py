@@ -218,6 +218,20 @@ async def test_the_end_of_a_call_that_is_being_announced_reaches_who_takes_it(pr
     assert await project.deliveries("one") == ["in-1"]
 
 
+async def test_while_the_backplane_hangs_webhooks_are_refused(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(intake, "ANSWERED", 0.01)
+    receiver = front(project)
+    for method in ("publish", "announce_call"):
+        monkeypatch.setattr(receiver.backplane, method, hang)
+    assert (await receiver.tell("play", "a", "one", '{"state": "finished"}')).verdict == "unavailable"
+    assert (await receiver.announce()).verdict == "unavailable"
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Time passes only when there is nothing to do."""
 

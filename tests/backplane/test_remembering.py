@@ -146,6 +146,15 @@ async def test_an_action_that_settles_before_its_command_is_answered_is_forgotte
     assert await project.memos(one.backplane) == {f"call/{call.key}"}
 
 
+async def test_an_action_that_settles_before_its_command_is_sent_is_forgotten(project: Project, hire: Hire) -> None:
+    one = await hire("one")
+    call = await one.dial()
+    url = one.client._switchboard.urls.mint("play", "mine")
+    await one.post(url, {"control_id": "mine", "state": "finished"})
+    await (await call.play(TTS("Hi"), control_id="mine"))
+    assert await project.memos(one.backplane) == {f"call/{call.key}"}
+
+
 async def test_a_call_that_ends_before_its_dial_is_answered_is_forgotten(space, project: Project, hire: Hire) -> None:
     one = await hire("one")
     release = asyncio.Event()
@@ -205,7 +214,7 @@ async def test_the_end_of_one_action_does_not_forget_the_next_of_its_name(
 
 
 async def test_a_start_that_is_cancelled_at_any_step_is_forgotten(space, project: Project, hire: Hire) -> None:
-    one = await hire("one")
+    one = await hire("one", limits=Limits(grace=0, long_grace=0, margin=0.1))
     call = await one.dial()
     for turns in range(8):
         space.answers.append(space.hang)
@@ -215,6 +224,7 @@ async def test_a_start_that_is_cancelled_at_any_step_is_forgotten(space, project
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
         space.answers.clear()
+    space.leaves.set()
     while one.client.actions:
         await asyncio.sleep(0)
     assert await project.memos(one.backplane) == {f"call/{call.key}"}
@@ -246,6 +256,35 @@ async def test_the_id_that_a_webhook_tells_is_remembered(space, project: Project
         await asyncio.sleep(0)
     release.set()
     await dialling
+
+
+async def test_the_id_that_a_webhook_tells_of_a_recovered_dial_is_remembered(project: Project, hire: Hire) -> None:
+    one = await hire("one")
+    await one.backplane.remember(Memo(kind="call", key="the-call", call_key="the-call", call_id=None))
+    await one.recover()
+    url = one.client._switchboard.urls.mint("call", "the-call")
+    await one.post(url, {"call_id": CALL_ID, "call_state": "answered"})
+    while [memo.call_id for memo in await one.backplane.remembered("one")] != [CALL_ID]:
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("error", [None, BackplaneUnavailable("on purpose")], ids=["hangs", "fails"])
+async def test_commands_go_on_though_nothing_can_be_remembered(
+    project: Project, hire: Hire, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    async def remember(memo: Memo, **named: Any) -> None:
+        if error is not None:
+            raise error
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(keeper, "REMEMBERED", 0.01)
+    one = await hire("one")
+    monkeypatch.setattr(one.backplane, "remember", remember)
+    call = await one.dial()
+    play = await call.play(TTS("Hi"))
+    call.action("record", "elsewhere")
+    await one.tell("calling.play", state="finished")
+    await play
 
 
 async def test_who_waits_for_a_call_stops_when_another_process_has_taken_it_over(

@@ -68,6 +68,14 @@ async def program(*args: str, stdout: int = PIPE, **more: str) -> AsyncIterator[
             await process.communicate()
 
 
+def environ(monkeypatch: pytest.MonkeyPatch, more: dict[str, str]) -> None:
+    """Have nothing but *more* in the environment that a program in this process reads."""
+    for name in [name for name in os.environ if name.startswith(("SIGNALWIRE_", "SWCALLS_"))]:
+        monkeypatch.delenv(name)
+    for name, value in more.items():
+        monkeypatch.setenv(name, value)
+
+
 async def line(stream: asyncio.StreamReader | None) -> str:
     assert stream is not None
     return (await stream.readline()).decode().rstrip("\r\n")
@@ -242,21 +250,22 @@ async def test_the_simulator_logs_what_it_refuses_escaped() -> None:
     assert "\x1b" not in refused
 
 
-async def test_a_port_in_use_is_one_line_of_error() -> None:
+@pytest.mark.parametrize("command", ["simulate", "listen"])
+def test_a_port_in_use_is_one_line_of_error(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ(monkeypatch, RECEIVER)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        for command in ("simulate", "listen"):
-            async with program(command, "--port", str(port), **RECEIVER) as process:
-                status, out, err = await ending(process)
-            assert (status, out) == (1, "")
-            assert err == f"swcalls {command}: cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}\n"
+        assert main([command, "--port", str(port)]) == 1
+    error = f"swcalls {command}: cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}\n"
+    assert capsys.readouterr() == ("", error)
 
 
-async def test_a_host_that_is_none_is_one_line_of_error() -> None:
-    async with program("simulate", "--port", "0", "--host", "a" * 300) as process:
-        status, out, err = await ending(process)
-    assert (status, out) == (1, "")
-    assert err == f"swcalls simulate: cannot listen on {'a' * 300}:0: not the name of a host\n"
+def test_a_host_that_is_none_is_one_line_of_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--port", "0", "--host", "a" * 300]) == 1
+    error = f"swcalls simulate: cannot listen on {'a' * 300}:0: not the name of a host\n"
+    assert capsys.readouterr() == ("", error)
 
 
 @asynccontextmanager
@@ -334,10 +343,17 @@ async def test_listening_ends_when_nobody_reads_it() -> None:
         ((), RECEIVER | {"SWCALLS_PUBLIC_URL": "nowhere"}, "public_url='nowhere' must be an http(s) URL"),
     ],
 )
-async def test_a_wrong_setting_is_one_line_of_error(args: tuple[str, ...], more: dict[str, str], error: str) -> None:
-    async with program("listen", *args, **more) as process:
-        status, out, err = await ending(process)
-    assert (status, out) == (2, "")
+def test_a_wrong_setting_is_one_line_of_error(
+    args: tuple[str, ...],
+    more: dict[str, str],
+    error: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    environ(monkeypatch, more)
+    assert main(["listen", *args]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
     assert err.startswith(f"swcalls listen: {error}")
     assert err.count("\n") == 1
 

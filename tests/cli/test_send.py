@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
+from swcalls import Retry
 from swcalls.cli import main
+from swcalls.testing import Simulator
 
-from .test_cli import ending, program
+from .test_cli import ending, environ, program
 
 CREDENTIALS = {"SIGNALWIRE_PROJECT_ID": "project", "SIGNALWIRE_API_TOKEN": "token"}
 DIAL = {"from": "+12069708643", "to": "+15550198765", "url": "http://127.0.0.1:9/swml"}
@@ -42,31 +45,34 @@ async def test_a_command_and_its_answer() -> None:
         (("calling.end", "{"), "PARAMS must be a JSON object: Input data was truncated"),
     ],
 )
-async def test_what_is_refused_is_one_line_and_status_1(args: tuple[str, ...], says: str) -> None:
-    async with (
-        program("simulate", "--port", "0") as space,
-        program("send", *args, **CREDENTIALS, SIGNALWIRE_SPACE=await url_of(space)) as sent,
-    ):
-        status, out, err = await ending(sent)
+async def test_what_is_refused_is_one_line_and_status_1(
+    args: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with Simulator() as space:
+        environ(monkeypatch, CREDENTIALS | {"SIGNALWIRE_SPACE": space.url})
+        status = await asyncio.to_thread(main, ["send", *args])
+    out, err = capsys.readouterr()
     assert (status, out) == (1, "")
     assert err.startswith(f"swcalls send: {says}")
     assert err.count("\n") == 1
 
 
-async def test_nobody_there_is_one_line() -> None:
-    async with program("send", "calling.end", **CREDENTIALS, SIGNALWIRE_SPACE="http://127.0.0.1:9") as sent:
-        status, _, err = await ending(sent)
-    assert status == 1
+def test_nobody_there_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(Retry, "wait", lambda *_: None)
+    environ(monkeypatch, CREDENTIALS | {"SIGNALWIRE_SPACE": "http://127.0.0.1:9"})
+    assert main(["send", "calling.end"]) == 1
+    err = capsys.readouterr().err
     assert err.splitlines()[-1].startswith("swcalls send: CommandNotSent: ")
     assert "Traceback" not in err
 
 
-async def test_without_an_environment_it_says_what_is_missing() -> None:
-    async with program("send", "calling.end") as sent:
-        assert (await ending(sent))[::2] == (
-            2,
-            "swcalls send: not set in the environment: " + ", ".join([*CREDENTIALS, "SIGNALWIRE_SPACE"]) + "\n",
-        )
+def test_without_an_environment_it_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ(monkeypatch, {})
+    assert main(["send", "calling.end"]) == 2
+    missing = ", ".join([*CREDENTIALS, "SIGNALWIRE_SPACE"])
+    assert capsys.readouterr().err == f"swcalls send: not set in the environment: {missing}\n"
 
 
 async def test_the_far_end_and_the_faults_of_a_simulated_space() -> None:

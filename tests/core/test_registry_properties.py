@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from typing import Any
 
 import hypothesis.strategies as st
@@ -30,6 +31,7 @@ from swcalls._core.registry import Registry
 from swcalls.errors import ActionExpired, ActionFailed, CallEnded, ClientClosed
 from swcalls.events import CallEvent
 
+SCALE = float(os.environ.get("SWCALLS_DEEP", "1"))
 LIMITS = Limits(
     history=5,
     grace=5,
@@ -368,7 +370,7 @@ class Correlation(RuleBasedStateMachine):
         self._close()
 
 
-Correlation.TestCase.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+Correlation.TestCase.settings = settings(max_examples=int(200 * SCALE), stateful_step_count=60)
 TestCorrelation = Correlation.TestCase
 
 

@@ -14,8 +14,8 @@ import swcalls
 from swcalls.actions import HANDLES
 
 OURS = {
-    "accepted", "changed", "conduct", "count_down", "expect_answer", "has_ended", "is_watched", "last_event", "leaves",
-    "note", "remember", "send", "stopped", "unwatch", "watch",
+    "abandon", "accepted", "changed", "conduct", "count_down", "expect_answer", "has_ended", "is_known_to_have_ended",
+    "is_watched", "last_event", "leaves", "note", "remember", "send", "stopped", "unwatch", "watch",
 }  # fmt: skip
 """What handles show, as long as they are records of the core themselves."""
 

@@ -1,4 +1,7 @@
-"""The pytest plugin, in runs of its own: what a user's project sees."""
+"""The pytest plugin, in runs of its own: what a user's project sees.
+
+The runs are in this process, but where it matters what has been imported.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +30,19 @@ async def test_fails(swcalls_client):
 
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
-    """Run pytest on a test module, in a process of its own; warnings are errors there too."""
+    """Run pytest on a test module; warnings are errors there too."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     installed = list(entry_points(group="pytest11", name="swcalls"))
 
-    def run(code: str, *options: str, mode: str | None = "auto", ini: str = "") -> pytest.RunResult:
+    def run(
+        code: str, *options: str, mode: str | None = "auto", ini: str = "", process: bool = False
+    ) -> pytest.RunResult:
         pytester.makepyfile(HEAD + FLOW + dedent(code))
         mode_line = "" if mode is None else f"asyncio_mode = {mode}\nasyncio_default_fixture_loop_scope = function\n"
         pytester.makeini(f"[pytest]\naddopts = --strict-markers\n{mode_line}{ini}")
         plugin = () if installed else ("-p", "swcalls.pytest_plugin")
-        return pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider", *plugin, *options)
+        start = pytester.runpytest_subprocess if process else pytester.runpytest_inprocess
+        return start("-W", "error", "-p", "no:cacheprovider", *plugin, *options)
 
     return run
 
@@ -128,6 +134,12 @@ def test_the_report_of_a_failure_has_the_timeline_of_each_call(run) -> None:
 def test_the_report_of_a_failure_has_the_seed_and_what_was_refused(run) -> None:
     result = run(
         """
+        from swcalls import Retry
+
+        @pytest.fixture
+        def swcalls_settings():
+            return {"retry": Retry(attempts=1)}
+
         @pytest.mark.faults(duplicate=1, status={503: 1}, seed=42)
         async def test_fails(swcalls_client):
             await swcalls_client.dial(to="+15550198765", from_="+12069708643")
@@ -220,7 +232,8 @@ def test_a_run_that_does_not_use_it_does_not_import_aiohttp(run) -> None:
         def test_it():
             assert "aiohttp" not in sys.modules
             assert "swcalls.testing" not in sys.modules
-        """
+        """,
+        process=True,
     ).assert_outcomes(passed=1)
 
 

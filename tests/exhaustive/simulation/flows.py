@@ -10,6 +10,7 @@ from swcalls import (
     TTS,
     Action,
     ActionExpired,
+    ActionFailed,
     Audio,
     Call,
     CallEnded,
@@ -438,6 +439,8 @@ async def close_in_the_middle(stage: Stage) -> None:
             done, late = await asyncio.wait(tasks, timeout=1) if tasks else (set(), set())
             stage.expect(is_so=not late, what=f"waiters of a closed client wait on: {[*map(describe, late)]}")
             errors = [task.exception() for task in done if not task.cancelled()]
+            for error in filter(None, errors):
+                stage.hold_of(error)
             odd = [error for error in errors if not isinstance(error, SwcallsError | None)]
             stage.expect(is_so=not odd, what=f"waiters of a closed client got {odd}")
 
@@ -469,19 +472,21 @@ async def close_in_a_dial(stage: Stage) -> None:
 async def recover(stage: Stage) -> None:
     """A process dies in the middle of a call; its successor takes up what it has left."""
     # Webhooks come to a process that lives on.
-    async with stage.make_client("ours.example", backplane=stage.member("front")):
-        first = stage.make_client("first.example", public_url="http://ours.example", backplane=stage.member("worker"))
+    async with stage.make_client("ours.example", backplane=stage.hub.member("front")):
+        first = stage.make_client(
+            "first.example", public_url="http://ours.example", backplane=stage.hub.member("worker")
+        )
         await first.open()
         try:
             call = await stage.dial(first)
             play = stage.hold(await call.play(MUSIC, loop=0))
             silence = stage.hold(await call.play(Silence(20)))
         finally:
-            stage.hub.die("worker")
+            stage.hub.kill("worker")
             was_running = set(first.actions)
             await first.close()
         async with stage.make_client(
-            "second.example", public_url="http://ours.example", backplane=stage.member("worker")
+            "second.example", public_url="http://ours.example", backplane=stage.hub.member("worker")
         ) as second:
             found = {action.control_id: action async for action in second.recover()}
             stage.expect(is_so=found.keys() == was_running, what=f"recovered {sorted(found)} of {sorted(was_running)}")
@@ -512,9 +517,9 @@ async def shared_inbound(stage: Stage) -> None:
             done.set()
 
     async with (
-        stage.make_client("ours.example", backplane=stage.member("front")) as front,
+        stage.make_client("ours.example", backplane=stage.hub.member("front")) as front,
         stage.make_client(
-            "second.example", public_url="http://ours.example", backplane=stage.member("worker")
+            "second.example", public_url="http://ours.example", backplane=stage.hub.member("worker")
         ) as worker,
     ):
         stage.take_calls(worker, handler)
@@ -522,6 +527,147 @@ async def shared_inbound(stage: Stage) -> None:
         async with asyncio.timeout(600):
             await done.wait()
         await asyncio.sleep(130)
+
+
+@flow(wants_call=True, settings={"max_connections": 1})
+async def narrow(stage: Stage) -> None:
+    """There is one connection for all, and who waits for it gives up."""
+    call = stage.call
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.03), asyncio.TaskGroup() as group:
+            for _ in range(4):
+                group.create_task(call.play(MUSIC, loop=0).finished())
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(call.play(Silence(1)).finished(timeout=60))
+
+
+@flow(callee=Callee(rings_for=20))
+async def cancel_while_it_rings(stage: Stage) -> None:
+    call = stage.hold(await stage.client.dial(to=TO, from_=FROM))
+    await asyncio.sleep(1)
+    await call.cancel()
+    with suppress(CallEnded):
+        await call.answered(timeout=60)
+    await call.ended(timeout=60)
+    stage.release(call)
+
+
+@flow(wants_call=True)
+async def sidecar_ends_first(stage: Stage) -> None:
+    """Its question is never answered, since it is stopped before."""
+    async with stage.call.sidecar("en-US") as sidecar:
+        ask = await sidecar.ask("Well?")
+    with suppress(ActionFailed):
+        await ask.finished(timeout=200)
+
+
+@flow(wants_call=True)
+async def every_way_to_wait(stage: Stage) -> None:
+    told: list[str] = []
+    play = stage.hold(await stage.call.play(Silence(2)))
+    play.add_done_callback(lambda action: told.append(action.kind))
+    await play.reached("playing", timeout=60)
+    with suppress(TimeoutError):
+        await play.finished(timeout=0.5)
+    async for event in play:
+        if event.state == "playing":
+            break
+    await play.outcome()
+    await asyncio.sleep(0)
+    stage.expect(is_so=told == ["play"], what=f"its callback was called {len(told)} times")
+    stage.release(play)
+
+
+@flow(wants_call=True)
+async def raw_commands(stage: Stage) -> None:
+    ids = {"control_id": "raw", "status_url": "https://elsewhere.example/"}
+    params = {**ids, "play": [{"type": "silence", "params": {"duration": 0.5}}]}
+    await stage.client.execute("calling.play", call_id=stage.call.id, params=params)
+    await stage.client.execute("calling.play.stop", call_id=stage.call.id, params={"control_id": "raw"})
+
+
+@flow(callee=Callee(hangs_up_after=120), takes_calls=True)
+async def inbound_hands_on(stage: Stage) -> None:
+    """What was transferred is somebody else's, and is not hung up."""
+    done = asyncio.Event()
+    handed_on: list[float] = []
+
+    async def handler(call: Call) -> None:
+        try:
+            await call.say("One moment.").finished(timeout=60)
+            await call.transfer("+15550198765")
+            stage.hold(call)
+            handed_on.append(stage.loop.now)
+        finally:
+            done.set()
+
+    stage.take_calls(stage.client, handler)
+    stage.space.ring(stage.client.receiver.inbound_url)
+    async with asyncio.timeout(600):
+        await done.wait()
+    await asyncio.sleep(10)
+    ends = [one for one in stage.space.attempts if one.command == "calling.end" and handed_on and one.at > handed_on[0]]
+    stage.expect(is_so=not ends, what="a call that was handed on was ended")
+
+
+@flow(callee=Callee(hangs_up_after=600), takes_calls=True, may_refuse=True)
+async def inbound_gives_up(stage: Stage) -> None:
+    done = asyncio.Event()
+
+    async def handler(call: Call) -> None:
+        try:
+            await call.play(MUSIC, loop=0).finished(timeout=2)
+        except TimeoutError:
+            await call.end("busy")
+        finally:
+            done.set()
+
+    stage.take_calls(stage.client, handler)
+    stage.space.ring(stage.client.receiver.inbound_url)
+    async with asyncio.timeout(600):
+        await done.wait()
+
+
+@flow(owns_client=True)
+async def close_at_once(stage: Stage) -> None:
+    """Several tasks close a client, one of them in the middle of the opening."""
+    client = stage.make_client(backplane=stage.hub.member("worker"))
+    tasks = [asyncio.ensure_future(client.open())]
+    try:
+        await asyncio.sleep(0)
+        tasks += [asyncio.ensure_future(client.close()) for _ in range(2)]
+        await asyncio.wait(tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await client.close()
+
+
+@flow(owns_client=True, callee=Callee(hangs_up_after=100))
+async def recover_in_part(stage: Stage) -> None:
+    """Another process takes over what is left, and loses interest after the first action."""
+    async with stage.make_client("ours.example", backplane=stage.hub.member("front")):
+        first = stage.make_client(
+            "first.example", public_url="http://ours.example", backplane=stage.hub.member("first")
+        )
+        await first.open()
+        try:
+            call = await stage.dial(first)
+            for _ in range(2):
+                stage.hold(await call.play(Silence(5)))
+        finally:
+            stage.hub.kill("first")
+            await first.close()
+        async with stage.make_client(
+            "second.example", public_url="http://ours.example", backplane=stage.hub.member("second")
+        ) as second:
+            async for action in second.recover("first"):
+                await action.finished(timeout=60)
+                break
+            await second.call(call.id or "").ended(timeout=200)
+            await asyncio.sleep(100)
 
 
 FLOW_COUNT = len(FLOWS)

@@ -211,7 +211,7 @@ def live_through(calls: int, seed: int, *, shared: bool = False, reconcile: bool
 
 
 async def _live(stage: Stage, month: Month, calls: int, dice: random.Random, *, shared: bool) -> None:
-    client = stage.make_client(**({"backplane": stage.member("worker")} if shared else {}))
+    client = stage.make_client(**({"backplane": stage.hub.member("worker")} if shared else {}))
     async with client:
         client.receiver.on_call(take)
         for one in HABITS:

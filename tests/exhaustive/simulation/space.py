@@ -105,6 +105,9 @@ WEBHOOK_FAULTS = ("lost", "twice", "late", "very late", "given up")
 LOG_FAULTS = ("404", "500", "hangs", "nonsense", "refused")
 BACKPLANE_FAULTS = ("unavailable", "slow", "hangs", "done, but unavailable", "twice")
 
+ANSWER_LOST = ("reset after", "hangs after", "504 after", "nonsense")
+"""Who sent the request does not get to know what it came to."""
+
 _STATUSES = {
     "429": (429, {"Retry-After": "1"}),
     "500": (500, {}),
@@ -213,6 +216,8 @@ class Space:
         try:
             with self._deliveries.held_until(answered):
                 answer = execute(self.exchange, read(body))
+                if attempt.command == "dial" and isinstance(answer, dict):
+                    attempt.call_id = answer["id"]
                 if attempt.fault == "twice" and attempt.command != "dial":
                     # Two dials are two calls, and who would know of the second one?
                     with suppress(Refusal):

@@ -21,10 +21,10 @@ from swcalls import Action, Call, CallEnded, CallNotFound, Client, Limits, Promp
 from swcalls.testing.callee import Callee
 from swcalls.testing.calls import Operation, SimulatedCall
 
-from .hub import Hub, Member
+from .hub import Hub
 from .leftovers import held_by
 from .loop import UPTIME, Run, Victim, VirtualLoop, When, describe, run, shown
-from .space import LATENCIES, OURS, URL, Latency, Plan, Space
+from .space import ANSWER_LOST, LATENCIES, OURS, URL, Latency, Plan, Space
 
 Handler = Callable[[Call], Awaitable[None]]
 Held = TypeVar("Held", bound="Action[Any] | Call")
@@ -42,6 +42,8 @@ LONGEST = 3600.0
 """Virtual seconds that a flow may take, whatever happens to it."""
 TIDYING = 40.0
 """Virtual seconds after which what nobody can reach must have been stopped; one request may time out in them."""
+HANDLING = 700.0
+"""The same, where a handler may still be at work."""
 FORGETTING = 6 * 3600.0
 """Virtual seconds after which nothing may be left of calls that are over, even if no webhook told so."""
 CLOSING = 120.0
@@ -55,7 +57,7 @@ class Stage:
         self.loop = loop
         self.flow = flow
         self.space = Space(plan, flow.callee, case.latency)
-        self.hub = Hub(plan)
+        self.hub = Hub(loop.wall, plan)
         self.held: list[Action[Any] | Call] = []
         self.client: Client
         self.call: Call
@@ -77,10 +79,6 @@ class Stage:
         self.clients.append(client)
         self.space.receivers[host] = lambda path, headers, body: client.accept(path=path, headers=headers, body=body)
         return client
-
-    def member(self, owner: str) -> Member:
-        """Make a backplane for one process."""
-        return Member(self.hub, owner)
 
     def take_calls(self, client: Client, handler: Handler) -> None:
         """Have *handler* take the calls that come to *client*, in place of one that took them when the flow ran before.
@@ -171,10 +169,13 @@ class Stage:
                 keys.add(handle.control_id)
                 if isinstance(handle, PromptAction):
                     keys.add(handle.playback.control_id)
-        # What is remembered on the backplane is for the successor of a process that has left it.
-        keys |= {key for memos in self.hub.memos.values() for _, key in memos}
-        calls |= {memo.call_id for memos in self.hub.memos.values() for memo in memos.values()}
-        calls |= {delivery.key for waiting in self.hub.deliveries.values() for delivery in waiting}
+        # What is kept on the backplane is for the successor of a process that has left it.
+        keys |= self.hub.kept()
+        calls |= self.hub.kept()
+        if self.flow.owns_client or self._case.mode == "whole":
+            # The client was closed before it could get to know what call it had started.
+            lost = [one for one in self.space.attempts if one.command == "dial" and one.fault in ANSWER_LOST]
+            calls |= {attempt.call_id for attempt in lost}
         # A dial that was never answered: the user has its handle, though not even we know its id.
         nameless = sum(isinstance(handle, Call) and handle.id is None for handle in self.held)
         left = []
@@ -375,7 +376,8 @@ class _Scene:
                 stage.expect(is_so=session.closed, what="a session is left open")
             for session in stage.space.lent:
                 stage.expect(is_so=not session.closed, what="a session that was borrowed was closed")
-            stage.expect(is_so=not stage.hub.alive, what="the backplane is left open")
+            if not any(channel == "backplane" for channel, _, _ in self._case.faults):
+                stage.expect(is_so=not stage.hub.holders, what="the backplane is left open")
         finally:
             logger.removeHandler(stage._logged)
             await stage.space.close()
@@ -401,7 +403,7 @@ class _Scene:
                 stage.space.plan = plan
             await self._play(stage.flow.play(stage))
         await stage.closed()
-        await asyncio.sleep(TIDYING)
+        await asyncio.sleep(HANDLING if stage.flow.takes_calls else TIDYING)
         if self._case.mode != "closed":
             # Who closes a client while it is being used has to know what is going on.
             self._look_at_platform("although nobody can reach it any more")
@@ -480,8 +482,12 @@ class _Scene:
             stage.expect(is_so=is_fair, what=f"it raised {shown(one)}")
 
     def _look_at_platform(self, when: str) -> None:
-        for left in self._stage.unreachable():
-            self._stage.trouble.append(f"{left} goes on {when}")
+        stage = self._stage
+        # A close that is cancelled ends the calls that nobody has, and does not wait for what else is being stopped.
+        is_hurried = stage.victim is not None and any(" close > " in place for place in stage.victim.struck_at)
+        for left in stage.unreachable():
+            if not is_hurried or left.startswith("a call"):
+                stage.trouble.append(f"{left} goes on {when}")
 
     async def _forgotten(self) -> None:
         """Wait until nothing is left of calls that are over."""
@@ -543,6 +549,9 @@ class _Errors(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         fault = record.exc_info[1] if record.exc_info else None
         if self._is_broken and isinstance(fault, SwcallsError | TimeoutError) and not _is_end(fault):
+            return
+        if self._is_broken and record.name == "swcalls.keeper":
+            # What is wrong with the backplane was planned.
             return
         self.lines.append(f"logged: {record.getMessage()}" + (f": {shown(fault)}" if fault else ""))
 
