@@ -597,7 +597,10 @@ async def test_a_dial_that_was_not_begun_yet_is_not_sent(space) -> None:
     assert space.commands == []
 
 
-async def test_a_dial_without_an_answer_is_waited_for_as_long_as_handlers_are(space, caplog) -> None:
+async def test_a_dial_without_an_answer_is_waited_for_as_long_as_handlers_are(
+    space, caplog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(swcalls.tasks, "HANG_UP_WITHIN", 0.01)
     client = made(space, public_url="http://127.0.0.1:9", limits=Limits(drain=0.01))
     await client.open()
     space.answers.append(space.hang)
@@ -833,7 +836,10 @@ async def test_a_transport_that_fails_to_close_keeps_nothing_waiting(space, monk
     await client.close()
 
 
-async def test_a_close_that_is_cancelled_in_the_middle_is_done_all_the_same(space) -> None:
+async def test_a_close_that_is_cancelled_in_the_middle_is_done_all_the_same(
+    space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(swcalls.keeper, "CLOSING", 0.01)
     plane, reached = Plane(), asyncio.Event()
 
     async def wait() -> None:
