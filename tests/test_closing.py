@@ -833,7 +833,10 @@ async def test_a_transport_that_fails_to_close_keeps_nothing_waiting(space, monk
     await client.close()
 
 
-async def test_a_close_that_is_cancelled_in_the_middle_is_done_all_the_same(space) -> None:
+async def test_a_close_that_is_cancelled_in_the_middle_is_done_all_the_same(
+    space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swcalls.keeper.CLOSING", 0.05)
     plane, reached = Plane(), asyncio.Event()
 
     async def wait() -> None:
