@@ -597,7 +597,10 @@ async def test_a_dial_that_was_not_begun_yet_is_not_sent(space) -> None:
     assert space.commands == []
 
 
-async def test_a_dial_without_an_answer_is_waited_for_as_long_as_handlers_are(space, caplog) -> None:
+async def test_a_dial_without_an_answer_is_waited_for_as_long_as_handlers_are(
+    space, caplog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("swcalls.tasks.HANG_UP_WITHIN", 0.05)
     client = made(space, public_url="http://127.0.0.1:9", limits=Limits(drain=0.01))
     await client.open()
     space.answers.append(space.hang)
