@@ -258,9 +258,11 @@ class Switchboard:
     async def _dial(self, call: CallOperation, command: Dial, *, is_told: bool) -> Leg:
         """Dial *call*; *is_told*: its state webhooks come here."""
         self.registry.expect_call(call, time.monotonic(), hold=is_told)
+        # A call whose webhooks go elsewhere is of no use to a successor: its actions name it themselves.
+        keeper = self.keeper if is_told else None
         try:
-            if self.keeper is not None:
-                await self.keeper.keep(call)
+            if keeper is not None:
+                await keeper.keep(call)
             request = Request("dial", params=command)
             with Underway(self.registry, request, call, call) as watch:
                 leg = read_leg(await self.transport.post(request, call_id=None, watch=watch))
@@ -282,8 +284,8 @@ class Switchboard:
             raise
         call.stage = "accepted"
         self.registry.identify(call, leg.id)
-        if self.keeper is not None:
-            await self.keeper.keep(call)
+        if keeper is not None:
+            await keeper.keep(call)
         self._report(call, leg.raw)
         self.look_after(call)
         return leg

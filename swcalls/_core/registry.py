@@ -274,6 +274,8 @@ class Registry(Transitions):
             if is_needed or call.stage == "unconfirmed":
                 call.state = "ended"
                 self._infer_end(call, None, now, "deadline", own=False)
+            elif self.on_over is not None:
+                self.on_over(call)
             return
         if not is_needed and call.key not in self._held:
             return

@@ -129,6 +129,11 @@ async def receivers(client: Client, backplane: Backplane) -> None:
     async def handler(call: Call) -> None:
         await call.end()
 
+    @client.receiver.on_call(hang_up=False)
+    async def another(call: Call) -> None:
+        await call.transfer("sip:agent@example.com")
+
+    client.receiver.on_call(lambda call: None)  # type: ignore[type-var]
     reply = await client.accept(path="/", headers={}, body=b"")
     assert_type(reply.status, int)
     assert_type(reply.body, bytes)

@@ -233,7 +233,8 @@ def _listening(loop: VirtualLoop, trouble: list[str]) -> Iterator[None]:
     def note(fault: Any) -> None:
         trouble.append(f"unraisable: {fault.exc_value!r} in {fault.object!r}")
 
-    # Nothing that is older is looked at when the run's own garbage is collected.
+    # What the run before has left is collected; nothing that is older is looked at when this one's garbage is.
+    gc.collect()
     gc.freeze()
     # A test runner keeps what is logged, and with each error all that its frames hold.
     log = logging.getLogger("swcalls")
