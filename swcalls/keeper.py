@@ -107,7 +107,7 @@ class Keeper:
     async def keep(self, operation: Operation) -> None:
         """Keep *operation* until it is over. If the backplane cannot, the log says so, and what is running goes on."""
         owner = self._owner_of(operation)
-        if self._is_over(operation) or not self._is_open or owner in self._lost:
+        if not self._is_open or owner in self._lost:
             return
         call = operation if isinstance(operation, CallOperation) else operation.call
         assert call is not None
@@ -131,8 +131,8 @@ class Keeper:
                 await self.backplane.remember(memo, owner=owner)
         except (BackplaneUnavailable, TimeoutError) as fault:
             _log.warning("%s %s: perhaps not remembered: %r", operation.kind, operation.key, fault)
-        if self._is_over(operation) and owner not in self._lost and not self._is_in_use(operation):
-            # It ended in the meantime, and perhaps was forgotten before it was remembered.
+        if operation.over and owner not in self._lost and not self._is_in_use(operation):
+            # It has ended, and perhaps was forgotten before it was remembered.
             self.backplane.forget(operation.kind, operation.key, owner=owner)
 
     def keep_soon(self, operation: Operation) -> None:
@@ -158,7 +158,7 @@ class Keeper:
             is_claimed = not self.backplane.holds(owner)
             if is_claimed:
                 await self.backplane.claim(owner)
-                self._lost.discard(owner)
+            self._lost.discard(owner)
             self._forgotten = forgotten = set[tuple[str, str]]()
             try:
                 memos = await self.backplane.remembered(owner)
@@ -271,9 +271,6 @@ class Keeper:
 
     def _owner_of(self, operation: Operation) -> str:
         return self._elsewhere.get((operation.kind, operation.key), self.backplane.owner)
-
-    def _is_over(self, operation: Operation) -> bool:
-        return operation.over
 
     def _is_in_use(self, operation: Operation) -> bool:
         """Say whether another operation has the key by now."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -15,9 +16,21 @@ from swcalls import intake, keeper
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Announce calls for a moment only."""
-    monkeypatch.setattr(intake, "ANNOUNCED", 0.3)
+def briefly(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
+    """Announce calls in a block for a moment only: there is nobody to take them."""
+
+    @contextmanager
+    def briefly() -> Iterator[None]:
+        with monkeypatch.context() as patched:
+            patched.setattr(intake, "ANNOUNCED", 0.05)
+            yield
+
+    return briefly
+
+
+@pytest.fixture
+def quick_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell the next one of a call soon."""
     monkeypatch.setattr(intake, "TURN", 0.05)
 
 
@@ -57,11 +70,12 @@ async def test_with_nobody_who_takes_calls_it_is_refused(project: Project) -> No
 
 
 async def test_when_it_cannot_be_published_the_repetition_is_handled(
-    project: Project, impatient: None, monkeypatch: pytest.MonkeyPatch
+    project: Project, briefly, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, receiver = await worker(project, "one"), front(project)
     monkeypatch.setattr(receiver.backplane, "publish", fails(receiver.backplane.publish))
-    assert (await receiver.announce()).status == 503
+    with briefly():
+        assert (await receiver.announce()).status == 503
     assert await handled(one) == []
     two = await worker(project, "two")
     assert (await two.announce()).status == 200
@@ -75,7 +89,7 @@ async def test_when_one_cannot_be_told_another_one_is(project: Project, monkeypa
     assert len(await handled(one, two)) == 1
 
 
-async def test_one_that_has_just_died_is_passed_over(project: Project, impatient: None) -> None:
+async def test_one_that_has_just_died_is_passed_over(project: Project, quick_turns: None) -> None:
     dead, alive, receiver = await worker(project, "dead"), await worker(project, "alive"), front(project)
     await project.crash(dead.backplane)
     calls = [f"in-{n}" for n in range(4)]
@@ -84,10 +98,11 @@ async def test_one_that_has_just_died_is_passed_over(project: Project, impatient
     assert sorted(await handled(dead, alive)) == [f"alive {call_id}" for call_id in calls]
 
 
-async def test_what_was_refused_is_not_handled_afterwards(project: Project, impatient: None) -> None:
+async def test_what_was_refused_is_not_handled_afterwards(project: Project, quick_turns: None, briefly) -> None:
     dead, receiver = await worker(project, "dead"), front(project)
     await project.crash(dead.backplane)
-    assert (await receiver.announce()).status == 503
+    with briefly():
+        assert (await receiver.announce()).status == 503
     await project.bury(dead.backplane)
     assert await project.deliveries("dead") == ["in-1"]
     successor = await worker(project, "dead")
@@ -197,7 +212,7 @@ async def test_a_call_that_was_being_taken_is_handled_though_its_process_is_clos
 
 
 async def test_one_that_is_told_and_takes_no_calls_any_more_leaves_it_to_another(
-    project: Project, impatient: None
+    project: Project, quick_turns: None
 ) -> None:
     closing, two, receiver = await worker(project, "closing"), await worker(project, "two"), front(project)
     closing.inbox.ring = None
@@ -342,11 +357,11 @@ def test_whenever_a_process_dies_its_call_is_handled_by_another(first: int) -> N
 
 
 async def test_while_the_backplane_fails_calls_are_refused(
-    project: Project, impatient: None, monkeypatch: pytest.MonkeyPatch
+    project: Project, quick_turns: None, briefly, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, receiver = await worker(project, "one"), front(project)
     for method in ("announce_call", "publish", "find_call", "taker"):
-        with monkeypatch.context() as patched:
+        with monkeypatch.context() as patched, briefly():
             patched.setattr(receiver.backplane, method, fails(getattr(receiver.backplane, method), times=1000))
             assert (await receiver.announce(method)).status == 503
     await one.keeper.refuse_calls()

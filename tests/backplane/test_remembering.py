@@ -313,6 +313,22 @@ async def test_who_waits_for_a_call_stops_when_another_process_has_taken_it_over
     assert await project.memos(one.backplane) >= {f"call/{call.key}"}, "they are the other's now"
 
 
+async def test_what_is_lost_while_it_is_being_remembered_is_left_to_the_other(
+    project: Project, hire: Hire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await hire("one", lifetime=0.2)
+    call, remember = await one.dial(), one.backplane.remember
+
+    async def until_it_is_lost(memo: Memo, **named: Any) -> None:
+        await remember(memo, **named)
+        await project.take_away(one.backplane)
+
+    monkeypatch.setattr(one.backplane, "remember", until_it_is_lost)
+    with pytest.raises(ClientClosed):
+        await (await call.play(TTS("Hi"), control_id="mine"))
+    assert await project.memos(one.backplane) == {f"call/{call.key}", "play/mine"}
+
+
 async def test_nothing_is_started_under_a_name_that_another_process_has(project: Project, hire: Hire) -> None:
     one = await hire("one", lifetime=0.2)
     other = one.client.call("another-call")
@@ -343,6 +359,34 @@ async def test_what_was_taken_over_is_settled_when_it_is_lost_again(space, proje
         await play.call.ended(timeout=5)
     assert not own.done()
     assert await project.memos(two.backplane, "one") == {f"call/{call.key}", "play/mine"}
+
+
+async def test_what_was_lost_can_be_taken_up_again(project: Project, hire: Hire, die) -> None:
+    one, two = await hire("one"), await hire("two")
+    call = await one.dial()
+    await call.play(TTS("Hi"), control_id="mine")
+    await die(one)
+    (lost,) = await two.recover("one")
+    keeper = two.client._switchboard.keeper
+    assert keeper is not None
+    keeper._lose("one")
+    (play,) = await two.recover("one")
+    assert play.call is not lost.call
+    assert not play.call.has_ended
+    await two.tell("calling.play", state="finished")
+    await play.finished(timeout=5)
+    assert await project.memos(two.backplane, "one") == {f"call/{call.key}"}
+
+
+async def test_an_action_of_a_call_that_has_ended_here_has_its_grace(hire: Hire) -> None:
+    one = await hire("one", limits=Limits(grace=0.01))
+    call = await one.dial()
+    await one.tell("dial", call_state="ended", end_reason="busy")
+    await one.backplane.remember(Memo(kind="play", key="mine", call_key="another", call_id=CALL_ID))
+    (play,) = await one.recover()
+    assert play.call is call
+    with pytest.raises(CallEnded):
+        await play.finished(timeout=5)
 
 
 async def test_recovering_twice_at_once_takes_up_everything_once(project: Project, hire: Hire, die) -> None:
@@ -387,6 +431,30 @@ async def test_recovering_that_is_cancelled_at_any_step_is_complete_or_leaves_th
     await two.tell("calling.play", state="finished")
     await play.finished(timeout=5)
     assert await project.memos(two.backplane, "one") == {f"call/{call.key}"}
+
+
+async def test_recovering_that_is_cancelled_takes_nothing_from_another_that_is_under_way(
+    project: Project, hire: Hire, die
+) -> None:
+    one, two = await hire("one"), await hire("two")
+    call = await one.dial()
+    await call.play(TTS("Hi"), control_id="mine")
+    await die(one)
+    for turns in range(20):
+        cancelled, kept = (asyncio.create_task(two.recover("one")) for _ in range(2))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        cancelled.cancel()
+        await asyncio.wait([cancelled, kept])
+        await project.settle(two.backplane)
+        assert two.backplane.holds("one")
+        assert list(two.client.actions) == ["mine"]
+        assert len(kept.result()) == (0 if not cancelled.cancelled() and cancelled.result() else 1)
+        keeper = two.client._switchboard.keeper
+        assert keeper is not None
+        keeper._lose("one")
+        two.backplane.release("one")
+        await project.settle(two.backplane)
 
 
 async def test_recovering_that_fails_gives_the_name_up(
