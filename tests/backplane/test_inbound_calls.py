@@ -69,6 +69,24 @@ async def test_with_nobody_who_takes_calls_it_is_refused(project: Project) -> No
     assert (await front(project).announce()).status == 503
 
 
+async def test_one_that_is_not_open_takes_no_calls(project: Project) -> None:
+    one = Process(project.member("one"))
+    assert (await one.announce()).status == 503
+    await one.open()
+    assert (await one.announce()).status == 200
+    await one.keeper.close()
+    assert (await one.announce("in-2")).status == 503
+    assert one.rung == ["in-1"]
+
+
+async def test_one_whose_name_another_process_has_takes_no_calls(project: Project, briefly) -> None:
+    one = await Process(project.member("one", lifetime=0.2)).open()
+    await project.take_away(one.backplane)
+    with briefly():
+        assert (await one.announce()).status == 503
+    assert one.rung == []
+
+
 async def test_when_it_cannot_be_published_the_repetition_is_handled(
     project: Project, briefly, monkeypatch: pytest.MonkeyPatch
 ) -> None:
