@@ -374,6 +374,47 @@ def test_whenever_a_process_dies_its_call_is_handled_by_another(first: int) -> N
     assert number >= 2
 
 
+def test_one_that_is_slow_to_take_a_call_is_waited_for() -> None:
+    async def main() -> None:
+        hub = MemoryHub(asyncio.get_running_loop().time)
+        one, receiver = await Process(hub.member("one")).open(), Process(hub.member("front"), takes_calls=False)
+        take = one.backplane.take_call
+
+        async def slow(*arguments: str) -> str | None:
+            await asyncio.sleep(2)
+            return await take(*arguments)
+
+        one.backplane.take_call = slow  # type: ignore[method-assign]
+        assert (await receiver.announce()).status == 200
+        assert await handled(one) == ["one in-1"]
+        await one.keeper.close()
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
+
+
+def test_each_is_told_once_until_nobody_can_take_the_call_any_more() -> None:
+    async def main() -> None:
+        hub = MemoryHub(asyncio.get_running_loop().time)
+        receiver = Process(hub.member("front"), takes_calls=False)
+        for n in range(9):
+            await Process(hub.member(f"dead-{n}")).open()
+            hub.crash(f"dead-{n}")
+        hub.operations.clear()
+        assert (await receiver.announce()).status == 503
+        assert hub.operations.count(("front", "publish")) == 6, "it is announced for 3 s, and each has half a second"
+        hub.bury("dead-8")
+        for n in range(6):
+            hub.bury(f"dead-{n}")
+        alive = await Process(hub.member("alive")).open()
+        assert (await receiver.announce()).status == 200
+        assert await handled(alive) == ["alive in-1"], "though two that are dead were told first"
+        await alive.keeper.close()
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
+
+
 async def test_while_the_backplane_fails_calls_are_refused(
     project: Project, quick_turns: None, briefly, monkeypatch: pytest.MonkeyPatch
 ) -> None:
