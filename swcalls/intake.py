@@ -80,11 +80,11 @@ class Intake:
         """
         call_id = inbound.call_id
         owner = await backplane.announce_call(self._project, call_id, ANNOUNCED)
-        if owner is not None and not backplane.holds(owner):
+        if owner is not None:
             # If it has been told already, it knows that; if it has been started anew since, it does not.
             await backplane.publish(self._project, Delivery(owner=owner, kind=INBOUND, key=call_id, body=body))
         elif self._take is not None:
-            owner = await self._take(inbound) or owner
+            owner = await self._take(inbound)
         owner = owner or await self._offer(backplane, call_id, body)
         return Receipt("busy" if owner is None else "inbound", INBOUND, call_id)
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from msgspec.structs import asdict
 
@@ -30,9 +31,6 @@ _USUAL = asdict(PLAIN)
 
 CLOSING = 10.0
 """Seconds after which a backplane that does not close is left to itself."""
-
-REMEMBERED = 5.0
-"""Seconds that a command waits at most until what it starts is remembered."""
 
 ANNOUNCED = 3.0
 """Seconds for which whoever is first may take a call that comes in; the platform itself waits 5 for an answer."""
@@ -61,7 +59,7 @@ class Keeper:
         self._elsewhere: dict[tuple[str, str], str] = {}
         """Owners of what was taken over from others, by kind and key."""
         self._lost: set[str] = set()
-        self._nameless: dict[str, CallOperation] = {}
+        self._nameless: WeakValueDictionary[str, CallOperation] = WeakValueDictionary()
         """By key: the calls that are remembered without their id, since it was not known."""
         self._recovering = asyncio.Lock()
         self._forgotten: set[tuple[str, str]] | None = None
@@ -127,10 +125,9 @@ class Keeper:
             options={name: value for name, value in options.items() if value != _USUAL[name]},
         )
         try:
-            async with asyncio.timeout(REMEMBERED):
-                await self.backplane.remember(memo, owner=owner)
-        except (BackplaneUnavailable, TimeoutError) as fault:
-            _log.warning("%s %s: perhaps not remembered: %r", operation.kind, operation.key, fault)
+            await self.backplane.remember(memo, owner=owner)
+        except BackplaneUnavailable as fault:
+            _log.warning("%s %s: perhaps not remembered: %s", operation.kind, operation.key, fault)
         if operation.over and owner not in self._lost and not self._is_in_use(operation):
             # It has ended, and perhaps was forgotten before it was remembered.
             self.backplane.forget(operation.kind, operation.key, owner=owner)

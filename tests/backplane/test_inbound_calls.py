@@ -69,6 +69,24 @@ async def test_with_nobody_who_takes_calls_it_is_refused(project: Project) -> No
     assert (await front(project).announce()).status == 503
 
 
+async def test_one_that_is_not_open_takes_no_calls(project: Project) -> None:
+    one = Process(project.member("one"))
+    assert (await one.announce()).status == 503
+    await one.open()
+    assert (await one.announce()).status == 200
+    await one.keeper.close()
+    assert (await one.announce("in-2")).status == 503
+    assert one.rung == ["in-1"]
+
+
+async def test_one_whose_name_another_process_has_takes_no_calls(project: Project, briefly) -> None:
+    one = await Process(project.member("one", lifetime=0.2)).open()
+    await project.take_away(one.backplane)
+    with briefly():
+        assert (await one.announce()).status == 503
+    assert one.rung == []
+
+
 async def test_when_it_cannot_be_published_the_repetition_is_handled(
     project: Project, briefly, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -354,6 +372,47 @@ def test_whenever_a_process_dies_its_call_is_handled_by_another(first: int) -> N
             if number >= runner.run(handle_with_a_death(first, number)):
                 break
     assert number >= 2
+
+
+def test_one_that_is_slow_to_take_a_call_is_waited_for() -> None:
+    async def main() -> None:
+        hub = MemoryHub(asyncio.get_running_loop().time)
+        one, receiver = await Process(hub.member("one")).open(), Process(hub.member("front"), takes_calls=False)
+        take = one.backplane.take_call
+
+        async def slow(*arguments: str) -> str | None:
+            await asyncio.sleep(2)
+            return await take(*arguments)
+
+        one.backplane.take_call = slow  # type: ignore[method-assign]
+        assert (await receiver.announce()).status == 200
+        assert await handled(one) == ["one in-1"]
+        await one.keeper.close()
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
+
+
+def test_each_is_told_once_until_nobody_can_take_the_call_any_more() -> None:
+    async def main() -> None:
+        hub = MemoryHub(asyncio.get_running_loop().time)
+        receiver = Process(hub.member("front"), takes_calls=False)
+        for n in range(9):
+            await Process(hub.member(f"dead-{n}")).open()
+            hub.crash(f"dead-{n}")
+        hub.operations.clear()
+        assert (await receiver.announce()).status == 503
+        assert hub.operations.count(("front", "publish")) == 6, "it is announced for 3 s, and each has half a second"
+        hub.bury("dead-8")
+        for n in range(6):
+            hub.bury(f"dead-{n}")
+        alive = await Process(hub.member("alive")).open()
+        assert (await receiver.announce()).status == 200
+        assert await handled(alive) == ["alive in-1"], "though two that are dead were told first"
+        await alive.keeper.close()
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
 
 
 async def test_while_the_backplane_fails_calls_are_refused(

@@ -9,10 +9,24 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
 from memory import Fault
 from projects import URL, MemoryProject, Process, Project, fails
 
-from swcalls import TTS, Action, Call, CallEnded, Client, ClientClosed, CommandNotSent, Limits, Reconcile, Retry, keeper
+from swcalls import (
+    TTS,
+    Action,
+    Call,
+    CallEnded,
+    Client,
+    ClientClosed,
+    CommandNotSent,
+    InvalidParams,
+    Limits,
+    Reconcile,
+    Retry,
+    keeper,
+)
 from swcalls.backplane import Backplane, BackplaneUnavailable, Memo, OwnerTaken
 
 FROM, TO = "+12069708643", "+15550198765"
@@ -213,6 +227,38 @@ async def test_the_end_of_one_action_does_not_forget_the_next_of_its_name(
     assert await project.memos(one.backplane) == {f"call/{call.key}", "play/mine"}
 
 
+async def test_a_late_refusal_of_one_action_does_not_forget_the_next_of_its_name(
+    space, project: Project, hire: Hire
+) -> None:
+    one = await hire("one")
+    call = await one.dial()
+    release = asyncio.Event()
+    space.answers.append(space.held(release, web.json_response({}, status=422)))
+    first = asyncio.create_task(call.play(TTS("Hi"), control_id="mine", deadline=0.01))
+    while (await space.arrived.get())["command"] != "calling.play":
+        pass
+    while one.client.actions:
+        await asyncio.sleep(0.005)
+    await call.play(TTS("Hi"), control_id="mine")
+    release.set()
+    with pytest.raises(InvalidParams):
+        await first
+    assert await project.memos(one.backplane) == {f"call/{call.key}", "play/mine"}
+
+
+async def test_a_name_of_an_action_that_was_taken_up_can_be_used_anew(project: Project, hire: Hire, die) -> None:
+    one, two = await hire("one"), await hire("two")
+    call = await one.dial()
+    await call.play(TTS("Hi"), control_id="mine")
+    await die(one)
+    (play,) = await two.recover("one")
+    await two.tell("calling.play", state="finished")
+    await play
+    await play.call.play(TTS("Hi"), control_id="mine")
+    assert await project.memos(two.backplane) == {"play/mine"}
+    assert await project.memos(two.backplane, "one") == {f"call/{call.key}"}
+
+
 async def test_a_start_that_is_cancelled_at_any_step_is_forgotten(space, project: Project, hire: Hire) -> None:
     one = await hire("one", limits=Limits(grace=0, long_grace=0, margin=0.1))
     call = await one.dial()
@@ -268,18 +314,11 @@ async def test_the_id_that_a_webhook_tells_of_a_recovered_dial_is_remembered(pro
         await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("error", [None, BackplaneUnavailable("on purpose")], ids=["hangs", "fails"])
 async def test_commands_go_on_though_nothing_can_be_remembered(
-    project: Project, hire: Hire, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+    project: Project, hire: Hire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def remember(memo: Memo, **named: Any) -> None:
-        if error is not None:
-            raise error
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(keeper, "REMEMBERED", 0.01)
     one = await hire("one")
-    monkeypatch.setattr(one.backplane, "remember", remember)
+    monkeypatch.setattr(one.backplane, "remember", fails(one.backplane.remember, times=1000))
     call = await one.dial()
     play = await call.play(TTS("Hi"))
     call.action("record", "elsewhere")
@@ -474,6 +513,24 @@ async def test_recovering_that_fails_gives_the_name_up(
     await three.tell("calling.play", state="finished")
     await play.finished(timeout=5)
     assert await project.memos(three.backplane, "one") == {f"call/{call.key}"}
+
+
+async def test_recovering_that_fails_half_way_settles_what_was_taken_up(
+    project: Project, hire: Hire, die, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(owner: str) -> None:
+        raise OSError("on purpose")
+
+    one, two, three = await hire("one"), await hire("two"), await hire("three")
+    call = await one.dial()
+    await call.play(TTS("Hi"), control_id="mine")
+    await die(one)
+    monkeypatch.setattr(two.backplane, "redeliver", fail)
+    with pytest.raises(OSError, match="purpose"):
+        await two.recover("one")
+    assert not two.client.actions
+    await project.settle(two.backplane)
+    assert [action.control_id for action in await three.recover("one")] == ["mine"]
 
 
 async def test_what_ends_while_it_is_being_recovered_is_not_taken_up(
