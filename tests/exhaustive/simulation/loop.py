@@ -23,7 +23,7 @@ STARTED = 1_800_000_000.0
 UPTIME = 100_000.0
 """What the monotonic clock shows then."""
 TURNS = 2_000_000
-"""How many turns of the loop a run may take: more, and it goes round in circles."""
+"""How many turns of the loop a run may take, unless it is told: more, and it goes round in circles."""
 
 
 class Stuck(BaseException):
@@ -39,6 +39,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.until = float("inf")
         """The moment after which the run counts as stuck."""
         self.turns = 0
+        self.most_turns = TURNS
         self.complaints: list[str] = []
         """What was reported to the exception handler."""
         self._uptime = uptime
@@ -56,8 +57,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def select(self, timeout: float | None) -> list[Any]:
         """Let time pass, as a selector would that has no sockets to watch."""
         self.turns += 1
-        if self.turns > TURNS:
-            raise Stuck(f"more than {TURNS} turns of the loop")
+        if self.turns > self.most_turns:
+            raise Stuck(f"more than {self.most_turns} turns of the loop")
         if timeout is None:
             raise Stuck("nothing is ready and no timer is set")
         if timeout > 0:
@@ -187,13 +188,14 @@ def run(
     longest: float = float("inf"),
     seed: int = 0,
     uptime: float = UPTIME,
+    turns: int = TURNS,
     debug: bool = False,
 ) -> Run:
-    """Run what *make* makes to its end, or until it is stuck; *longest* virtual seconds at most."""
+    """Run what *make* makes to its end, or until it is stuck; *longest* virtual seconds and *turns* at most."""
     report = Run()
     with virtual_time(uptime, seed) as loop, _listening(loop, report.trouble):
         loop.set_debug(debug)
-        loop.until = loop.now + longest
+        loop.until, loop.most_turns = loop.now + longest, turns
         begun = loop.now
         main = loop.create_task(make(loop))
         try:
@@ -254,6 +256,7 @@ def _listening(loop: VirtualLoop, trouble: list[str]) -> Iterator[None]:
 def _abort(loop: VirtualLoop) -> None:
     """Cancel what is left, so that it disturbs no later run."""
     loop.until = float("inf")
+    loop.most_turns += TURNS
     for _ in range(10):
         left = asyncio.all_tasks(loop)
         if not left:

@@ -203,7 +203,7 @@ def live_through(calls: int, seed: int, *, shared: bool = False, reconcile: bool
         return _live(stage, month, calls, random.Random(seed), shared=shared)
 
     with own_sessions(parts):
-        came_to = run(make, longest=(DAYS + 10) * DAY, seed=seed)
+        came_to = run(make, longest=2 * DAYS * DAY, seed=seed, turns=10_000 * (200 + calls))
     if came_to.error is not None:
         raise came_to.error
     month.trouble += ([came_to.stuck] if came_to.stuck else []) + came_to.trouble
@@ -221,7 +221,7 @@ async def _live(stage: Stage, month: Month, calls: int, dice: random.Random, *, 
         stage.space.plan = Weather(dice)
         running: set[asyncio.Task[None]] = set()
         for _ in range(calls):
-            await asyncio.sleep(dice.expovariate(calls / (DAYS * DAY)))
+            await asyncio.sleep(dice.uniform(0, 2) * DAYS * DAY / calls)
             one = dice.choice(HABITS)
             month.kinds[one.__name__] += 1
             task = asyncio.create_task(_try(one, stage, client, dice))
