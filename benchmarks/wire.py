@@ -10,6 +10,7 @@ import uuid
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+import aiohttp
 import msgspec
 
 PROJECT, TOKEN, SIGNING_KEY = "4d0d6f16-5881-4fcc-92a4-02c51a91954d", "PTbenchmark", "PSKbenchmark"
@@ -115,6 +116,10 @@ class Unsent:
         if self.keep >= 1 or random.random() < self.keep:
             self.sent.append(Sent(url, data, headers))
         return _Answer(data)
+
+    def get(self, url: Any, **_: Any) -> Any:
+        """Fail: there is no voice log."""
+        raise aiohttp.ClientConnectionError("nothing is behind this session")
 
     def targets(self) -> list[Target]:
         """Say where the webhooks go that the commands since the last time ask for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from functools import partial
+from weakref import WeakSet
 
 from aiohttp import web
 
@@ -31,7 +31,6 @@ def setup(app: web.Application, client: Client) -> None:
     embedded = _Embedded(client)
     app[CLIENT] = client
     app.add_routes([web.post(route.path, embedded.receive) for route in client.receiver.routes()])
-    app.on_response_prepare.append(embedded.note_connection)
     # Before all others, since nobody listens meanwhile.
     app.on_shutdown.insert(0, embedded.shut_down)
     app.cleanup_ctx.append(embedded.lifetime)
@@ -46,27 +45,21 @@ class _Embedded:
         self._engine = client._switchboard
         self._addresses: dict[object, Address] = {}
         """Where webhooks came in."""
-        self._connections: dict[asyncio.Task[None], asyncio.Transport] = {}
-        """Those that are open, by the task that handles their requests."""
+        self._servers: WeakSet[web.Server] = WeakSet()
+        """Those by which they did."""
         self._stand_in = StandIn(self._receiver._handle_any)
 
     async def receive(self, request: web.Request) -> web.StreamResponse:
         """Answer a webhook, and note where it came in."""
-        transport = request.transport
-        if transport is not None:
+        transport, server = request.transport, getattr(request.protocol, "_manager", None)
+        if transport is not None and server is not None:
             name = transport.get_extra_info("sockname")
             if name not in self._addresses and len(self._addresses) < ADDRESSES_KEPT:
                 address = Address.of(transport)
                 if address is not None:
                     self._addresses[name] = address
+                    self._servers.add(server)
         return await self._receiver._handle(request)
-
-    async def note_connection(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Note the connection of a request, which may bring another one."""
-        task, transport = request.task, request.transport
-        if transport is not None and task not in self._connections:
-            self._connections[task] = transport
-            task.add_done_callback(self._connections.pop)
 
     async def lifetime(self, app: web.Application) -> AsyncIterator[None]:
         """Open the client, and close it when the application is over."""
@@ -86,18 +79,23 @@ class _Embedded:
         try:
             if self._engine.lifetime.is_busy:
                 await self._stand_in.start(self._addresses.values())
-                for task, transport in self._connections.items():
-                    # aiohttp leaves those that are idle open for now, but reads no more from them.
-                    task.add_done_callback(partial(_close, transport))
+                await self._close_idle_connections()
             await self._engine.lifetime.drain()
         except BaseException:
             # After this aiohttp cleans up nothing.
             await self._close()
             raise
 
+    async def _close_idle_connections(self) -> None:
+        """Close what aiohttp leaves open for now, but reads no more from: a webhook that came there would be lost."""
+        # Within these turns of the loop, a request that has been read begins to be handled.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        for server in self._servers:
+            for connection in server.connections:
+                is_busy = getattr(connection, "_request_in_progress", True)
+                if connection.transport is not None and not is_busy:
+                    connection.transport.close()
+
     async def _close(self) -> None:
         await each_of(self._client.close, self._stand_in.stop)
-
-
-def _close(transport: asyncio.Transport, _: object) -> None:
-    transport.close()

@@ -13,6 +13,9 @@ from .keeper import ANNOUNCED
 
 _log = logging.getLogger("swcalls.intake")
 
+ANSWERED = 10.0
+"""Seconds after which a webhook is refused that cannot be handed over; the platform itself waits 5 for an answer."""
+
 TURN = 0.5
 """Seconds that a process has to take a call before another one is told of it as well."""
 
@@ -56,15 +59,16 @@ class Intake:
         assert backplane is not None
         told = event if isinstance(event, Event) else None
         try:
-            if isinstance(event, InboundCall):
-                return await self._announce(backplane, event, body)
-            # While it is announced, whoever takes it must hear of its end too.
-            owner = forward.owner or await backplane.find_call(self._project, key, wait=ANNOUNCED) or ""
-            if not owner or backplane.holds(owner):
-                return Receipt(self.inbox.deliver(kind, key, event, len(body)), kind, key, event)
-            await backplane.publish(self._project, Delivery(owner=owner, kind=kind, key=key, body=body))
-        except BackplaneUnavailable as fault:
-            _log.warning("a webhook is refused, to be sent again: %s", fault)
+            async with asyncio.timeout(ANSWERED):
+                if isinstance(event, InboundCall):
+                    return await self._announce(backplane, event, body)
+                # While it is announced, whoever takes it must hear of its end too.
+                owner = forward.owner or await backplane.find_call(self._project, key, wait=ANNOUNCED) or ""
+                if not owner or backplane.holds(owner):
+                    return Receipt(self.inbox.deliver(kind, key, event, len(body)), kind, key, event)
+                await backplane.publish(self._project, Delivery(owner=owner, kind=kind, key=key, body=body))
+        except (BackplaneUnavailable, TimeoutError) as fault:
+            _log.warning("a webhook is refused, to be sent again: %r", fault)
             return Receipt("unavailable", kind, key, told)
         return Receipt("forwarded", kind, key, told)
 
@@ -76,11 +80,11 @@ class Intake:
         """
         call_id = inbound.call_id
         owner = await backplane.announce_call(self._project, call_id, ANNOUNCED)
-        if owner is not None and not backplane.holds(owner):
+        if owner is not None:
             # If it has been told already, it knows that; if it has been started anew since, it does not.
             await backplane.publish(self._project, Delivery(owner=owner, kind=INBOUND, key=call_id, body=body))
         elif self._take is not None:
-            owner = await self._take(inbound) or owner
+            owner = await self._take(inbound)
         owner = owner or await self._offer(backplane, call_id, body)
         return Receipt("busy" if owner is None else "inbound", INBOUND, call_id)
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from msgspec.structs import asdict
 
@@ -18,7 +19,7 @@ from ._core.operation import PLAIN, CallOperation, Operation
 from ._core.registry import Registry
 from ._core.transitions import Delivered
 from .backplane import Backplane, BackplaneUnavailable, Delivery, Memo
-from .errors import ClientClosed, CommandNotSent
+from .errors import CommandNotSent
 from .events import Event, InboundCall
 from .tasks import to_the_end
 
@@ -55,11 +56,10 @@ class Keeper:
         self._engine = engine
         self._project = project
         self._is_open = False
-        self._is_closed = False
         self._elsewhere: dict[tuple[str, str], str] = {}
         """Owners of what was taken over from others, by kind and key."""
         self._lost: set[str] = set()
-        self._nameless: dict[str, CallOperation] = {}
+        self._nameless: WeakValueDictionary[str, CallOperation] = WeakValueDictionary()
         """By key: the calls that are remembered without their id, since it was not known."""
         self._recovering = asyncio.Lock()
         self._forgotten: set[tuple[str, str]] | None = None
@@ -76,7 +76,7 @@ class Keeper:
         except BaseException:
             registry.on_over = None
             raise
-        self._is_open, self._is_closed = True, False
+        self._is_open = True
         self._engine.urls.owner = self.backplane.owner
         if self._engine.inbox.ring is not None:
             self.backplane.offer(takes_calls=True)
@@ -89,18 +89,11 @@ class Keeper:
 
         Whatever the backplane does, this comes to its end, and raises nothing but a cancellation.
         """
-        self._is_open, self._is_closed = False, True
+        self._is_open = False
         try:
             await to_the_end(self._close())
         finally:
             self._engine.registry.on_over = None
-
-    def check_open(self) -> None:
-        """Raise what tells that there is no backplane to work with."""
-        if self._is_closed:
-            raise ClientClosed("the client was closed")
-        if not self._is_open:
-            raise RuntimeError("the client is not open: use it in `async with`, or `await client.open()`")
 
     def check_name(self, command: str, call_id: str | None) -> None:
         """Refuse *command*, which starts something, if nothing would be heard of that here."""
@@ -110,14 +103,17 @@ class Keeper:
             raise CommandNotSent(message, command=command, call_id=call_id)
 
     async def keep(self, operation: Operation) -> None:
-        """Keep *operation* until it is over."""
+        """Keep *operation* until it is over. If the backplane cannot, the log says so, and what is running goes on."""
         owner = self._owner_of(operation)
-        if self._is_over(operation) or not self._is_open or owner in self._lost:
+        if not self._is_open or owner in self._lost:
             return
         call = operation if isinstance(operation, CallOperation) else operation.call
         assert call is not None
-        if call is operation and call.id is None:
-            self._nameless[call.key] = call
+        if call is operation:
+            if call.id is None:
+                self._nameless[call.key] = call
+            else:
+                self._nameless.pop(call.key, None)
         due = operation.due
         options = asdict(operation.options)
         memo = Memo(
@@ -128,9 +124,12 @@ class Keeper:
             due=None if due is None or operation is call else self.backplane.now() + due - time.monotonic(),
             options={name: value for name, value in options.items() if value != _USUAL[name]},
         )
-        await self.backplane.remember(memo, owner=owner)
-        if self._is_over(operation) and owner not in self._lost and not self._is_in_use(operation):
-            # It ended in the meantime, and perhaps was forgotten before it was remembered.
+        try:
+            await self.backplane.remember(memo, owner=owner)
+        except BackplaneUnavailable as fault:
+            _log.warning("%s %s: perhaps not remembered: %s", operation.kind, operation.key, fault)
+        if operation.over and owner not in self._lost and not self._is_in_use(operation):
+            # It has ended, and perhaps was forgotten before it was remembered.
             self.backplane.forget(operation.kind, operation.key, owner=owner)
 
     def keep_soon(self, operation: Operation) -> None:
@@ -144,7 +143,6 @@ class Keeper:
         """Remember the id of the call *key*, if a webhook has just told it."""
         call = self._nameless.get(key)
         if call is not None and call.id is not None:
-            del self._nameless[key]
             self.keep_soon(call)
 
     @asynccontextmanager
@@ -153,12 +151,11 @@ class Keeper:
 
         If that fails, or is cancelled, a name that was claimed for it is given up again.
         """
-        self.check_open()
         async with self._recovering:
             is_claimed = not self.backplane.holds(owner)
             if is_claimed:
                 await self.backplane.claim(owner)
-                self._lost.discard(owner)
+            self._lost.discard(owner)
             self._forgotten = forgotten = set[tuple[str, str]]()
             try:
                 memos = await self.backplane.remembered(owner)
@@ -271,9 +268,6 @@ class Keeper:
 
     def _owner_of(self, operation: Operation) -> str:
         return self._elsewhere.get((operation.kind, operation.key), self.backplane.owner)
-
-    def _is_over(self, operation: Operation) -> bool:
-        return operation.over
 
     def _is_in_use(self, operation: Operation) -> bool:
         """Say whether another operation has the key by now."""

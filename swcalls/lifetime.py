@@ -89,6 +89,8 @@ class Lifetime:
         When ``Limits.drain`` seconds are over, they are cancelled, and their calls ended.
         """
         self._admission.refuse()
+        if self._keeper is not None:
+            await self._keeper.refuse_calls()
         await self._tasks.drain(self._registry.limits.drain)
 
     def resume(self) -> None:

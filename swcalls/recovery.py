@@ -20,6 +20,7 @@ _log = logging.getLogger("swcalls.recovery")
 
 async def recover(switchboard: Switchboard, keeper: Keeper, owner: str | None) -> Sequence[Action[Any]]:
     """Take up what *owner* (default: this process's own name) has left, unless it is followed here already."""
+    switchboard.lifetime.check("recover")
     name = owner or keeper.backplane.owner
     async with keeper.left_by(name) as memos:
         calls = {
@@ -37,12 +38,20 @@ def _call(switchboard: Switchboard, keeper: Keeper, key: str, call_id: str | Non
     if isinstance(followed, Call):
         return followed
     known = registry.calls.get(call_id or "")
-    call = known if isinstance(known, Call) else Call(switchboard, call_id)
-    if call.has_ended:
-        return call
+    if isinstance(known, Call) and known.has_ended and not _was_lost(known):
+        return known
+    call = known if isinstance(known, Call) and not known.has_ended else Call(switchboard, call_id)
     keeper.adopt("call", key, owner)
     switchboard.resume_call(call, key)
+    if call_id is None:
+        # Its id is remembered when it is known.
+        keeper.keep_soon(call)
     return call
+
+
+def _was_lost(call: Call) -> bool:
+    """Say whether *call* has only been followed by another process in the meantime."""
+    return call.settled is not None and call.settled.settled_by == "closed"
 
 
 def _action(

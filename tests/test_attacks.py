@@ -12,6 +12,8 @@ import hashlib
 import hmac
 import json
 import logging
+import os
+import random
 import re
 import socket
 import string
@@ -37,6 +39,7 @@ from swcalls.actions import HANDLES
 from swcalls.intake import log_receipt
 from swcalls.receiver import ObservingReceiver
 
+SCALE = float(os.environ.get("SWCALLS_DEEP", "1"))
 TOKEN = "PT-that-nobody-else-has"
 KEY, NEXT_KEY = "PSK-of-today", "PSK-of-tomorrow"
 CALL_ID = "2e1e66e5-5d07-413d-9668-55542992eec0"
@@ -256,8 +259,9 @@ async def test_every_change_of_one_character_is_refused_over_a_socket(door: Door
     if key not in door.client.actions:
         door.pending[key] = door.call.action("play", key)
     path = door.path("play", key)
-    changed = {*changes(path, "A/")} - {path}
-    for other in changed:
+    changed = sorted({*changes(path, "A/")} - {path})
+    # Others in each run; without a socket, all are tried.
+    for other in random.sample(changed, min(len(changed), int(80 * SCALE))):
         # A target without a slash before it is no HTTP.
         statuses = (403,) if other.startswith("/swcalls/") else (403, 404) if other[0] == "/" else (400,)
         assert await door.post(other, {"state": "finished"}) in statuses, other

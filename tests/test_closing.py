@@ -597,7 +597,10 @@ async def test_a_dial_that_was_not_begun_yet_is_not_sent(space) -> None:
     assert space.commands == []
 
 
-async def test_a_dial_without_an_answer_is_waited_for_as_long_as_handlers_are(space, caplog) -> None:
+async def test_a_dial_without_an_answer_is_waited_for_as_long_as_handlers_are(
+    space, caplog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(swcalls.tasks, "HANG_UP_WITHIN", 0.01)
     client = made(space, public_url="http://127.0.0.1:9", limits=Limits(drain=0.01))
     await client.open()
     space.answers.append(space.hang)
@@ -833,7 +836,10 @@ async def test_a_transport_that_fails_to_close_keeps_nothing_waiting(space, monk
     await client.close()
 
 
-async def test_a_close_that_is_cancelled_in_the_middle_is_done_all_the_same(space) -> None:
+async def test_a_close_that_is_cancelled_in_the_middle_is_done_all_the_same(
+    space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(swcalls.keeper, "CLOSING", 0.01)
     plane, reached = Plane(), asyncio.Event()
 
     async def wait() -> None:
@@ -957,6 +963,40 @@ async def test_what_else_is_asked_of_an_application_that_has_stopped_finds_nobod
     assert await space.post(url, {"call_id": "in-1", "call_state": "ended"}) == 200
     await task
     assert space.commands == []
+
+
+async def test_no_connection_is_left_open_that_nobody_reads_from(space) -> None:
+    """Whoever has one open already, and posts a webhook there, would wait for an answer in vain."""
+    client = made(space)
+    waiting, proceed, leave, entered = (asyncio.Event() for _ in range(4))
+
+    @client.receiver.on_call
+    async def handler(call: Call) -> None:
+        waiting.set()
+        await proceed.wait()
+
+    async def main() -> None:
+        async with application(client):
+            entered.set()
+            await leave.wait()
+
+    task = asyncio.create_task(main())
+    await entered.wait()
+    url = client.receiver.inbound_url
+    port = int(client._switchboard.urls.public_url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await space.post(url, announcement())
+    await waiting.wait()
+    leave.set()
+    await refuses(space, url, task)
+    closed = asyncio.create_task(reader.read())
+    await asyncio.wait([closed, task], return_when=asyncio.FIRST_COMPLETED)
+    assert closed.result() == b""
+    assert space.commands == [], "the handler has not been given up yet"
+    proceed.set()
+    await task
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_a_request_that_is_being_handled_gets_its_webhooks_until_it_is_answered(space) -> None:

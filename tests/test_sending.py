@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 import swcalls.transport
-from swcalls import TTS, Client, ClientClosed, CommandNotSent, ConfigurationError, RateLimited, Retry
+from swcalls import TTS, Client, ClientClosed, CommandNotSent, ConfigurationError, Limits, RateLimited, Retry
 
 FROM = "+12069708643"
 
@@ -184,8 +184,9 @@ async def test_closing_wakes_whoever_waits_to_try_again(space, connect) -> None:
     assert [command["command"] for command in space.commands] == ["dial"]
 
 
-async def test_closing_wakes_whoever_waits_for_a_slot(space, connect) -> None:
-    client = await connect(max_connections=1)
+async def test_closing_wakes_whoever_waits_for_a_slot(space, connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swcalls.tasks.HANG_UP_WITHIN", 0.05)
+    client = await connect(max_connections=1, limits=Limits(drain=0.05))
     call = await client.dial(to="+15550198765", from_=FROM)
     release = asyncio.Event()
     space.answers.append(space.held(release))

@@ -90,12 +90,14 @@ def free_port() -> int:
 async def refuses_calls(process: Process, url: str, call: SimulatedCall) -> None:
     """Return once *process* takes no more calls. The one that it has is announced again, which rings nobody."""
     announcement = {"call": {"call_id": call.id, "direction": "inbound", "type": "phone"}}
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+    # aiohttp reads nothing from a connection that it accepts in the moment in which it stops listening.
+    impatient = aiohttp.ClientTimeout(total=1)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True), timeout=impatient) as session:
         while True:
             try:
                 async with session.post(url, json=announcement) as response:
                     status = response.status
-            except aiohttp.ClientConnectionError:
+            except (aiohttp.ClientConnectionError, TimeoutError):
                 assert process.is_running, "it stopped listening before it refused calls"
                 continue
             if status == 503:

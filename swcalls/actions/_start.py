@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from ..errors import ActionExpired, CallEnded, SwcallsError
+from ..errors import ActionExpired, CallEnded, Conflict, InvalidParams, SwcallsError
 from ..logbook import about
 from ..results import Result
 from ._base import Action, Stoppable
@@ -149,6 +149,9 @@ class ActionStart(Start[A], Generic[A, R]):
             await action.stop()
         except CallEnded:
             pass  # It ended with its call, and the news had not come yet.
+        except (Conflict, InvalidParams) as refusal:
+            # The stop is right, so it is the state that forbids it: there is nothing to stop any more.
+            _log.info("%s %s: not stopped: %s", action.kind, action.key, refusal, extra=about(action))
         except SwcallsError as error:
             if exc is None:
                 raise

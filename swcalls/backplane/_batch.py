@@ -92,21 +92,24 @@ class Batch:
             waiting.done(RedisError("too many commands are waiting"))
         else:
             self._waiting.append(waiting)
-            if self._sender is None:
+            if self._sender is None or self._sender.done():
                 self._sender = asyncio.get_running_loop().create_task(self._send())
+                # Not in a `finally` of its own: a task that is cancelled before its first step never gets to one.
+                self._sender.add_done_callback(self._ended)
 
-    async def _send(self) -> None:
-        try:
-            # Not only until it is cancelled: that can get lost in the client.
-            while self._waiting and not self._is_closed:
-                # A turn of the loop, in which others may join.
-                await asyncio.sleep(0)
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), LARGEST_BATCH))]
-                await self._send_batch([each for each in batch if each.future is None or not each.future.done()])
-        finally:
+    def _ended(self, sender: asyncio.Task[None]) -> None:
+        if self._sender is sender:
             self._sender = None
             while self._waiting:
                 self._waiting.popleft().done(RedisError("closed"))
+
+    async def _send(self) -> None:
+        # Not only until it is cancelled: that can get lost in the client.
+        while self._waiting and not self._is_closed:
+            # A turn of the loop, in which others may join.
+            await asyncio.sleep(0)
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), LARGEST_BATCH))]
+            await self._send_batch([each for each in batch if each.future is None or not each.future.done()])
 
     async def _send_batch(self, batch: list[_Waiting]) -> None:
         if not batch:

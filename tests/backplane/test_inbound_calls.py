@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -15,9 +16,21 @@ from swcalls import intake, keeper
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Announce calls for a moment only."""
-    monkeypatch.setattr(intake, "ANNOUNCED", 0.3)
+def briefly(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
+    """Announce calls in a block for a moment only: there is nobody to take them."""
+
+    @contextmanager
+    def briefly() -> Iterator[None]:
+        with monkeypatch.context() as patched:
+            patched.setattr(intake, "ANNOUNCED", 0.05)
+            yield
+
+    return briefly
+
+
+@pytest.fixture
+def quick_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell the next one of a call soon."""
     monkeypatch.setattr(intake, "TURN", 0.05)
 
 
@@ -56,12 +69,31 @@ async def test_with_nobody_who_takes_calls_it_is_refused(project: Project) -> No
     assert (await front(project).announce()).status == 503
 
 
+async def test_one_that_is_not_open_takes_no_calls(project: Project) -> None:
+    one = Process(project.member("one"))
+    assert (await one.announce()).status == 503
+    await one.open()
+    assert (await one.announce()).status == 200
+    await one.keeper.close()
+    assert (await one.announce("in-2")).status == 503
+    assert one.rung == ["in-1"]
+
+
+async def test_one_whose_name_another_process_has_takes_no_calls(project: Project, briefly) -> None:
+    one = await Process(project.member("one", lifetime=0.2)).open()
+    await project.take_away(one.backplane)
+    with briefly():
+        assert (await one.announce()).status == 503
+    assert one.rung == []
+
+
 async def test_when_it_cannot_be_published_the_repetition_is_handled(
-    project: Project, impatient: None, monkeypatch: pytest.MonkeyPatch
+    project: Project, briefly, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, receiver = await worker(project, "one"), front(project)
     monkeypatch.setattr(receiver.backplane, "publish", fails(receiver.backplane.publish))
-    assert (await receiver.announce()).status == 503
+    with briefly():
+        assert (await receiver.announce()).status == 503
     assert await handled(one) == []
     two = await worker(project, "two")
     assert (await two.announce()).status == 200
@@ -75,7 +107,7 @@ async def test_when_one_cannot_be_told_another_one_is(project: Project, monkeypa
     assert len(await handled(one, two)) == 1
 
 
-async def test_one_that_has_just_died_is_passed_over(project: Project, impatient: None) -> None:
+async def test_one_that_has_just_died_is_passed_over(project: Project, quick_turns: None) -> None:
     dead, alive, receiver = await worker(project, "dead"), await worker(project, "alive"), front(project)
     await project.crash(dead.backplane)
     calls = [f"in-{n}" for n in range(4)]
@@ -84,10 +116,11 @@ async def test_one_that_has_just_died_is_passed_over(project: Project, impatient
     assert sorted(await handled(dead, alive)) == [f"alive {call_id}" for call_id in calls]
 
 
-async def test_what_was_refused_is_not_handled_afterwards(project: Project, impatient: None) -> None:
+async def test_what_was_refused_is_not_handled_afterwards(project: Project, quick_turns: None, briefly) -> None:
     dead, receiver = await worker(project, "dead"), front(project)
     await project.crash(dead.backplane)
-    assert (await receiver.announce()).status == 503
+    with briefly():
+        assert (await receiver.announce()).status == 503
     await project.bury(dead.backplane)
     assert await project.deliveries("dead") == ["in-1"]
     successor = await worker(project, "dead")
@@ -197,7 +230,7 @@ async def test_a_call_that_was_being_taken_is_handled_though_its_process_is_clos
 
 
 async def test_one_that_is_told_and_takes_no_calls_any_more_leaves_it_to_another(
-    project: Project, impatient: None
+    project: Project, quick_turns: None
 ) -> None:
     closing, two, receiver = await worker(project, "closing"), await worker(project, "two"), front(project)
     closing.inbox.ring = None
@@ -216,6 +249,20 @@ async def test_the_end_of_a_call_that_is_being_announced_reaches_who_takes_it(pr
     assert await one.backplane.take_call("project", "in-1", "one") == "one"
     assert (await telling).verdict == "forwarded"
     assert await project.deliveries("one") == ["in-1"]
+
+
+async def test_while_the_backplane_hangs_webhooks_are_refused(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(intake, "ANSWERED", 0.01)
+    receiver = front(project)
+    for method in ("publish", "announce_call"):
+        monkeypatch.setattr(receiver.backplane, method, hang)
+    assert (await receiver.tell("play", "a", "one", '{"state": "finished"}')).verdict == "unavailable"
+    assert (await receiver.announce()).verdict == "unavailable"
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -327,12 +374,53 @@ def test_whenever_a_process_dies_its_call_is_handled_by_another(first: int) -> N
     assert number >= 2
 
 
+def test_one_that_is_slow_to_take_a_call_is_waited_for() -> None:
+    async def main() -> None:
+        hub = MemoryHub(asyncio.get_running_loop().time)
+        one, receiver = await Process(hub.member("one")).open(), Process(hub.member("front"), takes_calls=False)
+        take = one.backplane.take_call
+
+        async def slow(*arguments: str) -> str | None:
+            await asyncio.sleep(2)
+            return await take(*arguments)
+
+        one.backplane.take_call = slow  # type: ignore[method-assign]
+        assert (await receiver.announce()).status == 200
+        assert await handled(one) == ["one in-1"]
+        await one.keeper.close()
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
+
+
+def test_each_is_told_once_until_nobody_can_take_the_call_any_more() -> None:
+    async def main() -> None:
+        hub = MemoryHub(asyncio.get_running_loop().time)
+        receiver = Process(hub.member("front"), takes_calls=False)
+        for n in range(9):
+            await Process(hub.member(f"dead-{n}")).open()
+            hub.crash(f"dead-{n}")
+        hub.operations.clear()
+        assert (await receiver.announce()).status == 503
+        assert hub.operations.count(("front", "publish")) == 6, "it is announced for 3 s, and each has half a second"
+        hub.bury("dead-8")
+        for n in range(6):
+            hub.bury(f"dead-{n}")
+        alive = await Process(hub.member("alive")).open()
+        assert (await receiver.announce()).status == 200
+        assert await handled(alive) == ["alive in-1"], "though two that are dead were told first"
+        await alive.keeper.close()
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
+
+
 async def test_while_the_backplane_fails_calls_are_refused(
-    project: Project, impatient: None, monkeypatch: pytest.MonkeyPatch
+    project: Project, quick_turns: None, briefly, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, receiver = await worker(project, "one"), front(project)
     for method in ("announce_call", "publish", "find_call", "taker"):
-        with monkeypatch.context() as patched:
+        with monkeypatch.context() as patched, briefly():
             patched.setattr(receiver.backplane, method, fails(getattr(receiver.backplane, method), times=1000))
             assert (await receiver.announce(method)).status == 503
     await one.keeper.refuse_calls()

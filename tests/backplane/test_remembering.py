@@ -9,10 +9,24 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
 from memory import Fault
 from projects import URL, MemoryProject, Process, Project, fails
 
-from swcalls import TTS, Action, Call, CallEnded, Client, ClientClosed, CommandNotSent, Limits, Reconcile, Retry, keeper
+from swcalls import (
+    TTS,
+    Action,
+    Call,
+    CallEnded,
+    Client,
+    ClientClosed,
+    CommandNotSent,
+    InvalidParams,
+    Limits,
+    Reconcile,
+    Retry,
+    keeper,
+)
 from swcalls.backplane import Backplane, BackplaneUnavailable, Memo, OwnerTaken
 
 FROM, TO = "+12069708643", "+15550198765"
@@ -60,10 +74,6 @@ async def hire(space, project: Project) -> AsyncIterator[Hire]:
             return Worker(await stack.enter_async_context(client), backplane, space)
 
         yield hire
-
-
-async def started(start: Awaitable[Action[Any]]) -> Action[Any]:
-    return await start
 
 
 @pytest.fixture
@@ -141,12 +151,21 @@ async def test_an_action_that_settles_before_its_command_is_answered_is_forgotte
     call = await one.dial()
     release = asyncio.Event()
     space.answers.append(space.held(release))
-    starting = asyncio.create_task(started(call.play(TTS("Hi"), control_id="mine")))
+    starting = asyncio.create_task(call.play(TTS("Hi"), control_id="mine"))
     while (await space.arrived.get())["command"] != "calling.play":
         pass
     await one.tell("calling.play", state="finished")
     release.set()
     await (await starting)
+    assert await project.memos(one.backplane) == {f"call/{call.key}"}
+
+
+async def test_an_action_that_settles_before_its_command_is_sent_is_forgotten(project: Project, hire: Hire) -> None:
+    one = await hire("one")
+    call = await one.dial()
+    url = one.client._switchboard.urls.mint("play", "mine")
+    await one.post(url, {"control_id": "mine", "state": "finished"})
+    await (await call.play(TTS("Hi"), control_id="mine"))
     assert await project.memos(one.backplane) == {f"call/{call.key}"}
 
 
@@ -175,7 +194,7 @@ async def test_an_action_that_settles_while_it_is_being_remembered_is_forgotten(
         await remember(memo, **named)
 
     monkeypatch.setattr(one.backplane, "remember", slow)
-    starting = asyncio.create_task(started(call.play(TTS("Hi"), control_id="mine")))
+    starting = asyncio.create_task(call.play(TTS("Hi"), control_id="mine"))
     await entered.wait()
     url = one.client._switchboard.urls.mint("play", "mine")
     await one.post(url, {"control_id": "mine", "state": "finished"})
@@ -197,7 +216,7 @@ async def test_the_end_of_one_action_does_not_forget_the_next_of_its_name(
         await proceed.wait()
 
     monkeypatch.setattr(one.backplane, "remember", answered_late)
-    first = asyncio.create_task(started(call.play(TTS("Hi"), control_id="mine")))
+    first = asyncio.create_task(call.play(TTS("Hi"), control_id="mine"))
     await written.wait()
     url = one.client._switchboard.urls.mint("play", "mine")
     await one.post(url, {"control_id": "mine", "state": "finished"})
@@ -208,17 +227,50 @@ async def test_the_end_of_one_action_does_not_forget_the_next_of_its_name(
     assert await project.memos(one.backplane) == {f"call/{call.key}", "play/mine"}
 
 
-async def test_a_start_that_is_cancelled_at_any_step_is_forgotten(space, project: Project, hire: Hire) -> None:
+async def test_a_late_refusal_of_one_action_does_not_forget_the_next_of_its_name(
+    space, project: Project, hire: Hire
+) -> None:
     one = await hire("one")
+    call = await one.dial()
+    release = asyncio.Event()
+    space.answers.append(space.held(release, web.json_response({}, status=422)))
+    first = asyncio.create_task(call.play(TTS("Hi"), control_id="mine", deadline=0.01))
+    while (await space.arrived.get())["command"] != "calling.play":
+        pass
+    while one.client.actions:
+        await asyncio.sleep(0.005)
+    await call.play(TTS("Hi"), control_id="mine")
+    release.set()
+    with pytest.raises(InvalidParams):
+        await first
+    assert await project.memos(one.backplane) == {f"call/{call.key}", "play/mine"}
+
+
+async def test_a_name_of_an_action_that_was_taken_up_can_be_used_anew(project: Project, hire: Hire, die) -> None:
+    one, two = await hire("one"), await hire("two")
+    call = await one.dial()
+    await call.play(TTS("Hi"), control_id="mine")
+    await die(one)
+    (play,) = await two.recover("one")
+    await two.tell("calling.play", state="finished")
+    await play
+    await play.call.play(TTS("Hi"), control_id="mine")
+    assert await project.memos(two.backplane) == {"play/mine"}
+    assert await project.memos(two.backplane, "one") == {f"call/{call.key}"}
+
+
+async def test_a_start_that_is_cancelled_at_any_step_is_forgotten(space, project: Project, hire: Hire) -> None:
+    one = await hire("one", limits=Limits(grace=0, long_grace=0, margin=0.1))
     call = await one.dial()
     for turns in range(8):
         space.answers.append(space.hang)
-        starting = asyncio.create_task(started(call.play(TTS("Hi"), control_id=f"play-{turns}")))
+        starting = asyncio.create_task(call.play(TTS("Hi"), control_id=f"play-{turns}"))
         for _ in range(turns):
             await asyncio.sleep(0)
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
         space.answers.clear()
+    space.leaves.set()
     while one.client.actions:
         await asyncio.sleep(0)
     assert await project.memos(one.backplane) == {f"call/{call.key}"}
@@ -252,6 +304,28 @@ async def test_the_id_that_a_webhook_tells_is_remembered(space, project: Project
     await dialling
 
 
+async def test_the_id_that_a_webhook_tells_of_a_recovered_dial_is_remembered(project: Project, hire: Hire) -> None:
+    one = await hire("one")
+    await one.backplane.remember(Memo(kind="call", key="the-call", call_key="the-call", call_id=None))
+    await one.recover()
+    url = one.client._switchboard.urls.mint("call", "the-call")
+    await one.post(url, {"call_id": CALL_ID, "call_state": "answered"})
+    while [memo.call_id for memo in await one.backplane.remembered("one")] != [CALL_ID]:
+        await asyncio.sleep(0)
+
+
+async def test_commands_go_on_though_nothing_can_be_remembered(
+    project: Project, hire: Hire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await hire("one")
+    monkeypatch.setattr(one.backplane, "remember", fails(one.backplane.remember, times=1000))
+    call = await one.dial()
+    play = await call.play(TTS("Hi"))
+    call.action("record", "elsewhere")
+    await one.tell("calling.play", state="finished")
+    await play
+
+
 async def test_who_waits_for_a_call_stops_when_another_process_has_taken_it_over(
     space, project: Project, hire: Hire
 ) -> None:
@@ -276,6 +350,22 @@ async def test_who_waits_for_a_call_stops_when_another_process_has_taken_it_over
     assert "taken over" in str(ended)
     assert isinstance(answered, ClientClosed)
     assert await project.memos(one.backplane) >= {f"call/{call.key}"}, "they are the other's now"
+
+
+async def test_what_is_lost_while_it_is_being_remembered_is_left_to_the_other(
+    project: Project, hire: Hire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await hire("one", lifetime=0.2)
+    call, remember = await one.dial(), one.backplane.remember
+
+    async def until_it_is_lost(memo: Memo, **named: Any) -> None:
+        await remember(memo, **named)
+        await project.take_away(one.backplane)
+
+    monkeypatch.setattr(one.backplane, "remember", until_it_is_lost)
+    with pytest.raises(ClientClosed):
+        await (await call.play(TTS("Hi"), control_id="mine"))
+    assert await project.memos(one.backplane) == {f"call/{call.key}", "play/mine"}
 
 
 async def test_nothing_is_started_under_a_name_that_another_process_has(project: Project, hire: Hire) -> None:
@@ -308,6 +398,34 @@ async def test_what_was_taken_over_is_settled_when_it_is_lost_again(space, proje
         await play.call.ended(timeout=5)
     assert not own.done()
     assert await project.memos(two.backplane, "one") == {f"call/{call.key}", "play/mine"}
+
+
+async def test_what_was_lost_can_be_taken_up_again(project: Project, hire: Hire, die) -> None:
+    one, two = await hire("one"), await hire("two")
+    call = await one.dial()
+    await call.play(TTS("Hi"), control_id="mine")
+    await die(one)
+    (lost,) = await two.recover("one")
+    keeper = two.client._switchboard.keeper
+    assert keeper is not None
+    keeper._lose("one")
+    (play,) = await two.recover("one")
+    assert play.call is not lost.call
+    assert not play.call.has_ended
+    await two.tell("calling.play", state="finished")
+    await play.finished(timeout=5)
+    assert await project.memos(two.backplane, "one") == {f"call/{call.key}"}
+
+
+async def test_an_action_of_a_call_that_has_ended_here_has_its_grace(hire: Hire) -> None:
+    one = await hire("one", limits=Limits(grace=0.01))
+    call = await one.dial()
+    await one.tell("dial", call_state="ended", end_reason="busy")
+    await one.backplane.remember(Memo(kind="play", key="mine", call_key="another", call_id=CALL_ID))
+    (play,) = await one.recover()
+    assert play.call is call
+    with pytest.raises(CallEnded):
+        await play.finished(timeout=5)
 
 
 async def test_recovering_twice_at_once_takes_up_everything_once(project: Project, hire: Hire, die) -> None:
@@ -354,6 +472,30 @@ async def test_recovering_that_is_cancelled_at_any_step_is_complete_or_leaves_th
     assert await project.memos(two.backplane, "one") == {f"call/{call.key}"}
 
 
+async def test_recovering_that_is_cancelled_takes_nothing_from_another_that_is_under_way(
+    project: Project, hire: Hire, die
+) -> None:
+    one, two = await hire("one"), await hire("two")
+    call = await one.dial()
+    await call.play(TTS("Hi"), control_id="mine")
+    await die(one)
+    for turns in range(20):
+        cancelled, kept = (asyncio.create_task(two.recover("one")) for _ in range(2))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        cancelled.cancel()
+        await asyncio.wait([cancelled, kept])
+        await project.settle(two.backplane)
+        assert two.backplane.holds("one")
+        assert list(two.client.actions) == ["mine"]
+        assert len(kept.result()) == (0 if not cancelled.cancelled() and cancelled.result() else 1)
+        keeper = two.client._switchboard.keeper
+        assert keeper is not None
+        keeper._lose("one")
+        two.backplane.release("one")
+        await project.settle(two.backplane)
+
+
 async def test_recovering_that_fails_gives_the_name_up(
     project: Project, hire: Hire, die, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -371,6 +513,24 @@ async def test_recovering_that_fails_gives_the_name_up(
     await three.tell("calling.play", state="finished")
     await play.finished(timeout=5)
     assert await project.memos(three.backplane, "one") == {f"call/{call.key}"}
+
+
+async def test_recovering_that_fails_half_way_settles_what_was_taken_up(
+    project: Project, hire: Hire, die, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(owner: str) -> None:
+        raise OSError("on purpose")
+
+    one, two, three = await hire("one"), await hire("two"), await hire("three")
+    call = await one.dial()
+    await call.play(TTS("Hi"), control_id="mine")
+    await die(one)
+    monkeypatch.setattr(two.backplane, "redeliver", fail)
+    with pytest.raises(OSError, match="purpose"):
+        await two.recover("one")
+    assert not two.client.actions
+    await project.settle(two.backplane)
+    assert [action.control_id for action in await three.recover("one")] == ["mine"]
 
 
 async def test_what_ends_while_it_is_being_recovered_is_not_taken_up(

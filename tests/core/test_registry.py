@@ -376,6 +376,27 @@ def test_a_doubtful_action_expires_when_its_grace_is_over() -> None:
     assert not registry._doubted
 
 
+def test_a_doubtful_action_that_bounds_itself_has_its_own_time() -> None:
+    registry, call = setup(margin=10)
+    action = Operation("play", "x", call, Options(bound=100))
+    registry.expect(action, 0)
+    action.leaves()
+    registry.doubt(action, 1)
+    assert action.due == 111
+    assert not registry._doubted
+
+
+def test_what_is_being_stopped_is_not_paused() -> None:
+    registry, call = setup(margin=10)
+    action = Operation("play", "x", call, Options(bound=100))
+    registry.expect(action, 0)
+    registry.confirm(action, 0)
+    action.stopping = True
+    registry.stopped(action, 1)
+    registry.pause(action)
+    assert action.due == 11
+
+
 def test_an_event_takes_the_doubt_away() -> None:
     registry, call = setup(margin=10)
     action = Operation("play", "x", call)

@@ -5,6 +5,7 @@ An `ignore` is a promise too: if what it stands at were allowed, mypy would say 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, assert_type
 
@@ -47,6 +48,12 @@ async def calls(client: Client) -> None:
     assert_type(call, Call)
     async with client.dial(to="+15550198765", from_="+12069708643") as dialled:
         assert_type(dialled, Call)
+    # A start is a coroutine: tasks and task groups take it.
+    assert_type(asyncio.create_task(call.play(TTS("Hi"))), asyncio.Task[PlayAction])
+    async with asyncio.TaskGroup() as group:
+        assert_type(group.create_task(client.dial(to="+15550198765", from_="+12069708643")), asyncio.Task[Call])
+    async with client.call("id") as known:
+        assert_type(known, Call)
     assert_type(client.call("id"), Call)
     assert_type(call.id, str | None)
     assert_type(call.state, str | None)
@@ -129,6 +136,11 @@ async def receivers(client: Client, backplane: Backplane) -> None:
     async def handler(call: Call) -> None:
         await call.end()
 
+    @client.receiver.on_call(hang_up=False)
+    async def another(call: Call) -> None:
+        await call.transfer("sip:agent@example.com")
+
+    client.receiver.on_call(lambda call: None)  # type: ignore[type-var]
     reply = await client.accept(path="/", headers={}, body=b"")
     assert_type(reply.status, int)
     assert_type(reply.body, bytes)
