@@ -45,16 +45,16 @@ async def dial_and_play(stage: Stage) -> None:
 
 @flow(callee=Callee(presses="12"))
 async def dial_block(stage: Stage) -> None:
-    async with stage.client.dial(to=TO, from_=FROM) as call:
+    async with stage.block(stage.client.dial(to=TO, from_=FROM)) as call:
         await call.answered(timeout=60)
         await call.say("Hello.").finished(timeout=60)
-        async with call.play(MUSIC, loop=0):
+        async with stage.block(call.play(MUSIC, loop=0)):
             await call.collect(digits=Digits(max=2)).finished(timeout=60)
 
 
 @flow(callee=Callee(answers="busy"))
 async def dial_busy(stage: Stage) -> None:
-    async with stage.client.dial(to=TO, from_=FROM) as call:
+    async with stage.block(stage.client.dial(to=TO, from_=FROM)) as call:
         with suppress(CallEnded):
             await call.answered(timeout=60)
         await call.end()
@@ -63,7 +63,7 @@ async def dial_busy(stage: Stage) -> None:
 @flow(callee=Callee(rings_for=20))
 async def dial_and_give_up(stage: Stage) -> None:
     with suppress(TimeoutError):
-        async with asyncio.timeout(5), stage.client.dial(to=TO, from_=FROM) as call:
+        async with asyncio.timeout(5), stage.block(stage.client.dial(to=TO, from_=FROM)) as call:
             await call.answered()
 
 
@@ -114,7 +114,7 @@ async def prompt_gives_up(stage: Stage) -> None:
 
 @flow(wants_call=True, callee=Callee(says="Good morning"))
 async def prompt_block(stage: Stage) -> None:
-    async with stage.call.prompt(TTS("Who is it?"), speech=Speech()) as prompt:
+    async with stage.block(stage.call.prompt(TTS("Who is it?"), speech=Speech())) as prompt:
         stage.hold(prompt)
         await prompt.finished(timeout=60)
         stage.release(prompt)
@@ -122,7 +122,7 @@ async def prompt_block(stage: Stage) -> None:
 
 @flow(wants_call=True)
 async def record_block(stage: Stage) -> None:
-    async with stage.call.record(stereo=True) as recording:
+    async with stage.block(stage.call.record(stereo=True)) as recording:
         await stage.call.say("Leave a message.").finished(timeout=60)
     await recording.finished(timeout=60)
 
@@ -138,7 +138,7 @@ async def collect_and_stop(stage: Stage) -> None:
 
 @flow(wants_call=True, callee=Callee(presses="1"))
 async def collect_continuous(stage: Stage) -> None:
-    async with stage.call.collect(digits=Digits(max=1), continuous=True) as collect:
+    async with stage.block(stage.call.collect(digits=Digits(max=1), continuous=True)) as collect:
         async for _ in collect:
             break
     await collect.finished(timeout=60)
@@ -146,14 +146,14 @@ async def collect_continuous(stage: Stage) -> None:
 
 @flow(wants_call=True, callee=Callee(is_machine=True))
 async def detect_block(stage: Stage) -> None:
-    async with stage.call.detect(DetectMachine(detect_message_end=True)) as detect:
+    async with stage.block(stage.call.detect(DetectMachine(detect_message_end=True))) as detect:
         await detect.finished(timeout=60)
 
 
 @flow(wants_call=True, callee=Callee(is_machine=True))
 async def detect_and_leave(stage: Stage) -> None:
     """The detector has answered MACHINE, and would run on."""
-    async with stage.call.detect(DetectMachine(detect_message_end=False), timeout=600) as detect:
+    async with stage.block(stage.call.detect(DetectMachine(detect_message_end=False), timeout=600)) as detect:
         await detect.finished(timeout=60)
         async for _ in detect:
             break
@@ -240,13 +240,13 @@ async def stop_after_expiry(stage: Stage) -> None:
 @flow(wants_call=True)
 async def expiry_in_a_block(stage: Stage) -> None:
     with suppress(ActionExpired):
-        async with stage.call.play(MUSIC, loop=0, deadline=2) as play:
+        async with stage.block(stage.call.play(MUSIC, loop=0, deadline=2)) as play:
             await play.finished()
 
 
 @flow(wants_call=True)
 async def sidecar_ask(stage: Stage) -> None:
-    async with stage.call.sidecar("en-US") as sidecar:
+    async with stage.block(stage.call.sidecar("en-US")) as sidecar:
         await sidecar.ask("What do they want?").finished(timeout=60)
         await sidecar.status()
     await sidecar.finished(timeout=60)
@@ -254,7 +254,9 @@ async def sidecar_ask(stage: Stage) -> None:
 
 @flow(wants_call=True)
 async def live_transcribe(stage: Stage) -> None:
-    async with stage.call.live_transcribe("en-US", ["remote-caller", "local-caller"], ai_summary=True) as transcript:
+    async with stage.block(
+        stage.call.live_transcribe("en-US", ["remote-caller", "local-caller"], ai_summary=True)
+    ) as transcript:
         await stage.call.say("Good morning.").finished(timeout=60)
         await transcript.summarize()
     await transcript.finished(timeout=60)
@@ -272,7 +274,10 @@ async def transcribe(stage: Stage) -> None:
 @flow(wants_call=True)
 async def tap_and_stream(stage: Stage) -> None:
     call = stage.call
-    async with call.tap(WsDevice("wss://ours.example/tap")), call.stream("wss://ours.example/stream"):
+    async with (
+        stage.block(call.tap(WsDevice("wss://ours.example/tap"))),
+        stage.block(call.stream("wss://ours.example/stream")),
+    ):
         await call.say("Hello.").finished(timeout=60)
 
 
@@ -323,7 +328,7 @@ async def too_late_to_send(stage: Stage) -> None:
 async def hang_up_in_the_middle(stage: Stage) -> None:
     call = stage.call
     with suppress(CallEnded):
-        async with call.record() as recording:
+        async with stage.block(call.record()) as recording:
             with suppress(CallEnded):
                 await call.play(MUSIC, loop=0).finished(timeout=60)
         await recording.finished(timeout=60)
@@ -408,7 +413,7 @@ async def inbound_and_close(stage: Stage) -> None:
 
     async def handler(call: Call) -> None:
         entered.set()
-        async with call.play(MUSIC, loop=0):
+        async with stage.block(call.play(MUSIC, loop=0)):
             await call.ended()
 
     async with stage.make_client() as client:
@@ -556,7 +561,7 @@ async def cancel_while_it_rings(stage: Stage) -> None:
 @flow(wants_call=True)
 async def sidecar_ends_first(stage: Stage) -> None:
     """Its question is never answered, since it is stopped before."""
-    async with stage.call.sidecar("en-US") as sidecar:
+    async with stage.block(stage.call.sidecar("en-US")) as sidecar:
         ask = await sidecar.ask("Well?")
     with suppress(ActionFailed):
         await ask.finished(timeout=200)

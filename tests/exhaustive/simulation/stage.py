@@ -62,6 +62,8 @@ class Stage:
         self.client: Client
         self.call: Call
         """A call that is up, for flows that want one."""
+        self.entered: list[Action[Any] | Call] = []
+        """What the blocks that the flow is in will stop, or hang up, at their end."""
         self.clients: list[Client] = []
         self.trouble: list[str] = []
         self.victim: Victim | None = None
@@ -131,6 +133,10 @@ class Stage:
         self.held.append(handle)
         return handle
 
+    def block(self, start: Any) -> Any:
+        """Make ``async with start`` a block that is known: what runs in it is its to stop, as long as it can."""
+        return _Block(self, start)
+
     def hold_of(self, error: BaseException) -> None:
         """Note that the user has what *error* names: a command may have arrived, and here is its handle."""
         for one in each_of(error):
@@ -162,9 +168,11 @@ class Stage:
 
     def unreachable(self) -> list[str]:
         """Say what runs at the platform, although nobody has a handle on it, and nobody has tried to stop it."""
-        calls = {handle.id for handle in self.held if isinstance(handle, Call)}
+        # A block whose client was closed by somebody else cannot do what it is there for.
+        held = self.held + (self.entered if self._case.mode == "closed" else [])
+        calls = {handle.id for handle in held if isinstance(handle, Call)}
         keys: set[str] = set()
-        for handle in self.held:
+        for handle in held:
             if isinstance(handle, Action):
                 keys.add(handle.control_id)
                 if isinstance(handle, PromptAction):
@@ -200,7 +208,7 @@ class Stage:
         # The platform knows it by no id of ours. A stop that came through would have ended it.
         return any(
             isinstance(handle, Action) and handle.kind == operation.kind and handle.call.id == call.id
-            for handle in self.held
+            for handle in self.held + self.entered
         ) or any(
             attempt.command in (f"{name}.stop", name) and attempt.call_id == call.id and attempt.fault is not None
             for attempt in self.space.attempts
@@ -354,6 +362,26 @@ def _trouble(came_to: Run, stage: Stage) -> list[str]:
     return trouble + came_to.trouble + stage._logged.lines
 
 
+class _Block:
+    """A block that a flow is in."""
+
+    def __init__(self, stage: Stage, start: Any) -> None:
+        self._stage = stage
+        self._start = start
+        self._handle: Any = None
+
+    async def __aenter__(self) -> Any:
+        self._handle = await self._start.__aenter__()
+        self._stage.entered.append(self._handle)
+        return self._handle
+
+    async def __aexit__(self, *exc: object) -> Any:
+        result = await self._start.__aexit__(*exc)
+        if self._stage._closing is None:
+            self._stage.entered.remove(self._handle)
+        return result
+
+
 class _Scene:
     """The steps of one run."""
 
@@ -404,9 +432,7 @@ class _Scene:
             await self._play(stage.flow.play(stage))
         await stage.closed()
         await asyncio.sleep(HANDLING if stage.flow.takes_calls else TIDYING)
-        if self._case.mode != "closed":
-            # Who closes a client while it is being used has to know what is going on.
-            self._look_at_platform("although nobody can reach it any more")
+        self._look_at_platform("although nobody can reach it any more")
         self._hang_up()
         await self._forgotten()
         if not stage.flow.owns_client:
