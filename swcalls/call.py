@@ -12,7 +12,7 @@ from ._core.lifecycle import LIVE_WORDS
 from .actions import HANDLES, Action, Start, Verbs, check_text
 from .actions._waiting import events_of, until, waiting
 from .commands import End, EndReason, Update
-from .errors import CallEnded, SwcallsError, shown
+from .errors import CallEnded, CallNotFound, SwcallsError, shown
 from .events import CallEvent
 from .legs import Leg
 from .logbook import about
@@ -136,7 +136,12 @@ class Call(Verbs):
         command = End(reason=reason)
         if self.is_known_to_have_ended:
             return None
-        self.leg = leg = await self._sender.end(self, End.command, command, reason or "hangup")
+        try:
+            self.leg = leg = await self._sender.end(self, End.command, command, reason or "hangup")
+        except CallNotFound:
+            raise
+        except CallEnded:
+            return None  # It ended while the command waited for its turn.
         self._released = True
         return leg
 
