@@ -29,6 +29,7 @@ from .config import Identity
 from .dialling import Dials
 from .errors import (
     ActionError,
+    CallEnded,
     CallNotFound,
     ClientClosed,
     CommandNotSent,
@@ -176,8 +177,8 @@ class Switchboard:
         was_stopping = action.stopping
         try:
             leg = await self.send(_call_of(action), command, params, leaving)
-        except CallNotFound:
-            # Its last event is on the way, or was lost.
+        except CallEnded:
+            # The action is not found, or its call ended meanwhile: its last event is on the way, or was lost.
             leg = None
         except (CommandRejected, CommandNotSent):
             action.stopping = was_stopping

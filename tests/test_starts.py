@@ -392,20 +392,22 @@ async def test_a_command_whose_call_ends_while_it_waits_for_its_turn_is_not_sent
     assert names(space) == ["dial", "play"]
 
 
-async def test_an_end_that_waits_for_its_turn_while_the_call_ends_does_nothing(space, connect) -> None:
+@pytest.mark.parametrize("what", ["end", "stop"])
+async def test_an_end_that_waits_for_its_turn_while_the_call_ends_does_nothing(space, connect, what: str) -> None:
     client = await connect(max_connections=1)
     call = await client.dial(to="+15550198765", from_=FROM)
+    record = await call.record()
     release = asyncio.Event()
     space.answers.append(space.held(release))
     first = asyncio.create_task(call.play(TTS("one")))
     await sent(space, "calling.play")
-    end = asyncio.create_task(call.end())
+    end = asyncio.create_task(call.end() if what == "end" else record.stop())
     await asyncio.sleep(0)
     await space.tell_call("ended", end_reason="hangup")
     release.set()
     assert await end is None
     await asyncio.gather(first, return_exceptions=True)
-    assert names(space) == ["dial", "play"]
+    assert names(space) == ["dial", "record", "play"]
 
 
 async def test_the_rate_counts_what_leaves_and_not_what_waits_for_a_connection(space, connect) -> None:
