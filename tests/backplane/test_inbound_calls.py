@@ -51,8 +51,9 @@ async def handled(*processes: Process) -> list[str]:
 
 async def test_one_that_takes_calls_takes_its_own(project: Project) -> None:
     one, two = await worker(project, "one"), await worker(project, "two")
-    assert (await one.announce()).status == 200
-    assert await handled(one, two) == ["one in-1"]
+    assert (await one.announce("in-1")).status == 200
+    assert (await two.announce("in-2")).status == 200
+    assert await handled(one, two) == ["one in-1", "two in-2"]
 
 
 async def test_a_receiver_answers_once_somebody_has_the_call(project: Project) -> None:
@@ -143,7 +144,7 @@ async def test_the_repetition_for_one_that_died_is_taken_by_another(project: Pro
 
 
 async def test_the_repetition_reaches_a_successor_that_knows_nothing_of_the_call(project: Project) -> None:
-    one, receiver = await worker(project, "one"), front(project)
+    _, one, receiver = await worker(project, "another"), await worker(project, "one"), front(project)
     assert (await one.announce()).status == 200
     await project.crash(one.backplane)
     await project.bury(one.backplane)
