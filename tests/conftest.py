@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.constants
+import linecache
 import os
 import traceback
 from collections import deque
@@ -24,6 +25,8 @@ pytest_plugins = ["pytester"]
 # sixty deep, and cost more than the tests themselves. The innermost three have the line that made it.
 asyncio.constants.DEBUG_STACK_DEPTH = 3
 traceback.extract_stack.__defaults__ = (None, asyncio.constants.DEBUG_STACK_DEPTH)
+# For each of them it also looked whether the files have changed.
+linecache.checkcache = lambda filename=None: None
 
 # Examples are drawn anew in each run, and no machine is too slow for them.
 settings.register_profile(
