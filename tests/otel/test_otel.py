@@ -257,9 +257,9 @@ async def test_an_inbound_call_has_a_span(observe) -> None:
 
 @pytest.mark.parametrize("numbers", [False, True])
 async def test_nothing_secret_is_exported_and_numbers_only_if_asked_for(observe, numbers: bool) -> None:
-    observed = await observe(numbers=numbers, callee=Callee(presses="4711", says="pineapple"))
+    observed = await observe(numbers=numbers, callee=Callee(presses="4*#1", says="pineapple"))
     call = await observed.dial()
-    assert (await call.collect(digits=Digits(max=4)).finished(timeout=10)).digits == "4711"
+    assert (await call.collect(digits=Digits(max=4)).finished(timeout=10)).digits == "4*#1"
     await call.play(TTS("The word is pineapple."), control_id="p").finished(timeout=10)
     url = observed.space.commands[-1].params["status_url"]
     observed.space.faults = Faults(status={422: 1})
@@ -267,7 +267,7 @@ async def test_nothing_secret_is_exported_and_numbers_only_if_asked_for(observe,
         await call.play(TTS("The word is pineapple."))
     await observed.client.close()
     shown = "".join(span.to_json() for span in observed.exporter.get_finished_spans()) + repr(observed.metrics())
-    for secret in ("token", "pineapple", "4711", url, url.rpartition("/")[2]):
+    for secret in ("token", "pineapple", "4*#1", url, url.rpartition("/")[2]):
         assert secret not in shown
     assert (TO in shown, FROM in shown) == (numbers, numbers)
 
