@@ -128,7 +128,7 @@ class Keeper:
             await self.backplane.remember(memo, owner=owner)
         except BackplaneUnavailable as fault:
             _log.warning("%s %s: perhaps not remembered: %s", operation.kind, operation.key, fault)
-        if operation.over and owner not in self._lost and not self._is_in_use(operation):
+        if operation.settled is not None and owner not in self._lost and not self._is_in_use(operation):
             # It has ended, and perhaps was forgotten before it was remembered.
             self.backplane.forget(operation.kind, operation.key, owner=owner)
 
@@ -278,7 +278,8 @@ class Keeper:
         if self._is_in_use(operation):
             return
         place, owner = (operation.kind, operation.key), self._owner_of(operation)
-        self._elsewhere.pop(place, None)
+        if operation.over or isinstance(operation, CallOperation):
+            self._elsewhere.pop(place, None)
         self._nameless.pop(operation.key, None)
         if self._forgotten is not None:
             self._forgotten.add(place)

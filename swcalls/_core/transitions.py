@@ -37,7 +37,7 @@ class Transitions:
         self.settled_by: Counter[SettledBy] = Counter()
         """How many actions each of them has settled."""
         self.on_over: Callable[[Operation], object] | None = None
-        """Called when an operation is over, or was never begun."""
+        """Called when an operation has settled, is over, or was never begun."""
         self._by_key: WeakValueDictionary[str, CallOperation] = WeakValueDictionary()
         """The calls whose state webhooks come to us, for as long as anybody holds one."""
         self._held: dict[str, CallOperation] = {}
@@ -246,6 +246,9 @@ class Transitions:
         """Pass on what an action tells after its answer, for as many actions as the limit allows."""
         del self.actions[action.key]
         self._running[action.key] = action
+        if self.on_over is not None:
+            # Whoever takes over what this process leaves has no use for an action that has settled.
+            self.on_over(action)
         if len(self._running) > self.limits.running:
             self._finish(next(iter(self._running.values())))
 

@@ -181,6 +181,41 @@ async def test_a_call_that_ends_before_its_dial_is_answered_is_forgotten(space, 
     assert await project.memos(one.backplane) == set()
 
 
+async def test_what_has_settled_is_no_successors_though_more_may_be_told_of_it(
+    space, project: Project, hire: Hire
+) -> None:
+    one = await hire("one", limits=Limits(grace=60))
+    call = await one.dial()
+    detect = await call.detect()
+    await one.tell("calling.detect", detect={"type": "machine", "params": {"event": "HUMAN"}})
+    assert detect.done()
+    assert not detect.over
+    assert await project.memos(one.backplane) == {f"call/{call.key}"}
+    space.leg_status = "ended"
+    await call.end()
+    assert call.has_ended
+    assert not call.over
+    assert await project.memos(one.backplane) == set()
+
+
+async def test_a_call_that_is_known_to_have_ended_before_its_dial_is_answered_is_forgotten(
+    space, project: Project, hire: Hire
+) -> None:
+    one = await hire("one", limits=Limits(grace=60))
+    release = asyncio.Event()
+    space.answers.append(space.held(release))
+    dialling = asyncio.create_task(one.client.dial(to=TO, from_=FROM))
+    await space.arrived.get()
+    await one.tell("dial", call_state="created")
+    handle = one.client.call(CALL_ID)
+    space.leg_status = "ended"
+    await handle.end()
+    assert handle.has_ended
+    release.set()
+    assert await dialling is handle
+    assert await project.memos(one.backplane) == set()
+
+
 async def test_an_action_that_settles_while_it_is_being_remembered_is_forgotten(
     space, project: Project, hire: Hire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
