@@ -15,6 +15,7 @@ from swcalls._core.reconcile import Reconcile
 from swcalls._core.registry import Registry
 from swcalls.errors import ActionExpired, CallEnded, ClientClosed
 from swcalls.events import CallEvent
+from swcalls.timeline import Journal
 
 
 def setup(**limits: Any) -> tuple[Registry, CallOperation]:
@@ -55,6 +56,22 @@ def test_verdicts() -> None:
     assert deliver(registry, state="finished") == "late"
     assert deliver(registry, "other", state="finished") == "early"
     assert deliver(registry, kind="record", state="finished") == "late"
+
+
+def test_what_comes_for_no_running_action_stands_in_the_timeline_of_its_call() -> None:
+    registry, call = setup()
+    call.journal = Journal(100, lambda: 0.0, 0.0, [])
+    expect(registry, call)
+    deliver(registry, state="finished")
+    assert deliver(registry, state="finished", call_id="call-1") == "late"
+    assert deliver(registry, "other", state="playing", call_id="call-1") == "early"
+    assert deliver(registry, "other", state="playing", call_id="call-2") == "early"
+    marks, _ = call.journal.read()
+    assert [(mark.key, mark.verdict) for mark in marks if mark.what == "event"] == [
+        ("x", "applied"),
+        ("x", "late"),
+        ("other", "early"),
+    ]
 
 
 def test_without_a_timestamp_only_a_repetition_with_nothing_between_is_a_duplicate() -> None:
