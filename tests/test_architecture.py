@@ -23,6 +23,7 @@ LAYERS = [
     ("_core",),
     ("logbook",),
     ("actions",),
+    ("_engine",),
     ("config", "transport", "recording", "tasks", "underway"),
     ("backplane",),
     ("reconciler", "intake", "keeper", "serving", "admission", "dialling"),

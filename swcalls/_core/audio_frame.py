@@ -54,7 +54,7 @@ class AudioFormat(Struct, frozen=True, kw_only=True):
 
 
 def codec_of(encoding: str) -> Codec | None:
-    """Return the codec that *encoding* names, as ``audio/x-mulaw``, ``PCMU`` or ``audio/L16;rate=8000``; ``None``: another."""
+    """Return the codec that *encoding* names, as ``audio/x-mulaw`` or ``PCMU``; ``None``: one that is not known."""
     name = encoding.partition(";")[0].strip().lower().removeprefix("audio/").removeprefix("x-")
     return _CODECS.get(name.replace("-", "").replace("_", ""))
 
