@@ -13,11 +13,11 @@ SHORTEST = 0.001
 class AudioBuffer:
     """Frames in the order in which they came, at most *max_lag* seconds (> 0) of each track."""
 
-    __slots__ = ("_frames", "_held", "_max_lag", "_unreported", "dropped")
+    __slots__ = ("_frames", "_held", "_most", "_unreported", "dropped")
 
     def __init__(self, max_lag: float) -> None:
-        self._max_lag = max_lag
-        self._frames: deque[tuple[AudioFrame, float]] = deque()
+        self._most = max_lag + SHORTEST / 2  # The rounding of the sum is no reason to drop anything.
+        self._frames: deque[AudioFrame] = deque()
         self._held: dict[str, float] = {}
         """Seconds of each track that are in the buffer."""
         self._unreported = 0
@@ -36,15 +36,13 @@ class AudioBuffer:
 
         What is dropped came before what is kept, whatever its track. The latest frame is always kept.
         """
-        frames, held = self._frames, self._held
-        seconds = max(SHORTEST, frame.duration)
-        frames.append((frame, seconds))
-        held[frame.track] = total = held.get(frame.track, 0.0) + seconds
-        # The slack is for the rounding of the sum.
-        if total <= self._max_lag + SHORTEST / 2:
+        frames, held, track, seconds = self._frames, self._held, frame.track, frame.duration
+        frames.append(frame)
+        held[track] = total = held.get(track, 0.0) + (max(SHORTEST, seconds))
+        if total <= self._most:
             return 0
         dropped = 0
-        while held[frame.track] > self._max_lag + SHORTEST / 2 and len(frames) > 1:
+        while held[track] > self._most and len(frames) > 1:
             self._pop()
             dropped += 1
         self._unreported += dropped
@@ -66,8 +64,9 @@ class AudioBuffer:
         self._held.clear()
 
     def _pop(self) -> AudioFrame:
-        frame, seconds = self._frames.popleft()
-        left = self._held[frame.track] - seconds
+        frame = self._frames.popleft()
+        seconds = frame.duration
+        left = self._held[frame.track] - (max(SHORTEST, seconds))
         if left > SHORTEST / 2:
             self._held[frame.track] = left
         else:

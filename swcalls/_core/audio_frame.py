@@ -23,7 +23,7 @@ _CODECS: dict[str, Codec] = {
 }
 _G711 = {"mulaw": g711.mulaw, "alaw": g711.alaw}
 
-USUAL_MS = 20.0
+USUAL_SECONDS = 0.02
 """How long a frame is taken for whose samples cannot be counted: the length that telephony has nearly always."""
 
 
@@ -45,12 +45,11 @@ class AudioFormat(Struct, frozen=True, kw_only=True):
         """Whether ``AudioFrame.pcm`` can be had."""
         return self.codec is not None
 
-    def seconds_of(self, payload: bytes) -> float:
-        """Return how many seconds *payload* lasts; the usual time of a frame, where that cannot be counted."""
+    @property
+    def seconds_a_byte(self) -> float | None:
+        """How long a byte of audio lasts; ``None``: its bytes do not tell."""
         bytes_a_second = self.sample_rate * self.channels * (2 if self.codec == "l16" else 1)
-        if self.codec is None or not bytes_a_second:
-            return USUAL_MS / 1000
-        return len(payload) / bytes_a_second
+        return 1 / bytes_a_second if self.codec is not None and bytes_a_second else None
 
 
 def codec_of(encoding: str) -> Codec | None:
@@ -59,7 +58,7 @@ def codec_of(encoding: str) -> Codec | None:
     return _CODECS.get(name.replace("-", "").replace("_", ""))
 
 
-class AudioFrame(Struct, kw_only=True, gc=False):
+class AudioFrame(Struct, gc=False):
     """Some milliseconds (as a rule 20) of one track of a call.
 
     ``pcm`` and ``rms()`` decode the payload each time they are asked for.
@@ -74,6 +73,8 @@ class AudioFrame(Struct, kw_only=True, gc=False):
     payload: bytes
     """The audio as it came."""
     format: AudioFormat
+    duration: float
+    """Seconds of audio; 0.02 where they cannot be counted."""
     gap_ms: int = 0
     """Milliseconds without audio between the end of the frame before, on the same track, and this one."""
     dropped_before: int = 0
@@ -86,11 +87,6 @@ class AudioFrame(Struct, kw_only=True, gc=False):
     def sample_rate(self) -> int:
         """Samples a second."""
         return self.format.sample_rate
-
-    @property
-    def duration(self) -> float:
-        """Seconds of audio; 0.02 where they cannot be counted."""
-        return self.format.seconds_of(self.payload)
 
     @property
     def pcm(self) -> bytes:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct, field
 
-from .audio_frame import AudioFormat, AudioFrame, ByteOrder, codec_of
+from .audio_frame import USUAL_SECONDS, AudioFormat, AudioFrame, ByteOrder, codec_of
 from .decoding import MalformedBody, Object, identifier, parse, part, text, whole
 
 TRACKS = ("inbound", "outbound")
@@ -79,8 +79,8 @@ class StreamMessages:
     """
 
     __slots__ = (
-        "_decode", "_sequence", "_tracks", "byte_order", "has_stopped", "ignored", "malformed", "missing", "started",
-        "unframed",
+        "_decode", "_format", "_seconds_a_byte", "_sequence", "_tracks", "byte_order", "has_stopped", "ignored",
+        "malformed", "missing", "started", "unframed",
     )  # fmt: skip
 
     def __init__(self, byte_order: ByteOrder = "little") -> None:
@@ -97,6 +97,8 @@ class StreamMessages:
         """Frames that the platform numbered, and that never came."""
         self._tracks: dict[str, _Track] = {}
         self._sequence: int | None = None
+        self._format: AudioFormat
+        self._seconds_a_byte: float | None = None
         self._decode = msgspec.json.Decoder(_MediaMessage, strict=False).decode
 
     def read(self, data: bytes | str) -> Message | None:
@@ -161,6 +163,8 @@ class StreamMessages:
             call_id=identifier(start, "callSid"),
             custom_parameters=part(start, "customParameters"),
         )
+        self._format = self.started.format
+        self._seconds_a_byte = self._format.seconds_a_byte
         return self.started
 
     def _read_media(self, media: Object, sequence: int | None) -> AudioFrame | None:
@@ -184,30 +188,32 @@ class StreamMessages:
         Frames are not sorted: one connection keeps their order. A number that is not higher than the one before it is
         no gap, since a sender may count from the beginning again.
         """
-        assert self.started is not None
-        gap, known = 0, self._tracks.get(track)
+        known = self._tracks.get(track)
         if known is None:
-            # Some pages of the documentation call them `inbound_track` and `outbound_track`.
-            known = _Track(track.removesuffix("_track"), None, 0.0)
-            if len(self._tracks) < TRACKS_KEPT:
-                self._tracks[track] = known
-            if timestamp is None:
-                timestamp = 0
-        else:
-            if chunk is not None and known.chunk is not None:
-                self.missing += max(0, chunk - known.chunk - 1)
-            elif sequence is not None and self._sequence is not None:
-                self.missing += max(0, sequence - self._sequence - 1)
-            if timestamp is None:
-                timestamp = round(known.end_ms)
-            gap = max(0, round(timestamp - known.end_ms))
-        format = self.started.format
+            known = self._begin_track(track, chunk, timestamp)
+        elif chunk is not None and known.chunk is not None:
+            if chunk > known.chunk + 1:
+                self.missing += chunk - known.chunk - 1
+        elif sequence is not None and self._sequence is not None and sequence > self._sequence + 1:
+            self.missing += sequence - self._sequence - 1
+        if timestamp is None:
+            timestamp = round(known.end_ms)
+        gap = round(timestamp - known.end_ms) if timestamp > known.end_ms else 0
+        a_byte = self._seconds_a_byte
+        duration = USUAL_SECONDS if a_byte is None else len(payload) * a_byte
         known.chunk = chunk
-        known.end_ms = timestamp + 1000 * format.seconds_of(payload)
+        known.end_ms = timestamp + 1000 * duration
         self._sequence = sequence
-        return AudioFrame(
-            track=known.name, timestamp_ms=timestamp, sequence=sequence, payload=payload, format=format, gap_ms=gap
-        )
+        return AudioFrame(known.name, timestamp, sequence, payload, self._format, duration, gap)
+
+    def _begin_track(self, track: str, chunk: int | None, timestamp: int | None) -> _Track:
+        # Some pages of the documentation call them `inbound_track` and `outbound_track`.
+        known = _Track(track.removesuffix("_track"), chunk, float(timestamp or 0))
+        if len(self._tracks) < TRACKS_KEPT:
+            self._tracks[track] = known
+        if chunk is not None:
+            known.chunk = chunk - 1
+        return known
 
 
 def _count(source: Object, key: str) -> int | None:

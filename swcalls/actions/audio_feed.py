@@ -37,19 +37,15 @@ _log = logging.getLogger("swcalls.audio")
 class Signal:
     """Wakes the one task that waits for something to be there."""
 
-    __slots__ = ("_waiter",)
+    __slots__ = ("waiter",)
 
     def __init__(self) -> None:
-        self._waiter: asyncio.Future[None] | None = None
-
-    @property
-    def is_awaited(self) -> bool:
-        """Whether a task waits, or was woken and has not run yet."""
-        return self._waiter is not None
+        self.waiter: asyncio.Future[None] | None = None
+        """Of a task that waits, or was woken and has not run yet."""
 
     def set(self) -> None:
         """Wake the task that waits, if one does."""
-        waiter = self._waiter
+        waiter = self.waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
@@ -59,13 +55,13 @@ class Signal:
         Raises:
             RuntimeError: Another task waits already.
         """
-        if self._waiter is not None:
+        if self.waiter is not None:
             raise RuntimeError("another task reads this already: frames, and digits, have one reader at a time")
-        self._waiter = asyncio.get_running_loop().create_future()
+        self.waiter = asyncio.get_running_loop().create_future()
         try:
-            await self._waiter
+            await self.waiter
         finally:
-            self._waiter = None
+            self.waiter = None
 
 
 class AudioFeed:
@@ -121,6 +117,15 @@ class AudioFeed:
         """Frames that came, and were not handed out: they were too old, or came before the start."""
         return self.frames.dropped + self.messages.unframed
 
+    async def next_frame(self) -> AudioFrame:
+        """Return the next frame, or raise ``StopAsyncIteration`` when none can come."""
+        signal = self.has_frame
+        while (frame := self.frames.take()) is None:
+            if self.ended_by is not None:
+                raise StopAsyncIteration
+            await signal.wait()
+        return frame
+
     def connect(self, cut: Callable[[], object]) -> None:
         """Take the one connection; *cut* has it closed, soon."""
         self.was_connected = self.is_connected = True
@@ -146,11 +151,14 @@ class AudioFeed:
             self._heard += 1
             if self._probes:
                 self._probe(message)
-            if self.frames.put(message):
-                self._drops()
-            elif self.has_frame.is_awaited and 2 * self.frames.seconds(message.track) > self._max_lag:
-                self.is_crowded = True
-            self.has_frame.set()
+            if self.frames.put(message) and not self._was_slow:
+                self._warn_of_drops()
+            waiter = self.has_frame.waiter
+            if waiter is not None:
+                if not waiter.done():
+                    waiter.set_result(None)
+                elif 2 * self.frames.seconds(message.track) > self._max_lag:
+                    self.is_crowded = True
         elif message is not None:
             self._note(message)
         elif self.messages.malformed and not self._was_unreadable:
@@ -200,15 +208,13 @@ class AudioFeed:
                 self._watch_idle(self._idle_timeout, 0, self._heard)
             self.has_moved.set()
 
-    def _drops(self) -> None:
-        if not self._was_slow:
-            self._was_slow = True
-            _log.warning(
-                "%s: the reader is too slow: audio that has waited for more than max_lag=%g s is dropped, the oldest "
-                "first; further drops are only counted (dropped_frames)",
-                self.name,
-                self._max_lag,
-            )
+    def _warn_of_drops(self) -> None:
+        self._was_slow = True
+        _log.warning(
+            "%s: the reader is too slow: audio that has waited for more than max_lag=%g s is dropped, the oldest "
+            "first; further drops are only counted (dropped_frames)",
+            self.name, self._max_lag,
+        )  # fmt: skip
 
     def _watch_idle(self, timeout: float, idle_checks: int, heard: int) -> None:
         """Look, some times within *timeout*, whether frames have come."""

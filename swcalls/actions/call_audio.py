@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import wave
-from collections.abc import AsyncIterator
-from typing import Self
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, Self
 
 from .._core.audio_frame import AudioFormat, AudioFrame
 from .._core.audio_layout import Layout
@@ -92,13 +92,8 @@ class CallAudio:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> AudioFrame:
-        feed = self._feed
-        while (frame := feed.frames.take()) is None:
-            if feed.ended_by is not None:
-                raise StopAsyncIteration
-            await feed.has_frame.wait()
-        return frame
+    def __anext__(self) -> Coroutine[Any, Any, AudioFrame]:
+        return self._feed.next_frame()
 
     async def digits(self) -> AsyncIterator[str]:
         """Iterate over the keys that are pressed, one at a time, to the end of the stream.

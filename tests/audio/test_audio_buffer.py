@@ -13,7 +13,11 @@ OPUS = AudioFormat(encoding="OPUS", sample_rate=48000)
 
 
 def frame(number: int = 0, track: str = "inbound", size: int = 160, format: AudioFormat = MULAW) -> AudioFrame:
-    return AudioFrame(track=track, timestamp_ms=number * 20, sequence=number, payload=bytes(size), format=format)
+    a_byte = format.seconds_a_byte
+    seconds = 0.02 if a_byte is None else size * a_byte
+    return AudioFrame(
+        track=track, timestamp_ms=number * 20, sequence=number, payload=bytes(size), format=format, duration=seconds
+    )
 
 
 def drained(buffer: AudioBuffer) -> list[AudioFrame]:

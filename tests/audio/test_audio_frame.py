@@ -25,7 +25,9 @@ def swapped(data: bytes) -> bytes:
 
 def l16(payload: bytes) -> AudioFrame:
     format = AudioFormat(encoding="audio/x-L16", sample_rate=16000, codec="l16")
-    return AudioFrame(track="inbound", timestamp_ms=0, sequence=1, payload=payload, format=format)
+    return AudioFrame(
+        track="inbound", timestamp_ms=0, sequence=1, payload=payload, format=format, duration=len(payload) / 32000
+    )
 
 
 def test_the_level_of_l16() -> None:

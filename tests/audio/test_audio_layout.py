@@ -17,7 +17,9 @@ BOTH = ("inbound", "outbound")
 def frame(start_ms: int, level: int, track: str = "inbound", length: int = 20) -> AudioFrame:
     """A frame of *length* milliseconds, which at this rate are as many samples, each of them *level*."""
     payload = array.array("h", [level] * length).tobytes()
-    return AudioFrame(track=track, timestamp_ms=start_ms, sequence=None, payload=payload, format=L16)
+    return AudioFrame(
+        track=track, timestamp_ms=start_ms, sequence=None, payload=payload, format=L16, duration=length / 1000
+    )
 
 
 def laid_out(frames: list[AudioFrame], *tracks: str) -> list[int]:
