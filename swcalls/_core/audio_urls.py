@@ -9,6 +9,11 @@ from ..errors import ConfigurationError, shown
 _LOOPBACK = re.compile(r"(?i:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{1,5})?(?:/|\Z)")
 
 
+def is_loopback(url: str) -> bool:
+    """Whether the host of *url* is this machine, by its name or its address."""
+    return _LOOPBACK.match(url.partition("://")[2]) is not None
+
+
 def socket_url(url: str) -> str:
     """Return *url*, an http(s) URL that was handed out, as a WebSocket's: ``wss``, or ``ws`` on the loopback.
 
@@ -18,7 +23,7 @@ def socket_url(url: str) -> str:
     scheme, _, rest = url.partition("://")
     if scheme.lower() in ("https", "wss"):
         return f"wss://{rest}"
-    if not _LOOPBACK.match(rest):
+    if not is_loopback(url):
         host = rest.partition("/")[0].rpartition("@")[2]
         raise ConfigurationError(
             f"listen() needs a public_url that begins with https://, or audio_url= with wss://: the platform brings "

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from ._base import KeyedCommand, Name, WssUrl
+from ._base import KeyedCommand, Name, StreamUrl
 
 Track = Literal["inbound_track", "outbound_track", "both_tracks"]
 Method = Literal["GET", "POST"]
@@ -17,7 +17,7 @@ class Stream(KeyedCommand, kw_only=True):
     command: ClassVar[str] = "calling.stream"
     secret: ClassVar[frozenset[str]] = frozenset({"status_url", "authorization_bearer_token"})
 
-    url: WssUrl
+    url: StreamUrl
     name: Name | None = None
     codec: Name | None = None
     track: Track | None = None

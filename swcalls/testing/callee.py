@@ -40,6 +40,11 @@ class Callee(Struct, frozen=True, kw_only=True):
     refers: str = "success"
     """What a REFER comes to: success, cancel, busy, noAnswer or error."""
     transcription_fails: bool = False
+    sound: str = "silence"
+    """What is heard of the far end in the audio of a call: silence, tone, speech, or the path of a WAV file.
+
+    What it says and presses is heard as well.
+    """
     knows: str = "I have listened, and that is what was said."
     """A sidecar's answer to any question."""
 
@@ -59,6 +64,8 @@ class Callee(Struct, frozen=True, kw_only=True):
                 self._refuse(name, "seconds from 0")
         if not is_text(self.refers) or not self.refers or not is_text(self.knows):
             self._refuse("refers", "a word, and knows a text")
+        if not is_text(self.sound) or not self.sound:
+            self._refuse("sound", "silence, tone, speech, or the path of a WAV file")
         if self.fax_tone not in (None, "CED", "CNG"):
             self._refuse("fax_tone", "None, 'CED' or 'CNG'")
 

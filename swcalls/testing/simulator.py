@@ -19,6 +19,7 @@ from aiohttp import web
 
 from swcalls.commands import Dial, StatusEvent
 
+from .audio_lines import AudioLines
 from .callee import Callee
 from .calls import SimulatedCall
 from .clock import Clock
@@ -54,7 +55,7 @@ class Simulator:
             client = Client("project", "token", space.url)
 
     It checks every command as the platform documents it, and plays calls by a clock and a ``Callee``. It runs no SWML,
-    keeps no audio behind a recording's URL, and opens no WebSocket.
+    keeps no audio behind a recording's URL, and opens the WebSocket of a stream only on this machine.
 
     Args:
         project: The user name of HTTP Basic authentication.
@@ -143,6 +144,11 @@ class Simulator:
         self._dice.thrown = thrown
 
     @property
+    def audio(self) -> AudioLines:
+        """The WebSockets that it opens for streams; ``space.audio.faults = AudioFaults(no_stop=True)`` breaks them."""
+        return self._wire.audio
+
+    @property
     def seed(self) -> int:
         """What the dice that decide on faults started from: give it to ``Faults`` to have the same ones again."""
         return self._dice.seed
@@ -222,6 +228,7 @@ class Simulator:
         finally:
             # Last, since a request that was still being handled may have set timers and posted webhooks.
             self._clock.close()
+            await self._wire.audio.close()
             await self._deliveries.close()
 
     async def _on_command(self, request: web.Request) -> web.StreamResponse:
