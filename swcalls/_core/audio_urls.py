@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
+from ..commands import is_loopback
 from ..errors import ConfigurationError, shown
-
-_LOOPBACK = re.compile(r"(?i:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{1,5})?(?:/|\Z)")
-
-
-def is_loopback(url: str) -> bool:
-    """Whether the host of *url* is this machine, by its name or its address."""
-    return _LOOPBACK.match(url.partition("://")[2]) is not None
 
 
 def socket_url(url: str) -> str:

@@ -14,7 +14,7 @@ from ._base import (
     refuse_none,
     secret_values,
 )
-from .addresses import DESTINATION_RULE, is_destination, is_without_plus
+from .addresses import DESTINATION_RULE, is_destination, is_loopback, is_without_plus
 from .ai import AIHold, AIMessage, AIStop, Reset, Role
 from .calls import PARKED, STATUS_EVENTS, Codec, Dial, End, EndReason, StatusEvent, Update
 from .collect import Collect, Digits, Engine, Speech
@@ -134,6 +134,7 @@ __all__ = [
     "detector_item",
     "device_item",
     "is_destination",
+    "is_loopback",
     "is_without_plus",
     "listed",
     "mapped",

@@ -22,11 +22,11 @@ INT32_MAX = 2**31 - 1
 _AUTHORITY = r"(?:[^\s/?#@]*@)?(?:[^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:[/?#]\S*)?"
 HTTP_URL = rf"(?i:https?)://{_AUTHORITY}"
 HttpUrl = Annotated[str, Meta(pattern=rf"^{HTTP_URL}\Z", description="an http:// or https:// URL")]
-_LOOPBACK = r"(?i:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::\d{1,5})?(?:/\S*)?"
+LOOPBACK = r"(?i:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::\d{1,5})?(?:[/?#]\S*)?"
 StreamUrl = Annotated[
     str,
     Meta(
-        pattern=rf"^(?:(?i:wss)://{_AUTHORITY}|(?i:ws)://{_LOOPBACK})\Z",
+        pattern=rf"^(?:(?i:wss)://{_AUTHORITY}|(?i:ws)://{LOOPBACK})\Z",
         description="a wss:// URL, or a ws:// URL of this machine",
     ),
 ]

@@ -16,8 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from swcalls._core.audio_urls import is_loopback
-from swcalls.commands import DESTINATION_RULE, Codec, Stream, is_destination
+from swcalls.commands import DESTINATION_RULE, Codec, Stream, is_destination, is_loopback
 
 T = TypeVar("T", bound=Struct)
 Raw = dict[str, Any]

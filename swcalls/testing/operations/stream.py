@@ -8,8 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from swcalls._core.audio_urls import is_loopback
-from swcalls.commands import Stream
+from swcalls.commands import Stream, is_loopback
 
 from ..audio_codecs import Encoding, encoding
 from ..audio_lines import AudioLine
