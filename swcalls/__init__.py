@@ -24,6 +24,7 @@ Where to look:
 
 from typing import TYPE_CHECKING, Any
 
+from ._core.audio_frame import AudioFormat, AudioFrame
 from ._core.inbox import Reply
 from ._core.limits import Limits
 from ._core.reconcile import Reconcile
@@ -32,6 +33,8 @@ from .actions import (
     Action,
     ActionStart,
     AskAction,
+    AudioStart,
+    CallAudio,
     CollectAction,
     DetectAction,
     LiveTranscribeAction,
@@ -70,6 +73,7 @@ from .errors import (
     ActionError,
     ActionExpired,
     ActionFailed,
+    AudioNotStarted,
     CallEnded,
     CallNotFound,
     ClientClosed,
@@ -155,7 +159,12 @@ __all__ = [
     "ActionStart",
     "AskAction",
     "Audio",
+    "AudioFormat",
+    "AudioFrame",
+    "AudioNotStarted",
+    "AudioStart",
     "Call",
+    "CallAudio",
     "CallEnded",
     "CallEvent",
     "CallLeg",

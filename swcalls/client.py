@@ -18,7 +18,7 @@ from .actions import Action, check_text
 from .backplane import Backplane
 from .call import Call, CallStart
 from .commands import PARKED, STATUS_EVENTS, Codec, Dial, StatusEvent, check_document, listed, mapped, refuse_none
-from .config import base_url, check_settings, check_webhook, from_environment, identity, space_url
+from .config import audio_base_url, base_url, check_settings, check_webhook, from_environment, identity, space_url
 from .errors import ConfigurationError
 from .inbound import Doorbell
 from .logbook import log_address
@@ -60,6 +60,8 @@ class Client:
         token: An API token with the Voice scope.
         space: ``"example"``, ``"example.signalwire.com"``, or a URL with a scheme.
         public_url: Where the platform reaches the receiver; ``receiver.serve()`` fills it in when it is absent.
+        audio_url: Where the platform reaches this very process for the audio of ``Call.listen``, a ``wss://`` URL, if
+            *public_url* may lead to another one.
         signing_key: The project's signing key, or several during a rotation: a signature that is there must be right.
         require_signature: Also refuse webhooks without a signature.
         path: Where the receiver's routes are mounted, below *public_url*.
@@ -84,6 +86,7 @@ class Client:
         space: str,
         *,
         public_url: str | None = None,
+        audio_url: str | None = None,
         signing_key: str | Sequence[str] | None = None,
         require_signature: bool = False,
         path: str = "/swcalls",
@@ -122,7 +125,8 @@ class Client:
             session=session,
         )
         reached_at = None if public_url is None else str(base_url("public_url", public_url)).rstrip("/")
-        self._switchboard = Switchboard(who, reached_at, transport, limits, reconcile, backplane)
+        heard_at = None if audio_url is None else audio_base_url(audio_url)
+        self._switchboard = Switchboard(who, reached_at, transport, limits, reconcile, backplane, heard_at)
         self._receiver: WebhookReceiver | None = None
 
     @classmethod
@@ -130,7 +134,7 @@ class Client:
         """Make a client of environment variables; *overrides* are parameters of ``Client`` and come first.
 
         ``SIGNALWIRE_PROJECT_ID``, ``SIGNALWIRE_API_TOKEN``, ``SIGNALWIRE_SPACE``; and, if set,
-        ``SIGNALWIRE_SIGNING_KEY``, ``SWCALLS_PUBLIC_URL``.
+        ``SIGNALWIRE_SIGNING_KEY``, ``SWCALLS_PUBLIC_URL``, ``SWCALLS_AUDIO_URL``.
 
         Raises:
             ConfigurationError: One that is needed is missing; it is named.

@@ -13,11 +13,13 @@ from typing import Any, ClassVar, Self, TypeVar, overload
 
 from aiohttp import StreamReader, web
 
+from ._core.audio_listeners import AUDIO, AudioListeners
 from ._core.callbacks import CallbackUrls
 from ._core.inbox import INBOUND, Inbox, Reply
 from ._core.limits import Limits
 from ._core.registry import Registry
 from ._core.signature import Verifier
+from ._engine.audio_server import AudioServer
 from .admission import Ring
 from .backplane import Backplane
 from .config import base_url, identity
@@ -82,6 +84,8 @@ class WebhookReceiver:
         )
         self._inbox.observers.append(log_receipt)
         self._intake = Intake(self._inbox, project, backplane)
+        self._listeners: AudioListeners = AudioListeners(urls)
+        self._audio: AudioServer = AudioServer(self._listeners)
         self._switchboard: Switchboard | None = None
         self._answer: Answer | None = None
         self._handler: Handler | None = None
@@ -92,6 +96,8 @@ class WebhookReceiver:
         receiver = cls.__new__(cls)
         receiver._intake = switchboard.intake
         receiver._inbox = switchboard.inbox
+        receiver._listeners = switchboard.listeners
+        receiver._audio = AudioServer(switchboard.listeners)
         receiver._switchboard = switchboard
         receiver._answer = answer
         receiver._handler = None
@@ -144,7 +150,11 @@ class WebhookReceiver:
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes to add to an application: ``app.add_routes(client.receiver.routes())``."""
-        return [web.post(f"{self._inbox.urls.prefix}{{callback:.+}}", self._handle)]
+        prefix = self._inbox.urls.prefix
+        return [
+            web.post(f"{prefix}{{callback:.+}}", self._handle),
+            web.get(f"{prefix}{AUDIO}/{{stream:.+}}", self._audio.handle, allow_head=False),
+        ]
 
     def record(self, file: str | os.PathLike[str], *, limit: int = LIMIT) -> Recorder:
         """Write each delivery to *file*, after what is there, until the recorder is closed; it is a context manager.
@@ -167,7 +177,7 @@ class WebhookReceiver:
         webhooks still come in, and the calls of those that do not are ended. Then the server stops.
         """
         lifetime = None if self._switchboard is None else self._switchboard.lifetime
-        return ReceiverServer(self._handle_any, self._inbox.urls, host, port, lifetime)
+        return ReceiverServer(self._handle_any, self._inbox.urls, host, port, lifetime, self._listeners)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         reply = await self._take(request)
@@ -178,7 +188,10 @@ class WebhookReceiver:
     async def _handle_any(self, request: web.BaseRequest) -> web.StreamResponse:
         """Do what the router does for an application: there is one route only."""
         urls = self._inbox.urls
-        if not urls.relative(request.raw_path).startswith(urls.prefix):
+        path = request.raw_path
+        if request.method == "GET" and self._listeners.is_address(path):
+            return await self._audio.handle(request)
+        if not urls.relative(path).startswith(urls.prefix):
             return _response(404)
         if request.method != "POST":
             return _response(405, headers={"Allow": "POST"})

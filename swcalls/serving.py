@@ -21,6 +21,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import HttpProcessingError
 
+from ._core.audio_listeners import Feed
 from ._core.callbacks import CallbackUrls
 from .tasks import each_of, to_the_end
 
@@ -248,10 +249,12 @@ class ReceiverServer:
         host: str,
         port: int,
         engine: Engine | None = None,
+        listeners: Iterable[Feed] = (),
     ) -> None:
         self._handler = handler
         self._urls = urls
         self._engine = engine
+        self._listeners = listeners
         self._host = host
         self._port = port
         self._runner: web.ServerRunner | None = None
@@ -291,6 +294,8 @@ class ReceiverServer:
 
     async def _stop(self) -> None:
         # First the server: what it is still handling was signed for the URL that is cleared then.
+        for feed in self._listeners:
+            feed.leave()
         runner, self._runner = self._runner, None
         try:
             if runner is not None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ._core.audio_listeners import AudioListeners
 from ._core.callbacks import CallbackUrls
 from ._core.decoding import read
 from ._core.inbox import Inbox
@@ -64,10 +65,12 @@ class Switchboard:
         limits: Limits,
         reconcile: Reconcile | None,
         backplane: Backplane | None = None,
+        audio_url: str | None = None,
     ) -> None:
         self.registry: Registry = Registry(limits, reconcile)
         self.reconciler: Reconciler = Reconciler(self.registry, transport, reconcile or Reconcile())
         self.urls: CallbackUrls = CallbackUrls(who.project, who.token, who.path, public_url)
+        self.listeners: AudioListeners = AudioListeners(self.urls, audio_url)
         verifier = Verifier(who.signing_keys, require=who.require_signature)
         self.inbox: Inbox = Inbox(self.urls, verifier, self.deliver, limit=limits.body)
         self.inbox.observers.append(log_receipt)

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import inspect
 import logging
-from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from .._core.callbacks import CallbackUrls
-
-AUDIO = "audio"
-"""The kind of address that a stream has; its key is the ``control_id``."""
+from .._core.audio_listeners import AudioListeners, Feed, Refused
 
 LARGEST_MESSAGE = 64 * 1024
 """Bytes. 40 ms of L16 at 24 kHz take 2.7 KB."""
@@ -35,62 +30,19 @@ _AS_BYTES: dict[str, Any] = (
 _log = logging.getLogger("swcalls.audio")
 
 
-class Feed(Protocol):
-    """What takes the messages of one stream, from one connection."""
-
-    name: str
-    bearer: str
-    received: int
-    refused: int
-    was_connected: bool
-    is_crowded: bool
-
-    def connect(self, cut: Any) -> None:
-        """Take the connection; *cut*, a callable, has it closed soon."""
-        ...
-
-    def receive(self, data: bytes | str) -> bool:
-        """Take one message in; ``False``: no further one is wanted."""
-        ...
-
-    def disconnected(self) -> None:
-        """Note that the connection is gone."""
-        ...
-
-
 class AudioServer:
-    """The streams that are awaited in this process, and the handler of their connections.
+    """Accepts the connections of streams, and hands what they bring to who listens."""
 
-    An address has a MAC, and each stream a bearer token of its own; both are checked, in constant time, before the
-    connection is upgraded. A stream takes one connection, and none when nobody listens.
-
-    Args:
-        urls: Recognises the addresses.
-    """
-
-    def __init__(self, urls: CallbackUrls) -> None:
-        self._urls = urls
-        self._awaited: dict[str, Feed] = {}
-
-    def __len__(self) -> int:
-        return len(self._awaited)
-
-    def __iter__(self) -> Iterator[Feed]:
-        return iter(tuple(self._awaited.values()))
-
-    def expect(self, control_id: str, feed: Feed) -> None:
-        """Have *feed* take the connection of a stream."""
-        self._awaited[control_id] = feed
-
-    def forget(self, control_id: str) -> None:
-        """Refuse a connection of this stream from now on."""
-        self._awaited.pop(control_id, None)
+    def __init__(self, listeners: AudioListeners) -> None:
+        self._listeners = listeners
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Check a request, and be its connection until the stream ends."""
-        feed = self._checked(request)
-        if isinstance(feed, web.Response):
-            return feed
+        feed = self._listeners.admit(request.raw_path, request.headers.getall("Authorization", ()))
+        if isinstance(feed, Refused):
+            if feed.is_ours:
+                _log.warning("an audio connection is refused (%d): %s", feed.status, feed.reason)
+            return _refusal(feed.status)
         socket = web.WebSocketResponse(
             timeout=CLOSED_WITHIN, autoping=False, compress=False, max_msg_size=LARGEST_MESSAGE, **_AS_BYTES
         )
@@ -104,36 +56,6 @@ class AudioServer:
         finally:
             feed.disconnected()
         return socket
-
-    def _checked(self, request: web.BaseRequest) -> Feed | web.Response:
-        """Return whose connection this is to be, or the refusal."""
-        address = self._urls.parse(self._urls.relative(request.raw_path))
-        if address is None or address.kind != AUDIO:
-            return _refusal(403)
-        if address.owner and address.owner != self._urls.owner:
-            _log.warning(
-                "stream %s: a connection is refused (409), since another worker listens to this stream: %r. Pass "
-                "Client(audio_url=...), a wss:// URL that leads to the worker that it is given to",
-                address.key, address.owner,
-            )  # fmt: skip
-            return _refusal(409)
-        feed = self._awaited.get(address.key)
-        if feed is None:
-            _log.warning(
-                "stream %s: a connection is refused (409), since nobody listens to this stream here: its block has "
-                "ended; or there are several workers, and each needs a Client(audio_url=...) of its own",
-                address.key,
-            )
-            return _refusal(409)
-        if not _has_token(request, feed.bearer):
-            feed.refused += 1
-            _log.warning("%s: a connection is refused (403), since its bearer token is absent or wrong", feed.name)
-            return _refusal(403)
-        if feed.was_connected:
-            feed.refused += 1
-            _log.warning("%s: a connection is refused (409), since the stream has had its one connection", feed.name)
-            return _refusal(409)
-        return feed
 
 
 class _Link:
@@ -224,15 +146,6 @@ class _Link:
         leash, self._leash = self._leash, None
         if leash is not None:
             leash.reschedule(0.0)
-
-
-def _has_token(request: web.BaseRequest, bearer: str) -> bool:
-    given = request.headers.getall("Authorization", [])
-    if len(given) != 1:
-        return False
-    scheme, _, token = given[0].partition(" ")
-    is_right = hmac.compare_digest(token.encode("utf-8", "surrogateescape"), bearer.encode())
-    return is_right and scheme.lower() == "bearer"
 
 
 def _refusal(status: int) -> web.Response:

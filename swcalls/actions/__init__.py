@@ -9,9 +9,11 @@ from ._base import Action, Sender
 from ._line import Line, check_text
 from ._start import ActionStart, Start
 from .ai import AIVerbs
+from .call_audio import CallAudio
 from .collect import CollectAction, CollectVerbs
 from .detect import DetectAction, DetectVerbs
 from .fax import FaxVerbs, ReceiveFaxAction, SendFaxAction
+from .listen import AudioStart, ListenVerbs
 from .live import LiveTranscribeAction, LiveTranslateAction, LiveVerbs
 from .play import PlayAction, PlayVerbs
 from .prompt import PromptAction, PromptVerbs
@@ -31,6 +33,7 @@ class Verbs(
     DetectVerbs,
     TapVerbs,
     StreamVerbs,
+    ListenVerbs,
     TranscribeVerbs,
     TransferVerbs,
     LiveVerbs,
@@ -68,6 +71,8 @@ __all__ = [
     "Action",
     "ActionStart",
     "AskAction",
+    "AudioStart",
+    "CallAudio",
     "CollectAction",
     "DetectAction",
     "Line",

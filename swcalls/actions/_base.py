@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
 
+from .._core.audio_listeners import AudioListeners
 from .._core.limits import Limits
 from .._core.operation import PLAIN, CallOperation, Operation, Options
 from ..commands import Control, StartCommand
@@ -38,6 +39,11 @@ class Sender(Protocol):
     @property
     def limits(self) -> Limits:
         """The limits of the client."""
+        ...
+
+    @property
+    def listeners(self) -> AudioListeners:
+        """The streams that are heard by the client itself."""
         ...
 
     async def start(self, action: Op, command: StartCommand, deadline: float | None) -> Op:

@@ -101,6 +101,7 @@ class AudioFeed:
         """More than half of what may wait does, and the reader has been woken: it needs a turn of the event loop."""
         self._max_lag = max_lag
         self._idle_timeout = idle_timeout
+        self._is_wanted = True
         self._cut: Callable[[], object] | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._heard = 0
@@ -130,7 +131,7 @@ class AudioFeed:
         """Take the one connection; *cut* has it closed, soon."""
         self.was_connected = self.is_connected = True
         self._cut = cut
-        if self.ended_by is not None:
+        if not self._is_wanted:
             cut()
 
     def disconnected(self) -> None:
@@ -147,7 +148,7 @@ class AudioFeed:
         message = self.messages.read(data)
         if type(message) is AudioFrame:
             if self.ended_by is not None:
-                return False
+                return self._is_wanted
             self._heard += 1
             if self._probes:
                 self._probe(message)
@@ -164,10 +165,13 @@ class AudioFeed:
         elif self.messages.malformed and not self._was_unreadable:
             self._was_unreadable = True
             _log.warning("%s: a message could not be read, and is left out; further ones are only counted", self.name)
-        return self.ended_by is None
+        return self._is_wanted
 
     def end(self, by: EndedBy) -> None:
-        """End it, unless it has ended; what has come can still be read, unless we end it ourselves."""
+        """End it, unless it has ended; what has come can still be read, unless we end it ourselves.
+
+        The connection is closed, but for our own end, which `leave` completes: the platform is told first.
+        """
         if self.ended_by is None:
             self.ended_by = by
             for timer in self._timers:
@@ -183,8 +187,13 @@ class AudioFeed:
             self.has_frame.set()
             self.has_digit.set()
             self.has_moved.set()
-        if self._cut is not None:
-            self._cut()
+        if by != "local":
+            self._close()
+
+    def leave(self) -> None:
+        """End it, and have the connection closed, since nobody listens any more."""
+        self.end("local")
+        self._close()
 
     def end_soon(self, by: EndedBy) -> None:
         """End it when the last frames have had the time to come; at once, if nothing can bring any."""
@@ -194,6 +203,11 @@ class AudioFeed:
             self._later(TAIL, lambda: self.end(by))
         else:
             self.end(by)
+
+    def _close(self) -> None:
+        self._is_wanted = False
+        if self._cut is not None:
+            self._cut()
 
     def _note(self, message: AudioFrame | Digit | Started | Stopped) -> None:
         if isinstance(message, Stopped):

@@ -10,8 +10,8 @@ import aiohttp
 import msgspec
 import pytest
 
+from swcalls._core.audio_listeners import AUDIO, AudioListeners
 from swcalls._core.callbacks import CallbackUrls
-from swcalls._engine.audio_server import AUDIO, AudioServer
 from swcalls.actions.audio_feed import AudioFeed
 
 BEARER = "a-token-of-its-own"
@@ -22,8 +22,8 @@ FRAME = b"\xd5" * 160
 class Platform:
     """Connects to where a stream is to be sent, as the platform would."""
 
-    def __init__(self, server: AudioServer, urls: CallbackUrls, session: aiohttp.ClientSession) -> None:
-        self.server = server
+    def __init__(self, listeners: AudioListeners, urls: CallbackUrls, session: aiohttp.ClientSession) -> None:
+        self.listeners = listeners
         self.urls = urls
         self.session = session
 
@@ -63,7 +63,7 @@ STOP = '{"event":"stop","sequenceNumber":"999"}'
 def expected(platform: Platform, **settings: Any) -> AudioFeed:
     """Make a feed that the platform can connect to."""
     feed = AudioFeed(f"stream {ID}", BEARER, **settings)
-    platform.server.expect(ID, feed)
+    platform.listeners.expect(ID, feed)
     return feed
 
 

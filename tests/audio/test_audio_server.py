@@ -47,7 +47,7 @@ async def test_without_the_bearer_token_nobody_gets_in(
     assert await platform.refused(bearer=bearer) == 403
     assert not feed.was_connected
     assert feed.refused == 1
-    assert "bearer token is absent or wrong" in caplog.text
+    assert "the bearer token is absent or wrong" in caplog.text
     assert BEARER not in caplog.text
     async with await platform.connect() as socket:
         await socket.send_str(start())
@@ -151,7 +151,7 @@ async def test_our_own_end_closes_the_connection_and_drops_what_was_not_read(
         await socket.send_str(start())
         await socket.send_str(media(1))
         await feed.has_frame.wait()
-        feed.end("local")
+        feed.leave()
         assert await closed(socket) == 1000
     assert await frames_of(feed) == []
     assert feed.ended_by == "local"
@@ -165,7 +165,7 @@ async def test_a_platform_that_does_not_answer_our_close_is_cut_off(
     socket = await platform.connect(autoclose=False)
     await socket.send_str(start())
     await until(feed, lambda: feed.messages.started)
-    feed.end("local")
+    feed.leave()
     await until(feed, lambda: not feed.is_connected)
     assert (await socket.receive()).type is WSMsgType.CLOSE
     await socket.close()
