@@ -134,7 +134,7 @@ class Client:
         """Make a client of environment variables; *overrides* are parameters of ``Client`` and come first.
 
         ``SIGNALWIRE_PROJECT_ID``, ``SIGNALWIRE_API_TOKEN``, ``SIGNALWIRE_SPACE``; and, if set,
-        ``SIGNALWIRE_SIGNING_KEY``, ``SWCALLS_PUBLIC_URL``, ``SWCALLS_AUDIO_URL``.
+        ``SIGNALWIRE_SIGNING_KEY``, ``SWCALLS_PUBLIC_URL``.
 
         Raises:
             ConfigurationError: One that is needed is missing; it is named.

@@ -22,7 +22,6 @@ _ENVIRONMENT = {
 _OPTIONAL_ENVIRONMENT = {
     "signing_key": "SIGNALWIRE_SIGNING_KEY",
     "public_url": "SWCALLS_PUBLIC_URL",
-    "audio_url": "SWCALLS_AUDIO_URL",
 }
 _SPACE = re.compile(r"[\w-]+\Z")
 _HOST = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?\Z")
