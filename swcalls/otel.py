@@ -28,7 +28,7 @@ try:
 except ImportError as _missing:
     raise ImportError("swcalls.otel needs opentelemetry-api: pip install 'swcalls[otel]'") from _missing
 
-from ._core.inbox import Receipt
+from ._core.webhooks import Receipt
 from .client import Client
 from .errors import ConfigurationError
 from .events import CallEvent, InboundCall
@@ -61,8 +61,8 @@ class Instrumentation:
         meter_provider: metrics.MeterProvider | None = None,
         numbers: bool = False,
     ) -> None:
-        switchboard = client._switchboard
-        if not switchboard.registry.limits.timeline:
+        engine = client._engine
+        if not engine.limits.timeline:
             raise ConfigurationError("limits.timeline=0 must be greater than 0: spans are made of what timelines note")
         self._client = client
         self._numbers = numbers
@@ -93,17 +93,17 @@ class Instrumentation:
         meter.create_observable_gauge(
             "swcalls.actions.pending", [self._pending], "{action}", "Actions that have not settled."
         )
-        switchboard.observers.append(self._note)
-        switchboard.inbox.observers.append(self._receive)
+        engine.observers.append(self._note)
+        engine.ingress.observers.append(self._receive)
 
     def close(self) -> None:
         """Observe no more, and end the spans that are open. A second call does nothing."""
         if self._is_closed:
             return
         self._is_closed = True
-        switchboard = self._client._switchboard
-        switchboard.observers.remove(self._note)
-        switchboard.inbox.observers.remove(self._receive)
+        engine = self._client._engine
+        engine.observers.remove(self._note)
+        engine.ingress.observers.remove(self._receive)
         for opened in (*self._commands.values(), *self._actions.values()):
             opened.span.end()
         self._commands.clear()

@@ -130,7 +130,7 @@ class _Story:
         self._journals: dict[int, Journal] = {}
 
     def listen_to(self, client: Client) -> None:
-        client._switchboard.observers.append(self._note)
+        client._engine.observers.append(self._note)
 
     def sections(self) -> Iterator[tuple[str, str]]:
         """Yield headings, and what stands below them."""

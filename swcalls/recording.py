@@ -14,8 +14,9 @@ from typing import Annotated, Self
 import msgspec
 from msgspec import Meta, Struct
 
-from ._core.inbox import Inbox, Reply
 from ._core.signature import SHA1_HEADER, SHA256_HEADER
+from ._core.webhooks import Reply
+from ._engine.ingress import Ingress
 
 HEADERS = ("Content-Type", "User-Agent", SHA1_HEADER, SHA256_HEADER)
 """What of a request's headers is recorded."""
@@ -76,14 +77,14 @@ class Recorder:
     Each is on its way to the disk before it is answered. A disk that fails is logged once, and disturbs no answer.
     """
 
-    def __init__(self, inbox: Inbox, file: str | os.PathLike[str], *, limit: int = LIMIT) -> None:
+    def __init__(self, ingress: Ingress, file: str | os.PathLike[str], *, limit: int = LIMIT) -> None:
         if isinstance(limit, bool) or not isinstance(limit, int) or limit <= 0:
             raise ValueError(f"limit={limit!r} must be a whole number greater than 0")
         self.written: int = 0
         """How many deliveries were written."""
         self.dropped: int = 0
         """How many were not: the disk failed, or the file is as large as it may be."""
-        self._inbox = inbox
+        self._ingress = ingress
         self._name = os.fspath(file)
         self._limit = limit
         self._complained = False
@@ -96,7 +97,7 @@ class Recorder:
         except BaseException:
             self._file.close()
             raise
-        inbox.recorders.append(self._record)
+        ingress.recorders.append(self._record)
 
     def __enter__(self) -> Self:
         return self
@@ -108,8 +109,8 @@ class Recorder:
 
     def close(self) -> None:
         """Record nothing more, and close the file. A second call does nothing."""
-        if self._record in self._inbox.recorders:
-            self._inbox.recorders.remove(self._record)
+        if self._record in self._ingress.recorders:
+            self._ingress.recorders.remove(self._record)
         self._file.close()
 
     def _record(self, path: str, headers: Mapping[str, str], body: bytes | None, reply: Reply) -> None:
@@ -160,7 +161,7 @@ class Recorder:
 
     def _masked(self, path: str) -> str:
         """Mask the MAC; of a path that may have it in another place, whatever may be it."""
-        urls = self._inbox.urls
+        urls = self._ingress.reader.urls
         path = path.partition("?")[0]
         relative = urls.relative(path)
         if relative.startswith(urls.prefix):

@@ -17,8 +17,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from .._engine.tasks import to_the_end
 from ..errors import ConfigurationError
-from ..tasks import to_the_end
 from ._batch import Batch, Command
 from ._calls import Calls
 from ._keys import Keys

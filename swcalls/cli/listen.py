@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from datetime import datetime
 
 from swcalls import Recorder
-from swcalls._core.inbox import Receipt
+from swcalls._core.webhooks import Receipt
 from swcalls.config import from_environment
 from swcalls.receiver import ObservingReceiver
 from swcalls.testing import Replayed
@@ -39,7 +39,7 @@ async def listen(*, host: str, port: int, public_url: str | None, path: str, rec
             asked.set()
 
     # Instead of those that are there, which log what is printed here.
-    receiver._inbox.observers[:] = [lambda receipt: tell(line(receipt, _time(), look))]
+    receiver._ingress.observers[:] = [lambda receipt: tell(line(receipt, _time(), look))]
     recorder = None if record is None else _recorder(receiver, record)
     async with AsyncExitStack() as stack:
         if recorder is not None:

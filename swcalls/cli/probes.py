@@ -11,8 +11,8 @@ from msgspec import Struct
 from yarl import URL
 
 from swcalls import WebhookReceiver
-from swcalls._core.inbox import Receipt
-from swcalls.serving import ReceiverServer
+from swcalls._core.webhooks import Receipt
+from swcalls._engine.server import ReceiverServer
 from swcalls.testing.deliveries import signatures, split_credentials
 
 from .asking import Answer, NoAnswer, ask
@@ -38,12 +38,12 @@ class Probes:
         self.is_signed: bool = signing_key is not None
         self._key = (signing_key or "").encode()
         self._receiver = receiver
-        self._urls = receiver._inbox.urls
+        self._urls = receiver._ingress.reader.urls
         self._probe = ""
         self._receipt: Receipt | None = None
         self._came_as: str | None = None
         # Instead of those that are there, which would log a shape never seen.
-        receiver._inbox.observers[:] = [self._note]
+        receiver._ingress.observers[:] = [self._note]
 
     def serve(self, host: str, port: int) -> ReceiverServer:
         """Return the receiver's server, to be used in ``async with``."""

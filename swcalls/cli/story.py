@@ -20,7 +20,7 @@ class Story:
         self._names = Names()
         self._journal: Journal | None = None
         self._start = 0.0
-        client._switchboard.observers.append(self._note)
+        client._engine.observers.append(self._note)
 
     @property
     def timeline(self) -> Timeline:

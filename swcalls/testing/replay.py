@@ -10,15 +10,14 @@ from typing import Any, cast
 
 from msgspec import Struct
 
-from swcalls._core.callbacks import Address, CallbackUrls
+from swcalls._core.callback_urls import Address, CallbackUrls
 from swcalls._core.deadlines import SLOT
 from swcalls._core.decoding import READERS, MalformedBody, parse, read, read_inbound
-from swcalls._core.inbox import INBOUND, Inbox, Receipt, Verdict
 from swcalls._core.limits import Limits
 from swcalls._core.operation import CallOperation, Operation
 from swcalls._core.registry import Registry
 from swcalls._core.signature import Verifier
-from swcalls._core.transitions import Delivered
+from swcalls._core.webhooks import INBOUND, Receipt, Shapes, Verdict, WebhookReader
 from swcalls.events import Event, InboundCall
 from swcalls.outcome import Outcome
 from swcalls.recording import Recorded, RecordingError, read_recording
@@ -94,9 +93,8 @@ class _Stage:
         self._recording = recording
         self._urls = CallbackUrls("replay", secrets.token_hex(), "/replay")
         self._registry = Registry(limits)
-        self._inbox = Inbox(self._urls, Verifier(), self._deliver, limit=limits.body)
-        self._inbox.observers.append(self._note)
-        self._inbox.ring = self._ring
+        self._reader = WebhookReader(self._urls, Verifier(), limits.body)
+        self._shapes = Shapes()
         self._addresses = [self._address(delivery) for delivery in recording]
         self._calls: dict[str, CallOperation] = {}
         self._keys: dict[str, str] = {}
@@ -119,13 +117,13 @@ class _Stage:
         self._pass(self._now + max(limits.grace, limits.long_grace, limits.transcript_grace, limits.margin) + SLOT)
         return Replay(
             deliveries=deliveries,
-            actions={about: action.settled for about, action in self._actions.items()},
+            actions={about: action.outcome for about, action in self._actions.items()},
             calls={
                 name: ReplayedCall(
                     state=call.state,
                     end_reason=call.end_reason,
-                    outcome=call.settled,
-                    timeline=Timeline.of(call.journal),
+                    outcome=call.outcome,
+                    timeline=Timeline.of(cast(Journal | None, call.observer)),
                 )
                 for name, call in self._calls.items()
             },
@@ -160,11 +158,9 @@ class _Stage:
         return CallOperation("") if call_id is None else self._calls.setdefault(call_id, self._operation(call_id))
 
     def _operation(self, key: str) -> CallOperation:
-        call = CallOperation(key)
         limit = self._registry.limits.timeline
-        if limit:
-            call.journal = Journal(limit, lambda: self._now, self._recording[0].time, [])
-        return call
+        journal = Journal(limit, lambda: self._now, self._recording[0].time, []) if limit else None
+        return CallOperation(key, observer=journal)
 
     def _expect(self, action: Operation) -> None:
         if action.stage == "not_sent":
@@ -184,7 +180,7 @@ class _Stage:
             if address[:2] in self._actions:
                 self._expect(self._actions[address[:2]])
             self._takes_calls = then != "busy"
-            self._inbox.accept(self._signed(_tail(delivery)), delivery.headers, delivery.body)
+            self._receipt = self._shapes.mark(self._deliver(delivery, delivery.body))
         return Replayed(
             line=delivery.line,
             time=self._now,
@@ -202,21 +198,24 @@ class _Stage:
             self._registry.expire(due)
         self._now = now
 
-    def _note(self, receipt: Receipt) -> None:
-        self._receipt = receipt
+    def _deliver(self, delivery: Recorded, body: bytes) -> Receipt:
+        found = self._reader.read(self._signed(_tail(delivery)), delivery.headers, body)
+        if isinstance(found, Receipt):
+            return found
+        kind, key, event = found.kind, found.key, found.event
+        if isinstance(event, InboundCall):
+            return Receipt("inbound" if self._take_call(event) else "busy", INBOUND, key)
+        own_key = self._keys.get(key, key) if kind == "call" else key
+        verdict = self._registry.deliver(kind, own_key, event, len(body), self._now)
+        return Receipt(verdict, kind, key, event)
 
-    def _deliver(self, kind: str, key: str, event: Event, size: int) -> Delivered:
-        if kind == "call":
-            key = self._keys.get(key, key)
-        return self._registry.deliver(kind, key, event, size, self._now)
-
-    def _ring(self, inbound: InboundCall) -> bool:
+    def _take_call(self, inbound: InboundCall) -> bool:
         """Take a call if one was taken then; that is not a matter of rules."""
         if self._takes_calls and inbound.call_id not in self._taken:
             self._taken.add(inbound.call_id)
             call = self._calls[inbound.call_id]
-            if call.journal is not None:
-                call.journal.event("call", call.key, inbound, "applied", self._now)
+            if call.observer is not None:
+                call.observer.event("call", call.key, inbound, "applied", self._now)
             self._registry.adopt(call, self._now)
         return self._takes_calls
 

@@ -3,8 +3,9 @@
 Everything here is pure: it knows no client, and reads no clock.
 """
 
+from .._core.observer import EventVerdict
 from .journal import Journal, Tell
-from .marks import EventVerdict, Mark, Verdict, What
+from .marks import Mark, Verdict, What
 from .timeline import Timeline
 
 __all__ = ["EventVerdict", "Journal", "Mark", "Tell", "Timeline", "Verdict", "What"]

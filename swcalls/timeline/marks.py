@@ -6,13 +6,11 @@ from typing import Literal
 
 from msgspec import Struct
 
+from .._core.observer import CommandVerdict, EventVerdict, WaitVerdict
 from ..events import CallEvent, CollectEvent, Event, InboundCall
 
 What = Literal["command", "retry", "event", "wait", "settled"]
 
-CommandVerdict = Literal["", "accepted", "failed", "cancelled"]
-EventVerdict = Literal["applied", "duplicate", "late", "early", "unknown", "reconciled", "reported"]
-WaitVerdict = Literal["", "result", "error", "timeout", "cancelled"]
 Verdict = CommandVerdict | EventVerdict | WaitVerdict | Literal["callback", "call_ended", "deadline", "closed"]
 
 

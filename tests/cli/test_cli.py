@@ -19,7 +19,7 @@ import pytest
 
 import swcalls
 from swcalls import TTS, Client
-from swcalls._core.callbacks import CallbackUrls
+from swcalls._core.callback_urls import CallbackUrls
 from swcalls.cli import main
 from swcalls.cli.demo import demo
 from swcalls.testing import Callee

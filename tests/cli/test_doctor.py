@@ -26,10 +26,10 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from swcalls._core.callbacks import CallbackUrls
+from swcalls._core.callback_urls import CallbackUrls
+from swcalls._engine.server import ReceiverServer
 from swcalls.cli import asking, main
 from swcalls.cli.doctor import doctor
-from swcalls.serving import ReceiverServer
 from swcalls.testing import Simulator
 
 PROJECT, TOKEN, KEY = "p-4d0d6f16", "PTsecret-token", "PSKsecret-key"
@@ -666,7 +666,7 @@ async def test_another_receiver_of_the_same_project_is_not_this_one(
 
         proxy.answer = pass_on
         assert misled(await examine(), proxy).startswith("answered 200, but the probe did not come here")
-    assert other._inbox.verdicts == {"unknown": 1}
+    assert other._ingress.verdicts == {"unknown": 1}
 
 
 async def test_what_else_comes_in_the_meantime_is_no_probe(space: Space, proxy: Proxy, examine: Examine) -> None:

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 import swcalls
-from swcalls._core.callbacks import CallbackUrls
+from swcalls._core.callback_urls import CallbackUrls
 from swcalls.cli import main
 from swcalls.receiver import ObservingReceiver
 from swcalls.recording import read_recording
@@ -41,8 +41,8 @@ def incident(file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     receiver = ObservingReceiver("project", "token", public_url="http://hooks")
 
     def send(kind: str, key: str, **params: Any) -> None:
-        path = receiver._inbox.urls.mint(kind, key).removeprefix("http://hooks")
-        receiver._inbox.accept(path, {}, msgspec.json.encode({"call_id": CALL, **params}))
+        path = receiver._ingress.reader.urls.mint(kind, key).removeprefix("http://hooks")
+        receiver._ingress.accept_now(path, {}, msgspec.json.encode({"call_id": CALL, **params}))
 
     with receiver.record(file):
         send("call", "dialled", call_state="answered")
@@ -53,7 +53,7 @@ def incident(file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         send("call", "dialled", call_state="ended", end_reason="hangup")
         send("weather", "w\x1b[2J", state="sunny\n")
         send("record", "r1", state="finished", url="https://example.com/r\x1b[2J")
-        receiver._inbox.accept("/swcalls/play/p1/x", {}, b"{}")
+        receiver._ingress.accept_now("/swcalls/play/p1/x", {}, b"{}")
     return file
 
 

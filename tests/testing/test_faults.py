@@ -95,7 +95,7 @@ async def test_a_webhook_that_is_late_is_overtaken() -> None:
         play = await scene.call.play(TTS("Hi"))
         scene.space.faults = Faults()
         await play.finished(timeout=5)
-        assert [event.state for event in play.history] == ["finished"]
+        assert [event.state for event in play._operation.history] == ["finished"]
         assert scene.space.faulted["delay"] == 1
 
 
@@ -110,7 +110,7 @@ async def test_a_forged_webhook_gets_nowhere() -> None:
     async with Scene(Faults(forge=1)) as scene:
         play = await scene.call.play(TTS("Hi"))
         await play.finished(timeout=5)
-        assert [event.state for event in play.history] == ["playing", "finished"]
+        assert [event.state for event in play._operation.history] == ["playing", "finished"]
         await scene.space.settled()
         forged = [d for d in scene.space.deliveries if d.is_forged]
         assert [(d.status, d.attempts) for d in forged] == [(403, 1)] * 2
@@ -132,7 +132,7 @@ async def test_a_state_that_nobody_knows_ends_nothing() -> None:
     async with Scene(Faults(unknown=1)) as scene:
         play = await scene.call.play(TTS("Hi"))
         await play.finished(timeout=5)
-        assert [event.state for event in play.history] == ["levitating", "playing", "levitating", "finished"]
+        assert [event.state for event in play._operation.history] == ["levitating", "playing", "levitating", "finished"]
 
 
 @pytest.mark.parametrize(("status", "error"), [(429, RateLimited), (503, ServerFault)])
