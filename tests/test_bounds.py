@@ -5,6 +5,7 @@ A refusal names the parameter, the value and the rule, and comes before anything
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Callable, Coroutine, Iterator
 from decimal import Decimal
@@ -34,7 +35,7 @@ from swcalls import (
     Speech,
     WsDevice,
 )
-from swcalls.commands import KeyedCommand, Transfer
+from swcalls.commands import KeyedCommand, Transfer, UserEvent
 from swcalls.commands._rules import rule_of
 
 CLIENT = Client("project", "token", "space", public_url="https://hooks.example.com")
@@ -286,6 +287,23 @@ async def test_one_shots_are_checked_too(make: Callable[[Call], Any]) -> None:
 async def test_one_shots_check_types_too(make: Callable[[Call], Any]) -> None:
     with pytest.raises(TypeError, match="must be"):
         await make(CALL)
+
+
+def is_too_deep(depth: int) -> bool:
+    document: dict[str, Any] = {}
+    for _ in range(depth):
+        document = {"inner": document}
+    try:
+        UserEvent(event=document)
+    except ValueError:
+        return True
+    return False
+
+
+def test_a_document_that_is_only_just_too_deep_is_refused_clearly() -> None:
+    # The limit depends on how deep the stack is where the command is built, so every depth near it is tried.
+    limit = bisect.bisect_left(range(100_000), True, key=is_too_deep)
+    assert {is_too_deep(depth) for depth in range(limit - 20, limit + 20)} == {True, False}
 
 
 def test_a_long_value_is_cut_and_a_secret_one_hidden() -> None:
