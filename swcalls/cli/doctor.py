@@ -11,14 +11,14 @@ from yarl import URL
 
 from swcalls.config import identity
 from swcalls.receiver import ObservingReceiver
-from swcalls.timeline.look import Look
+from swcalls.timeline.terminal_style import TerminalStyle
 
 from .failure import Failure
 from .finding import Finding, Tell, line, skipped
-from .output import say
+from .output import print_line
 from .probes import Probes
 from .receiver_checks import check_public_url, check_signature
-from .serving import opening
+from .serving import bind_errors_as_failure
 from .settings_check import Settings, check_environment
 from .space_checks import check_clock, check_credentials, check_space
 
@@ -30,13 +30,13 @@ async def doctor(*, host: str, port: int, public_url: str | None, path: str, as_
         ConfigurationError: *path* is none.
     """
     identity("project", "token", path, None)
-    look = Look.of(sys.stdout)
+    terminal = TerminalStyle.of(sys.stdout)
     findings: list[Finding] = []
 
     def tell(finding: Finding) -> None:
         findings.append(finding)
         if not as_json:
-            say(line(finding, look))
+            print_line(line(finding, terminal))
 
     finding, settings = check_environment(os.environ, public_url)
     tell(finding)
@@ -44,9 +44,9 @@ async def doctor(*, host: str, port: int, public_url: str | None, path: str, as_
     await _examine_receiver(settings, host, port, path, tell)
     wrong = [finding.name for finding in findings if finding.level == "wrong"]
     if as_json:
-        say(msgspec.json.encode({"ok": not wrong, "checks": findings}).decode())
+        print_line(msgspec.json.encode({"ok": not wrong, "checks": findings}).decode())
     else:
-        say(f"\nWrong: {', '.join(wrong)}." if wrong else "\nNothing is wrong.")
+        print_line(f"\nWrong: {', '.join(wrong)}." if wrong else "\nNothing is wrong.")
     return 1 if wrong else 0
 
 
@@ -84,7 +84,7 @@ async def _examine_receiver(settings: Settings, host: str, port: int, path: str,
         probes = Probes(receiver, settings.signing_key)
         async with AsyncExitStack() as stack:
             try:
-                with opening(host, port):
+                with bind_errors_as_failure(host, port):
                     server = await stack.enter_async_context(probes.serve(host, port))
             except Failure as failure:
                 advice = "Stop what listens there, or choose another --host or --port"

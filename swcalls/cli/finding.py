@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from swcalls.timeline.look import Look
+from swcalls.timeline.terminal_style import TerminalStyle
 
 Level = Literal["ok", "warning", "wrong", "skipped"]
 """``skipped``: it could not be checked, or there was nothing to check."""
@@ -32,12 +32,12 @@ Tell = Callable[[Finding], object]
 """Takes what was found, as soon as it is."""
 
 
-def line(finding: Finding, look: Look) -> str:
+def line(finding: Finding, terminal: TerminalStyle) -> str:
     """Put *finding* in one line."""
-    glyphs = look.glyphs
+    glyphs = terminal.glyphs
     marks = {"ok": glyphs.passed, "warning": "!", "wrong": glyphs.failed, "skipped": "-"}
     width = max(map(len, marks.values()))
-    mark = look.paint(f"{marks[finding.level]:<{width}}", _STYLES[finding.level])
+    mark = terminal.paint(f"{marks[finding.level]:<{width}}", _STYLES[finding.level])
     advice = f". {finding.advice}" if finding.advice else ""
     return f"{mark}  {finding.name:<{NAME_WIDTH}}  {finding.what}{advice}"
 

@@ -11,11 +11,11 @@ from swcalls._core.inbox import Receipt
 from swcalls.config import from_environment
 from swcalls.receiver import ObservingReceiver
 from swcalls.testing import Replayed
-from swcalls.timeline.look import Look, quoted
+from swcalls.timeline.terminal_style import TerminalStyle, quoted
 
 from .failure import Failure, reason
-from .output import say
-from .serving import interruption, opening
+from .output import print_line
+from .serving import bind_errors_as_failure, shutdown_event
 
 
 async def listen(*, host: str, port: int, public_url: str | None, path: str, record: str | None = None) -> int:
@@ -23,7 +23,7 @@ async def listen(*, host: str, port: int, public_url: str | None, path: str, rec
 
     With *record*, what comes is written to that file too.
     """
-    asked = interruption()
+    shutdown = shutdown_event()
     settings = _settings(public_url)
     receiver = ObservingReceiver(
         settings["project"],
@@ -32,22 +32,22 @@ async def listen(*, host: str, port: int, public_url: str | None, path: str, rec
         path=path,
         signing_key=settings.get("signing_key"),
     )
-    look = Look.of(sys.stdout)
+    terminal = TerminalStyle.of(sys.stdout)
 
     def tell(text: str) -> None:
-        if not say(text):
-            asked.set()
+        if not print_line(text):
+            shutdown.set()
 
     # Instead of those that are there, which log what is printed here.
-    receiver._inbox.observers[:] = [lambda receipt: tell(line(receipt, _time(), look))]
+    receiver._inbox.observers[:] = [lambda receipt: tell(line(receipt, _time(), terminal))]
     recorder = None if record is None else _recorder(receiver, record)
     async with AsyncExitStack() as stack:
         if recorder is not None:
             stack.enter_context(recorder)
-        with opening(host, port):
+        with bind_errors_as_failure(host, port):
             server = await stack.enter_async_context(receiver.serve(host, port))
         tell(f"listening on {server.url}{path}/; Ctrl-C ends it")
-        await asked.wait()
+        await shutdown.wait()
     if recorder is not None:
         lost = f"; {recorder.dropped} could not be written" if recorder.dropped else ""
         tell(f"recorded {recorder.written} deliveries in {record}{lost}")
@@ -65,14 +65,14 @@ def _recorder(receiver: ObservingReceiver, file: str) -> Recorder:
         raise Failure(f"cannot record in {file}: {reason(error)}") from error
 
 
-def line(receipt: Receipt | Replayed, time: str, look: Look) -> str:
+def line(receipt: Receipt | Replayed, time: str, terminal: TerminalStyle) -> str:
     """Tell of one delivery: time, verdict, kind, key, state."""
     event = receipt.event
     state = quoted(event.state) if event is not None and event.state else "-"
     return "  ".join(
         (
-            look.paint(time, "dim"),
-            look.paint(f"{receipt.verdict:<9}", _STYLES.get(receipt.verdict, "red")),
+            terminal.paint(time, "dim"),
+            terminal.paint(f"{receipt.verdict:<9}", _STYLES.get(receipt.verdict, "red")),
             f"{quoted(receipt.kind or '-'):<8}",
             f"{quoted(receipt.key or '-'):<36}",
             state + (" (a new shape)" if receipt.new_shape else ""),

@@ -9,7 +9,7 @@ from typing import TextIO
 from .failure import Failure, reason
 
 
-def say(text: str, stream: TextIO | None = None) -> bool:
+def print_line(text: str, stream: TextIO | None = None) -> bool:
     """Write *text* and a line end at once; return False, and never raise, when nobody reads it any more.
 
     *stream* is standard output, unless it is given.

@@ -15,19 +15,19 @@ from swcalls._core.inbox import Receipt
 from swcalls.serving import ReceiverServer
 from swcalls.testing.deliveries import signatures, split_credentials
 
-from .asking import Answer, NoAnswer, ask
+from .http_request import NoResponse, Response, send_request
 
 KIND = "probe"
 """The kind of their URLs, which nothing else has."""
 
 
-class Sent(Struct, frozen=True):
+class ProbeResult(Struct, frozen=True):
     """What became of a probe."""
 
-    answer: Answer | NoAnswer
+    answer: Response | NoResponse
     receipt: Receipt | None
     """What the receiver made of it; ``None``: its URL did not come there as it was."""
-    came_as: str | None
+    received_as: str | None
     """How it came to the server, by method and path, with its MAC masked; ``None``: it did not."""
 
 
@@ -41,7 +41,7 @@ class Probes:
         self._urls = receiver._inbox.urls
         self._probe = ""
         self._receipt: Receipt | None = None
-        self._came_as: str | None = None
+        self._received_as: str | None = None
         # Instead of those that are there, which would log a shape never seen.
         receiver._inbox.observers[:] = [self._note]
 
@@ -49,9 +49,9 @@ class Probes:
         """Return the receiver's server, to be used in ``async with``."""
         return ReceiverServer(self._handle, self._urls, host, port)
 
-    async def send(self, *, forged: bool = False) -> Sent:
+    async def send(self, *, forged: bool = False) -> ProbeResult:
         """Post one probe to the public URL: signed, if there is a key; *forged*: with a signature by another key."""
-        self._probe, self._receipt, self._came_as = uuid.uuid4().hex, None, None
+        self._probe, self._receipt, self._received_as = uuid.uuid4().hex, None, None
         url, authorization = split_credentials(self._urls.mint(KIND, self._probe))
         body = msgspec.json.encode({KIND: self._probe})
         headers = {"Content-Type": "application/json"}
@@ -59,12 +59,12 @@ class Probes:
             headers["Authorization"] = authorization
         if self.is_signed or forged:
             headers |= signatures(secrets.token_bytes() if forged else self._key, url, body)
-        answer: Answer | NoAnswer
+        answer: Response | NoResponse
         try:
-            answer = await ask("POST", URL(url, encoded=True), headers, body)
-        except NoAnswer as error:
+            answer = await send_request("POST", URL(url, encoded=True), headers, body)
+        except NoResponse as error:
             answer = error
-        return Sent(answer, self._receipt, self._came_as)
+        return ProbeResult(answer, self._receipt, self._received_as)
 
     def _note(self, receipt: Receipt) -> None:
         if (receipt.kind, receipt.key) == (KIND, self._probe):
@@ -73,5 +73,5 @@ class Probes:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         before, found, _ = request.raw_path.partition(self._probe)
         if found:
-            self._came_as = f"{request.method} {before}{found}/***"
+            self._received_as = f"{request.method} {before}{found}/***"
         return await self._receiver._handle_any(request)

@@ -6,11 +6,11 @@ from ipaddress import ip_address
 
 from yarl import URL
 
-from swcalls.timeline.look import quoted
+from swcalls.timeline.terminal_style import quoted
 
-from .asking import Answer, NoAnswer
 from .finding import Finding, Level
-from .probes import Probes, Sent
+from .http_request import NoResponse, Response
+from .probes import ProbeResult, Probes
 from .settings_check import Settings
 from .space_checks import host_of, is_local
 
@@ -52,32 +52,34 @@ async def check_signature(probes: Probes, own: URL, path: str) -> Finding:
         what = "a wrong one was accepted: no signature arrives here"
         advice = "Have the proxy pass on the headers X-SignalWire-Signature and X-SignalWire-SHA256-Signature"
         return Finding(name=name, level="wrong", what=what, advice=advice)
-    if isinstance(answer, NoAnswer) or answer.status != 403:
-        came_back = f"did not come back: {answer}" if isinstance(answer, NoAnswer) else f"came back as {answer.status}"
+    if isinstance(answer, NoResponse) or answer.status != 403:
+        came_back = (
+            f"did not come back: {answer}" if isinstance(answer, NoResponse) else f"came back as {answer.status}"
+        )
         what = f"a wrong one was refused, but the answer, 403, {came_back}"
         return Finding(name=name, level="wrong", what=what, advice="Have the proxy pass answers on as they are")
     what = "the right one is accepted, a wrong one refused; that it is the platform's key too, a real call will tell"
     return Finding(name=name, level="ok", what=what)
 
 
-def _fault(sent: Sent, path: str, here: str) -> Fault | None:
+def _fault(sent: ProbeResult, path: str, here: str) -> Fault | None:
     """Say what is wrong if a probe was not accepted here, or not answered there."""
     if sent.receipt is not None:
         return _fault_on_the_way(sent.receipt.verdict, sent.answer)
-    if sent.came_as is not None:
-        what = f"the probe came here, but as {quoted(sent.came_as, 200)}: path or method were changed on the way"
+    if sent.received_as is not None:
+        what = f"the probe came here, but as {quoted(sent.received_as, 200)}: path or method were changed on the way"
         return what, f"Have the proxy pass on POST {path}/ as it is, or mend SWCALLS_PUBLIC_URL or --path"
-    if isinstance(sent.answer, NoAnswer):
+    if isinstance(sent.answer, NoResponse):
         return _fault_before_the_proxy(sent.answer)
     return _fault_elsewhere(sent.answer, path, here)
 
 
-def _fault_on_the_way(verdict: str, answer: Answer | NoAnswer) -> Fault | None:
+def _fault_on_the_way(verdict: str, answer: Response | NoResponse) -> Fault | None:
     """Judge a probe that came here at its own URL."""
     if verdict != "unknown":
         what = f"the probe came here, but was refused as {verdict}: its body or its signature was changed on the way"
         return what, "Have the proxy pass on body and headers as they are"
-    if isinstance(answer, NoAnswer):
+    if isinstance(answer, NoResponse):
         return f"the probe came here, but the answer did not come back: {answer}", "See what the proxy does with it"
     if answer.status != 200:
         what = f"the probe came here and was accepted, but the answer that came back was {answer.status}, not 200"
@@ -85,7 +87,7 @@ def _fault_on_the_way(verdict: str, answer: Answer | NoAnswer) -> Fault | None:
     return None
 
 
-def _fault_before_the_proxy(error: NoAnswer) -> Fault:
+def _fault_before_the_proxy(error: NoResponse) -> Fault:
     advice = {
         "name": "Is SWCALLS_PUBLIC_URL right, and the tunnel up?",
         "connection": "Start the tunnel or the proxy, or mend SWCALLS_PUBLIC_URL",
@@ -95,7 +97,7 @@ def _fault_before_the_proxy(error: NoAnswer) -> Fault:
     return str(error), advice
 
 
-def _fault_elsewhere(answer: Answer, path: str, here: str) -> Fault:
+def _fault_elsewhere(answer: Response, path: str, here: str) -> Fault:
     """Judge by its answer a probe that did not come here."""
     status = answer.status
     forward = f"make it forward POST {path}/ to {here}"

@@ -10,7 +10,7 @@ import msgspec
 from swcalls import Client, CommandError
 
 from .failure import Failure
-from .output import say
+from .output import print_line
 
 _LARGEST = 1024 * 1024
 """Bytes of JSON that are read."""
@@ -30,7 +30,7 @@ async def send(command: str, params: str, call_id: str | None) -> int:
             raise Failure(f"{type(error).__name__}: {error}") from error
         except (TypeError, ValueError) as error:
             raise Failure(str(error)) from error
-    say(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
+    print_line(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
     return 0
 
 

@@ -11,7 +11,7 @@ from .failure import Failure, reason
 
 
 @contextmanager
-def opening(host: str, port: int) -> Iterator[None]:
+def bind_errors_as_failure(host: str, port: int) -> Iterator[None]:
     """Say in one line why a server that the block starts does not get its address."""
     try:
         yield
@@ -19,12 +19,12 @@ def opening(host: str, port: int) -> Iterator[None]:
         raise Failure(f"cannot listen on {host}:{port}: {reason(error)}") from error
 
 
-def interruption() -> asyncio.Event:
+def shutdown_event() -> asyncio.Event:
     """Return what is set as soon as the process is asked to end, by SIGINT (Ctrl-C) or SIGTERM."""
-    asked = asyncio.Event()
+    shutdown = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         # Where loops take no signals (Windows), Ctrl-C cancels the main task, and becomes KeyboardInterrupt.
         with suppress(NotImplementedError):
-            loop.add_signal_handler(number, asked.set)
-    return asked
+            loop.add_signal_handler(number, shutdown.set)
+    return shutdown

@@ -29,7 +29,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 def check_environment(environ: Mapping[str, str], public_url: str | None) -> tuple[Finding, Settings]:
-    """Look for the settings of a client in *environ*; a *public_url* comes first."""
+    """Check the environment variables in *environ*; *public_url* overrides SWCALLS_PUBLIC_URL."""
     found: dict[str, str] = {}
     faults: dict[str, str] = {}
     wrong, there, not_there = [], [], []

@@ -10,23 +10,23 @@ from ipaddress import ip_address
 from yarl import URL
 
 from swcalls._core.decoding import MalformedBody, parse
-from swcalls.timeline.look import escaped
+from swcalls.timeline.terminal_style import escaped
 
-from .asking import Answer, NoAnswer, ask
 from .finding import Finding, Level
+from .http_request import NoResponse, Response, send_request
 
 SKEW_TO_WARN, SKEW_TO_FAIL = 30.0, 300.0
 """Seconds that two clocks may be apart."""
 
 
-async def check_space(space: URL, project: str | None, token: str | None) -> tuple[Finding, Answer | None]:
+async def check_space(space: URL, project: str | None, token: str | None) -> tuple[Finding, Response | None]:
     """Ask *space* for one line of its voice log; say whether it answers at all, and return what it did."""
     headers = {"Accept": "application/json"}
     if project is not None and token is not None:
         headers["Authorization"] = "Basic " + b64encode(f"{project}:{token}".encode()).decode()
     try:
-        answer = await ask("GET", space.joinpath("api/voice/logs").with_query(page_size=1), headers)
-    except NoAnswer as error:
+        answer = await send_request("GET", space.joinpath("api/voice/logs").with_query(page_size=1), headers)
+    except NoResponse as error:
         advice = {
             "name": "Is SIGNALWIRE_SPACE the name of your space, and is this machine online?",
             "certificate": "Is SIGNALWIRE_SPACE right, the clock of this machine, and its certificates?",
@@ -38,7 +38,7 @@ async def check_space(space: URL, project: str | None, token: str | None) -> tup
     return Finding(name="space", level="ok", what=f"{space} answers"), answer
 
 
-def check_credentials(answer: Answer) -> Finding:
+def check_credentials(answer: Response) -> Finding:
     """Judge by the *answer* for the voice log whether project and token were accepted."""
     status = answer.status
     match status:
@@ -68,7 +68,7 @@ def check_credentials(answer: Answer) -> Finding:
     return Finding(name="credentials", level="wrong", what=what, advice=advice)
 
 
-def check_clock(answer: Answer) -> Finding:
+def check_clock(answer: Response) -> Finding:
     """Compare the clock of this machine with the date of the *answer*."""
     try:
         date = parsedate_to_datetime(answer.headers.get("Date", ""))
@@ -91,7 +91,7 @@ def is_local(url: URL) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def host_of(answer: Answer) -> str:
+def host_of(answer: Response) -> str:
     """Name the host that a redirection leads to, and no more of it, since the rest may be secret."""
     try:
         return escaped(URL(answer.headers.get("Location", "")).host or "another path")

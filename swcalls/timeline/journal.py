@@ -13,7 +13,8 @@ from typing import Any
 
 from ..events import Event, InboundCall
 from ..outcome import Outcome
-from .marks import CommandVerdict, EventVerdict, Mark, WaitVerdict, said
+from .entries import CommandVerdict, EventVerdict, Mark, WaitVerdict
+from .entries import event_word as said
 
 Tell = Callable[["Journal", Mark], object]
 """Is told of each mark when it is made, and again when it has ended. Must not raise."""

@@ -101,7 +101,7 @@ async def test_the_demo_tells_the_story_of_a_call() -> None:
         status, out, err = await ending(process)
     assert (status, err) == (0, "")
     assert "simulation" in out.splitlines()[0]
-    story = iter(out.splitlines())
+    printed = iter(out.splitlines())
     for told in (
         r"\d s  →  call +dial",
         r"\d s  ←  call +ringing",
@@ -131,7 +131,7 @@ async def test_the_demo_tells_the_story_of_a_call() -> None:
         r"  recording http://127\.0\.0\.1:\d+/\S+",
         r"Every step did what it should\.",
     ):
-        assert any(re.search(told, text) for text in story), f"{told} is missing, or out of turn:\n{out}"
+        assert any(re.search(told, text) for text in printed), f"{told} is missing, or out of turn:\n{out}"
 
 
 async def test_the_demo_does_without_unicode() -> None:

@@ -27,7 +27,7 @@ from aiohttp import web
 from yarl import URL
 
 from swcalls._core.callbacks import CallbackUrls
-from swcalls.cli import asking, main
+from swcalls.cli import http_request, main
 from swcalls.cli.doctor import doctor
 from swcalls.serving import ReceiverServer
 from swcalls.testing import Simulator
@@ -346,7 +346,7 @@ async def test_a_space_whose_name_takes_for_ever(monkeypatch: pytest.MonkeyPatch
             raise socket.gaierror(socket.EAI_AGAIN, "at last")
         return real(host, *args, **more)
 
-    monkeypatch.setattr(asking, "TIMEOUT", 0.05)
+    monkeypatch.setattr(http_request, "TIMEOUT", 0.05)
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     monkeypatch.setenv("SIGNALWIRE_SPACE", "example")
     assert unreachable(await examine()) == "the name example.signalwire.com did not resolve within 0.05 s"
@@ -370,7 +370,7 @@ async def test_a_space_that_does_not_answer(space: Space, monkeypatch: pytest.Mo
         return web.Response()
 
     space.answer = hang
-    monkeypatch.setattr(asking, "TIMEOUT", 0.05)
+    monkeypatch.setattr(http_request, "TIMEOUT", 0.05)
     assert unreachable(await examine()).endswith("within 0.05 s")
     over.set()
 
@@ -442,7 +442,7 @@ async def test_a_space_that_others_can_listen_to(
         (418, {}, b"", "answered 418"),
         (200, {}, b"<html>", "not that of a voice log"),
         (200, {}, b"{}", "not that of a voice log"),
-        (200, {}, b'{"data":[' + b" " * asking.LARGEST_ANSWER + b"]}", "not that of a voice log"),
+        (200, {}, b'{"data":[' + b" " * http_request.LARGEST_ANSWER + b"]}", "not that of a voice log"),
     ],
 )
 async def test_credentials_that_were_not_accepted(
@@ -548,7 +548,7 @@ async def test_a_public_url_that_does_not_answer(
         return web.Response()
 
     proxy.answer = hang
-    monkeypatch.setattr(asking, "TIMEOUT", 0.2)
+    monkeypatch.setattr(http_request, "TIMEOUT", 0.2)
     found = await examine()
     assert found["public URL"]["what"].endswith("within 0.2 s")
     assert "firewall" in found["public URL"]["advice"]
@@ -600,7 +600,7 @@ async def test_a_public_url_where_somebody_else_answers(
 
 
 @pytest.mark.parametrize(
-    ("path", "came_as"),
+    ("path", "received_as"),
     [
         (lambda path: path.removeprefix("/swcalls"), r"'POST /probe/[0-9a-f]{32}/\*\*\*'"),
         (lambda path: f"/hooks{path}", r"'POST /hooks/swcalls/probe/[0-9a-f]{32}/\*\*\*'"),
@@ -610,10 +610,10 @@ async def test_a_public_url_where_somebody_else_answers(
     ids=["prefix taken off", "prefix put before", "cut", "slash"],
 )
 async def test_a_path_that_is_changed_on_the_way(
-    space: Space, proxy: Proxy, examine: Examine, path: Callable[[str], str], came_as: str
+    space: Space, proxy: Proxy, examine: Examine, path: Callable[[str], str], received_as: str
 ) -> None:
     proxy.path = path
-    assert re.search(f"the probe came here, but as {came_as}", misled(await examine(), proxy))
+    assert re.search(f"the probe came here, but as {received_as}", misled(await examine(), proxy))
 
 
 async def test_a_method_that_is_changed_on_the_way(space: Space, proxy: Proxy, examine: Examine) -> None:

@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from msgspec import Struct
 from yarl import URL
 
-from swcalls.timeline.look import escaped
+from swcalls.timeline.terminal_style import escaped
 
 from .failure import reason
 
@@ -28,7 +28,7 @@ LARGEST_ANSWER = 1024 * 1024
 Why = Literal["name", "connection", "certificate", "time", "protocol"]
 
 
-class NoAnswer(Exception):
+class NoResponse(Exception):
     """There was none; the message says what happened, *why* which of the steps it was that failed."""
 
     def __init__(self, message: str, why: Why) -> None:
@@ -36,7 +36,7 @@ class NoAnswer(Exception):
         self.why = why
 
 
-class Answer(Struct, frozen=True):
+class Response(Struct, frozen=True):
     """What came back."""
 
     status: int
@@ -46,11 +46,11 @@ class Answer(Struct, frozen=True):
     """Unix seconds, half-way between question and answer."""
 
 
-async def ask(method: str, url: URL, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
+async def send_request(method: str, url: URL, headers: Mapping[str, str], body: bytes | None = None) -> Response:
     """Send one request, on a connection of its own; follow no redirect.
 
     Raises:
-        NoAnswer: The name did not resolve, there was no connection, or no answer, or not in time.
+        NoResponse: The name did not resolve, there was no connection, or no answer, or not in time.
     """
     where = f"{url.raw_host}:{url.port}"
     resolver = _Resolved(await _addresses(url.raw_host or "", url.port or 0))
@@ -69,21 +69,21 @@ async def ask(method: str, url: URL, headers: Mapping[str, str], body: bytes | N
             content = b""
             while len(content) <= LARGEST_ANSWER and (more := await response.content.readany()):
                 content += more
-            return Answer(response.status, response.headers, content[:LARGEST_ANSWER], at)
+            return Response(response.status, response.headers, content[:LARGEST_ANSWER], at)
     except TimeoutError as error:
-        raise NoAnswer(f"no answer from {where} within {TIMEOUT:g} s", "time") from error
+        raise NoResponse(f"no answer from {where} within {TIMEOUT:g} s", "time") from error
     except aiohttp.ClientConnectorCertificateError as error:
         certificate = escaped(str(error.certificate_error))
-        raise NoAnswer(f"the certificate of {where} is not accepted ({certificate})", "certificate") from error
+        raise NoResponse(f"the certificate of {where} is not accepted ({certificate})", "certificate") from error
     except aiohttp.ClientConnectorSSLError as error:
         told = getattr(error.os_error, "reason", None) or "no reason given"
-        raise NoAnswer(f"{where} does not speak TLS as it should ({escaped(str(told))})", "certificate") from error
+        raise NoResponse(f"{where} does not speak TLS as it should ({escaped(str(told))})", "certificate") from error
     except aiohttp.ClientConnectorError as error:
-        raise NoAnswer(f"no connection to {where} ({escaped(reason(error.os_error))})", "connection") from error
+        raise NoResponse(f"no connection to {where} ({escaped(reason(error.os_error))})", "connection") from error
     except aiohttp.ClientResponseError as error:
-        raise NoAnswer(f"{where} does not answer in HTTP", "protocol") from error
+        raise NoResponse(f"{where} does not answer in HTTP", "protocol") from error
     except (aiohttp.ClientError, OSError) as error:
-        raise NoAnswer(f"{where} broke the connection ({type(error).__name__})", "connection") from error
+        raise NoResponse(f"{where} broke the connection ({type(error).__name__})", "connection") from error
 
 
 async def _addresses(host: str, port: int) -> list[ResolveResult]:
@@ -120,10 +120,10 @@ async def _addresses(host: str, port: int) -> list[ResolveResult]:
         async with asyncio.timeout(TIMEOUT):
             result = await found
     except TimeoutError as error:
-        raise NoAnswer(f"the name {host} did not resolve within {TIMEOUT:g} s", "name") from error
+        raise NoResponse(f"the name {host} did not resolve within {TIMEOUT:g} s", "name") from error
     if isinstance(result, list):
         return result
-    raise NoAnswer(f"the name {host} does not resolve ({reason(result)})", "name") from result
+    raise NoResponse(f"the name {host} does not resolve ({reason(result)})", "name") from result
 
 
 class _Resolved(AbstractResolver):

@@ -17,7 +17,7 @@ class Visit(Struct, frozen=True):
 
 
 async def take_a_message(client: Client) -> Visit:
-    """Call somebody, ask for their PIN, record a line, and hang up."""
+    """Call somebody, ask for their PIN, record a sentence, and hang up."""
     async with client.dial(to="+15550198765", from_="+12069708643") as call:  # hangs up when the block ends
         await call.answered(timeout=30)
         who = await call.detect().finished()  # a person, or a machine?

@@ -7,7 +7,7 @@ from msgspec import Struct
 from swcalls import Timeline
 from swcalls.timeline.rows import rows
 
-from .flow import Visit
+from .demo_flow import Visit
 
 KEYS = ["1", "12", "123", "1234", "1234#"]
 

@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 from swcalls import Client, Mark, Timeline
 from swcalls.timeline import Journal
-from swcalls.timeline.look import Look
 from swcalls.timeline.rows import Names
-from swcalls.timeline.text import log_line, sayings
+from swcalls.timeline.terminal_style import TerminalStyle
+from swcalls.timeline.text import format_line, log_lines
 
 
-class Story:
+class LiveLog:
     """Listens to the one call of a client: *tell* is called with a line for whatever is news."""
 
-    def __init__(self, client: Client, tell: Callable[[str], object], look: Look) -> None:
+    def __init__(self, client: Client, tell: Callable[[str], object], terminal: TerminalStyle) -> None:
         self._tell = tell
-        self._look = look
+        self._terminal = terminal
         self._names = Names()
         self._journal: Journal | None = None
         self._start = 0.0
@@ -33,7 +33,7 @@ class Story:
         if mark.what == "wait" or mark.verdict == "reported":
             return
         now = mark.end
-        for said in sayings(mark, self._look):
+        for said in log_lines(mark, self._terminal):
             # What was sent was told when it was sent.
             if said.at == now and (mark.took is None or said.at > mark.at):
-                self._tell(log_line(mark, said, self._start, self._names, self._look))
+                self._tell(format_line(mark, said, self._start, self._names, self._terminal))
