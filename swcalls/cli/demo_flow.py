@@ -1,4 +1,4 @@
-"""The call that ``swcalls demo`` makes, as any program would make it. Knows no simulator, and prints nothing."""
+"""The call flow of ``swcalls demo``, written as in a user's program: it knows no simulator, and prints nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from swcalls import TTS, Client, CollectResult, Detection, Digits, Recording, Si
 
 
 class Visit(Struct, frozen=True):
-    """What came of the call."""
+    """The results of the call's actions, for `demo_checks`."""
 
     who: Detection
     pin: CollectResult

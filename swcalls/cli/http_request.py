@@ -1,4 +1,4 @@
-"""One HTTP request for the doctor, bounded in time; and in plain words, why it got no answer."""
+"""`send_request`: one HTTP request for ``swcalls doctor``, with a timeout and plain messages for what went wrong."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ from swcalls.timeline.terminal_style import escaped
 from .failure import reason
 
 TIMEOUT = 5.0
-"""Seconds for a name to resolve, and again for the request."""
-LARGEST_ANSWER = 1024 * 1024
-"""Bytes of an answer that are read."""
+"""Seconds for resolving the name, and the same again for the request."""
+MAX_RESPONSE = 1024 * 1024
+"""Bytes of a response that are read."""
 
-Why = Literal["name", "connection", "certificate", "time", "protocol"]
+Step = Literal["name", "connection", "certificate", "time", "protocol"]
 
 
 class NoResponse(Exception):
-    """There was none; the message says what happened, *why* which of the steps it was that failed."""
+    """No response came; the message says why, and ``failed_step`` which step of the request failed."""
 
-    def __init__(self, message: str, why: Why) -> None:
+    def __init__(self, message: str, failed_step: Step) -> None:
         super().__init__(message)
-        self.why = why
+        self.failed_step = failed_step
 
 
 class Response(Struct, frozen=True):
-    """What came back."""
+    """The response of a server."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     at: float
-    """Unix seconds, half-way between question and answer."""
+    """Unix seconds by this machine's clock, half-way between request and response."""
 
 
 async def send_request(method: str, url: URL, headers: Mapping[str, str], body: bytes | None = None) -> Response:
-    """Send one request, on a connection of its own; follow no redirect.
+    """Send one request on a new connection, without following redirects; return the response.
 
     Raises:
-        NoResponse: The name did not resolve, there was no connection, or no answer, or not in time.
+        NoResponse: The name does not resolve, the connection fails, or no valid response comes in time.
     """
     where = f"{url.raw_host}:{url.port}"
-    resolver = _Resolved(await _addresses(url.raw_host or "", url.port or 0))
+    resolver = _FixedResolver(await _addresses(url.raw_host or "", url.port or 0))
     began = time.time()
     try:
         async with (
@@ -67,17 +67,17 @@ async def send_request(method: str, url: URL, headers: Mapping[str, str], body: 
         ):
             at = (began + time.time()) / 2
             content = b""
-            while len(content) <= LARGEST_ANSWER and (more := await response.content.readany()):
+            while len(content) <= MAX_RESPONSE and (more := await response.content.readany()):
                 content += more
-            return Response(response.status, response.headers, content[:LARGEST_ANSWER], at)
+            return Response(response.status, response.headers, content[:MAX_RESPONSE], at)
     except TimeoutError as error:
         raise NoResponse(f"no answer from {where} within {TIMEOUT:g} s", "time") from error
     except aiohttp.ClientConnectorCertificateError as error:
         certificate = escaped(str(error.certificate_error))
         raise NoResponse(f"the certificate of {where} is not accepted ({certificate})", "certificate") from error
     except aiohttp.ClientConnectorSSLError as error:
-        told = getattr(error.os_error, "reason", None) or "no reason given"
-        raise NoResponse(f"{where} does not speak TLS as it should ({escaped(str(told))})", "certificate") from error
+        tls_error = escaped(str(getattr(error.os_error, "reason", None) or "no reason given"))
+        raise NoResponse(f"{where} does not speak TLS as it should ({tls_error})", "certificate") from error
     except aiohttp.ClientConnectorError as error:
         raise NoResponse(f"no connection to {where} ({escaped(reason(error.os_error))})", "connection") from error
     except aiohttp.ClientResponseError as error:
@@ -87,10 +87,10 @@ async def send_request(method: str, url: URL, headers: Mapping[str, str], body: 
 
 
 async def _addresses(host: str, port: int) -> list[ResolveResult]:
-    """Resolve *host* in a thread that nobody waits for at the end: the system may take minutes to give up."""
+    """Resolve *host* in a daemon thread, which may outlive the program: the system can take minutes to give up."""
     with suppress(ValueError):
         ip_address(host)
-        return []  # It is an address already, and nobody will ask.
+        return []  # aiohttp does not call the resolver for an IP address.
     loop = asyncio.get_running_loop()
     found: asyncio.Future[list[ResolveResult] | OSError | UnicodeError] = loop.create_future()
 
@@ -98,7 +98,7 @@ async def _addresses(host: str, port: int) -> list[ResolveResult]:
         if not found.done():
             found.set_result(result)
 
-    def look_up() -> None:
+    def resolve() -> None:
         result: list[ResolveResult] | OSError | UnicodeError
         try:
             result = [
@@ -113,9 +113,9 @@ async def _addresses(host: str, port: int) -> list[ResolveResult]:
         try:
             loop.call_soon_threadsafe(put, result)
         except RuntimeError:
-            return  # It took so long that the loop is closed.
+            return  # The loop was closed in the meantime.
 
-    threading.Thread(target=look_up, name="swcalls-doctor-dns", daemon=True).start()
+    threading.Thread(target=resolve, name="swcalls-doctor-dns", daemon=True).start()
     try:
         async with asyncio.timeout(TIMEOUT):
             result = await found
@@ -126,8 +126,8 @@ async def _addresses(host: str, port: int) -> list[ResolveResult]:
     raise NoResponse(f"the name {host} does not resolve ({reason(result)})", "name") from result
 
 
-class _Resolved(AbstractResolver):
-    """Knows one name only, and that already."""
+class _FixedResolver(AbstractResolver):
+    """Returns the addresses that were resolved before."""
 
     def __init__(self, addresses: list[ResolveResult]) -> None:
         self._addresses = addresses
@@ -138,4 +138,4 @@ class _Resolved(AbstractResolver):
         return self._addresses
 
     async def close(self) -> None:
-        """Do nothing: there is nothing to close."""
+        """Do nothing: this resolver holds no resources."""

@@ -1,4 +1,4 @@
-"""What a client does and hears, told while it happens."""
+"""`LiveLog`: shows the commands and events of a call as lines while it runs. ``swcalls demo`` uses it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from swcalls.timeline.text import format_line, log_lines
 
 
 class LiveLog:
-    """Listens to the one call of a client: *tell* is called with a line for whatever is news."""
+    """Observes *client*, which makes one call only, and calls *show* with a line for each command and event."""
 
-    def __init__(self, client: Client, tell: Callable[[str], object], terminal: TerminalStyle) -> None:
-        self._tell = tell
+    def __init__(self, client: Client, show: Callable[[str], object], terminal: TerminalStyle) -> None:
+        self._show = show
         self._terminal = terminal
         self._names = Names()
         self._journal: Journal | None = None
@@ -24,7 +24,7 @@ class LiveLog:
 
     @property
     def timeline(self) -> Timeline:
-        """What has happened so far."""
+        """The timeline of the call up to now."""
         return Timeline.of(self._journal)
 
     def _note(self, journal: Journal, mark: Mark) -> None:
@@ -33,7 +33,7 @@ class LiveLog:
         if mark.what == "wait" or mark.verdict == "reported":
             return
         now = mark.end
-        for said in log_lines(mark, self._terminal):
-            # What was sent was told when it was sent.
-            if said.at == now and (mark.took is None or said.at > mark.at):
-                self._tell(format_line(mark, said, self._start, self._names, self._terminal))
+        for line in log_lines(mark, self._terminal):
+            # The line for the start of a command was shown when the command was sent.
+            if line.at == now and (mark.took is None or line.at > mark.at):
+                self._show(format_line(mark, line, self._start, self._names, self._terminal))

@@ -1,4 +1,4 @@
-"""Deliveries that a receiver sends to itself through its public URL, and what is seen of them where it listens."""
+"""Test webhooks (probes) that ``swcalls doctor`` posts to its own receiver through the public URL."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from swcalls.testing.deliveries import signatures, split_credentials
 from .http_request import NoResponse, Response, send_request
 
 KIND = "probe"
-"""The kind of their URLs, which nothing else has."""
+"""The kind in the callback URLs of probes; no action has it."""
 
 
 class ProbeResult(Struct, frozen=True):
-    """What became of a probe."""
+    """What happened to a probe."""
 
     answer: Response | NoResponse
     receipt: Receipt | None
-    """What the receiver made of it; ``None``: its URL did not come there as it was."""
+    """The receiver's verdict on it; ``None``: it did not arrive, or its URL was changed on the way."""
     received_as: str | None
-    """How it came to the server, by method and path, with its MAC masked; ``None``: it did not."""
+    """Method and path, with the MAC masked, with which it arrived at the server; ``None``: it did not arrive."""
 
 
 class Probes:
-    """Serves *receiver*, which must have no other use, and sends probes to it."""
+    """Serves *receiver* and sends probes to it; the receiver must not be used for anything else."""
 
     def __init__(self, receiver: WebhookReceiver, signing_key: str | None) -> None:
         self.is_signed: bool = signing_key is not None
@@ -42,15 +42,15 @@ class Probes:
         self._probe = ""
         self._receipt: Receipt | None = None
         self._received_as: str | None = None
-        # Instead of those that are there, which would log a shape never seen.
+        # Replaces the receiver's own observers, which would log the probe as an unknown kind of event.
         receiver._inbox.observers[:] = [self._note]
 
     def serve(self, host: str, port: int) -> ReceiverServer:
-        """Return the receiver's server, to be used in ``async with``."""
+        """Return the receiver's server; use it in ``async with``."""
         return ReceiverServer(self._handle, self._urls, host, port)
 
     async def send(self, *, forged: bool = False) -> ProbeResult:
-        """Post one probe to the public URL: signed, if there is a key; *forged*: with a signature by another key."""
+        """Post one probe to the public URL, signed if there is a key; with *forged*, signed with a wrong key."""
         self._probe, self._receipt, self._received_as = uuid.uuid4().hex, None, None
         url, authorization = split_credentials(self._urls.mint(KIND, self._probe))
         body = msgspec.json.encode({KIND: self._probe})

@@ -129,7 +129,7 @@ async def test_the_demo_tells_the_story_of_a_call() -> None:
         r"  ✓ a person answered: HUMAN",
         r"  ✓ the PIN is right: 1234",
         r"  recording http://127\.0\.0\.1:\d+/\S+",
-        r"Every step did what it should\.",
+        r"Every step worked as expected\.",
     ):
         assert any(re.search(told, text) for text in printed), f"{told} is missing, or out of turn:\n{out}"
 
@@ -414,7 +414,7 @@ async def test_the_demo_on_a_page(tmp_path: Path) -> None:
     async with program("demo", "--speed", "20", "--html", str(page)) as process:
         status, out, err = await ending(process)
     assert (status, err) == (0, "")
-    assert f"The same as a page: {page}" in out
+    assert f"The timeline as an HTML page: {page}" in out
     html = page.read_text()
     assert "10 commands" in html
     assert "19 webhooks" in html

@@ -442,7 +442,7 @@ async def test_a_space_that_others_can_listen_to(
         (418, {}, b"", "answered 418"),
         (200, {}, b"<html>", "not that of a voice log"),
         (200, {}, b"{}", "not that of a voice log"),
-        (200, {}, b'{"data":[' + b" " * http_request.LARGEST_ANSWER + b"]}", "not that of a voice log"),
+        (200, {}, b'{"data":[' + b" " * http_request.MAX_RESPONSE + b"]}", "not that of a voice log"),
     ],
 )
 async def test_credentials_that_were_not_accepted(
@@ -560,27 +560,31 @@ async def test_a_public_url_that_does_not_answer(
     [
         (
             web.Response(status=200),
-            "answered 200, but the probe did not come here",
-            "Stop that one, or make it forward",
+            "answered 200, but the probe did not arrive",
+            "Stop that server, or make it forward",
         ),
         (
             web.Response(status=204),
-            "answered 204, but the probe did not come here",
-            "Stop that one, or make it forward",
+            "answered 204, but the probe did not arrive",
+            "Stop that server, or make it forward",
         ),
-        (web.Response(status=401), "asks for a password (401)", "Leave /swcalls/ open"),
-        (web.Response(status=403), "refused (403) by somebody else", "Stop that one, or make it forward"),
+        (web.Response(status=401), "requires a password (401)", "Allow /swcalls/ without a password"),
+        (web.Response(status=403), "refused (403) by another server", "Stop that server, or make it forward"),
         (
             web.Response(status=404),
-            "answered 404, and the probe did not come here",
+            "answered 404, and the probe did not arrive",
             "Make it forward POST /swcalls/ to",
         ),
         (
             web.Response(status=405),
-            "answered 405, and the probe did not come here",
+            "answered 405, and the probe did not arrive",
             "Make it forward POST /swcalls/ to",
         ),
-        (web.Response(status=502), "reaches nothing behind it (502)", "Make it forward POST /swcalls/ to 127.0.0.1:"),
+        (
+            web.Response(status=502),
+            "does not reach this receiver (502)",
+            "Make it forward POST /swcalls/ to 127.0.0.1:",
+        ),
         (
             web.Response(status=308, headers={"Location": "https://hooks.example.com/secret"}),
             "redirects (308) to hooks.example.com",
@@ -613,12 +617,12 @@ async def test_a_path_that_is_changed_on_the_way(
     space: Space, proxy: Proxy, examine: Examine, path: Callable[[str], str], received_as: str
 ) -> None:
     proxy.path = path
-    assert re.search(f"the probe came here, but as {received_as}", misled(await examine(), proxy))
+    assert re.search(f"the probe arrived, but as {received_as}", misled(await examine(), proxy))
 
 
 async def test_a_method_that_is_changed_on_the_way(space: Space, proxy: Proxy, examine: Examine) -> None:
     proxy.method = "GET"
-    assert "the probe came here, but as 'GET /swcalls/probe/" in misled(await examine(), proxy)
+    assert "the probe arrived, but as 'GET /swcalls/probe/" in misled(await examine(), proxy)
 
 
 async def test_a_body_that_is_changed_on_the_way(space: Space, proxy: Proxy, examine: Examine) -> None:
@@ -648,7 +652,7 @@ async def test_an_answer_that_does_not_come_back(space: Space, proxy: Proxy, exa
         return web.Response()
 
     proxy.answer = break_off
-    assert "the probe came here, but the answer did not come back: " in misled(await examine(), proxy)
+    assert "the probe arrived, but the answer did not come back: " in misled(await examine(), proxy)
 
 
 async def test_another_receiver_of_the_same_project_is_not_this_one(
@@ -665,7 +669,7 @@ async def test_another_receiver_of_the_same_project_is_not_this_one(
             return await proxy.handle(request)
 
         proxy.answer = pass_on
-        assert misled(await examine(), proxy).startswith("answered 200, but the probe did not come here")
+        assert misled(await examine(), proxy).startswith("answered 200, but the probe did not arrive")
     assert other._inbox.verdicts == {"unknown": 1}
 
 
@@ -677,7 +681,7 @@ async def test_what_else_comes_in_the_meantime_is_no_probe(space: Space, proxy: 
         return web.Response()
 
     proxy.answer = post_another
-    assert misled(await examine(), proxy).startswith("answered 200, but the probe did not come here")
+    assert misled(await examine(), proxy).startswith("answered 200, but the probe did not arrive")
 
 
 @pytest.mark.parametrize("stripped", [True, False])
@@ -712,7 +716,7 @@ async def test_a_public_url_that_the_space_cannot_reach(
     monkeypatch.setenv("SWCALLS_PUBLIC_URL", proxy.url.replace("127.0.0.1", host))
     found = await examine()
     assert found["public URL"]["level"] == "warning"
-    assert "only from within" in found["public URL"]["what"]
+    assert "only from the local network" in found["public URL"]["what"]
 
 
 async def test_a_port_that_is_taken(space: Space, examine: Examine) -> None:
@@ -747,7 +751,7 @@ async def test_a_proxy_that_drops_signatures(space: Space, proxy: Proxy, examine
     proxy.drops += ("X-SignalWire-Signature", "X-SignalWire-SHA256-Signature")
     found = await examine()
     assert levels(found) == ["ok"] * 5 + ["wrong"]
-    assert found["signature"]["what"] == "a wrong one was accepted: no signature arrives here"
+    assert found["signature"]["what"] == "a wrong signature was accepted: no signature header arrives here"
     assert "X-SignalWire-Signature" in found["signature"]["advice"]
 
 
@@ -755,7 +759,7 @@ async def test_a_proxy_that_changes_refusals(space: Space, proxy: Proxy, examine
     proxy.answers = lambda status: 200
     found = await examine()
     assert levels(found) == ["ok"] * 5 + ["wrong"]
-    assert found["signature"]["what"] == "a wrong one was refused, but the answer, 403, came back as 200"
+    assert found["signature"]["what"] == "a wrong signature was refused, but the answer, 403, came back as 200"
 
 
 async def test_a_proxy_that_breaks_down_between_two_probes(space: Space, proxy: Proxy, examine: Examine) -> None:
@@ -765,7 +769,7 @@ async def test_a_proxy_that_breaks_down_between_two_probes(space: Space, proxy: 
     proxy.after = break_down
     found = await examine()
     assert levels(found) == ["ok"] * 5 + ["wrong"]
-    assert found["signature"]["what"].startswith("the second probe failed: the proxy is up, but reaches nothing")
+    assert found["signature"]["what"].startswith("the second probe failed: the proxy runs, but does not reach")
 
 
 async def test_a_proxy_that_loses_a_refusal(space: Space, proxy: Proxy, examine: Examine) -> None:

@@ -92,8 +92,8 @@ def test_what_did_not_settle_is_said(file: Path, capsys: pytest.CaptureFixture[s
     assert second == "0.000 s  unknown  tap  t  - (a new shape) (then applied)"
     assert ends == [
         "?  play  k  not settled; last event: playing",
-        "?  tap  t  not settled; no event of its own",
-        f"?  call  {CALL}  nothing told of its state",
+        "?  tap  t  not settled; no event",
+        f"?  call  {CALL}  no event with its state",
     ]
 
 
