@@ -1,4 +1,4 @@
-"""The script of the far end: what the person, machine or fax that is called does. Knows nothing of calls."""
+"""`Callee`: how the called person, machine or fax of a simulated call behaves. Users give it to the `Simulator`."""
 
 from __future__ import annotations
 
@@ -13,35 +13,36 @@ _DIGITS = re.compile(r"[0-9A-D*#]*\Z")
 
 
 class Callee(Struct, frozen=True, kw_only=True):
-    """How the far end of a simulated call behaves. Durations are simulated seconds."""
+    """How the other end of a simulated call behaves. Durations are simulated seconds."""
 
     answers: bool | str = True
     """True; False to ring until the dial's ``timeout``; or the end reason of a refusal (``"busy"``, ``"decline"``)."""
     presses: str | Sequence[str] = ""
-    """Digits (``0-9 A-D * #``) pressed each time a collect, or a digit detector, starts to listen for digits.
+    """Digits (``0-9 A-D * #``) to press each time a collect, or a digit detector, starts to listen for digits.
 
-    A lone string is pressed every time; the strings of a sequence are pressed in turn.
+    A single string is pressed every time. The strings of a sequence are pressed in turn, then none.
     """
     says: str | Sequence[str] = ""
-    """Text said each time a collect starts to listen for speech; a sequence as for ``presses``.
+    """Text to say each time a collect starts to listen for speech; a sequence works as for ``presses``.
 
-    A recording hears what is to be said next, and leaves it to be said.
+    A recording ends as if the next text was said to it; a collect gets that text all the same.
     """
     is_machine: bool | None = False
-    """What a machine detector finds: MACHINE, HUMAN or, for None, UNKNOWN."""
+    """What a machine detector finds: True for MACHINE, False for HUMAN, None for UNKNOWN."""
     hangs_up_after: float | None = None
-    """Seconds from the answer to the far end's hang-up; None to stay."""
+    """Seconds from the answer until the callee hangs up; None: it does not hang up."""
     rings_for: float = 1.0
-    """Seconds of ringing before the answer, or the refusal."""
+    """Seconds of ringing before the callee answers or refuses."""
     reacts_after: float = 0.5
-    """Seconds before the first digit is pressed, or the first word said."""
+    """Seconds before the callee presses the first digit, or says the first word."""
     fax_tone: Literal["CED", "CNG"] | None = None
-    """The tone that a fax detector hears."""
+    """The tone that a fax detector finds; None: no tone."""
     refers: str = "success"
-    """What a REFER comes to: success, cancel, busy, noAnswer or error."""
+    """The final state of a REFER: success, cancel, busy, noAnswer or error."""
     transcription_fails: bool = False
+    """Whether ``calling.transcribe`` ends in ``failed``."""
     knows: str = "I have listened, and that is what was said."
-    """A sidecar's answer to any question."""
+    """The sidecar's answer to each question."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.answers, bool) and not (isinstance(self.answers, str) and self.answers):
@@ -67,7 +68,7 @@ class Callee(Struct, frozen=True, kw_only=True):
 
 
 class Script:
-    """What a far end presses, or says, on one call: the next line whenever it is asked."""
+    """The inputs of a callee on one call, for ``presses`` or ``says``: `next` returns one after the other."""
 
     def __init__(self, lines: str | Sequence[str]) -> None:
         self.repeats: bool = isinstance(lines, str)
@@ -75,23 +76,23 @@ class Script:
 
     @property
     def first(self) -> str:
-        """The line that comes next."""
+        """The next input, without taking it; ``""``: none is left."""
         return self._lines[0] if self._lines else ""
 
     def next(self) -> str:
-        """Take the next line: a lone string for ever, those of a sequence in turn, then nothing."""
+        """Take the next input: a single string each time, the strings of a sequence in turn, then ``""``."""
         if self.repeats:
             return self.first
         return self._lines.pop(0) if self._lines else ""
 
 
 def is_dtmf(value: object) -> bool:
-    """Tell whether *value* is a string of digits that a telephone has."""
+    """Return whether *value* is a string of DTMF digits."""
     return isinstance(value, str) and _DIGITS.match(value) is not None
 
 
 def is_text(value: object) -> bool:
-    """Tell whether *value* is a string that can be sent."""
+    """Return whether *value* is a string that UTF-8 can encode."""
     if not isinstance(value, str):
         return False
     try:

@@ -211,7 +211,7 @@ def test_the_same_seed_makes_the_same_faults() -> None:
 
     def throws() -> list[object]:
         dice = Dice(faults)
-        return [(dice.fall("drop"), dice.seconds("delay"), dice.refusal()) for _ in range(100)]
+        return [(dice.happens("drop"), dice.seconds("delay"), dice.refusal()) for _ in range(100)]
 
     assert throws() == throws()
     assert {refusal for _, _, refusal in throws()} == {None, 429, 503}
