@@ -28,6 +28,10 @@ Done = Callable[[Any], object]
 """Called with the answer of Redis, or with a `RedisError`. It must not raise."""
 
 
+def ignore_answer(_: Any) -> None:
+    """Do nothing; a `Done` for commands whose answer is not needed."""
+
+
 class _Waiting(NamedTuple):
     command: Command
     done: Done

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ._batch import Batch, Done
+from ._batch import Batch, Done, ignore_answer
 from .protocol import Memo
 
 _log = logging.getLogger("swcalls.backplane")
@@ -59,13 +59,13 @@ class Memos:
 
     def drop(self, owner: str, field: str) -> None:
         """Queue the deletion of a memo."""
-        self._change(owner, field, None, _ignore)
+        self._change(owner, field, None, ignore_answer)
 
     def catch_up(self) -> None:
         """Retry the changes that could not be written."""
         for place, change in list(self._unsaved.items()):
             if not change.is_posted:
-                self._write(place, change, _ignore)
+                self._write(place, change, ignore_answer)
 
     def abandon(self, owner: str) -> None:
         """Forget the unwritten changes for *owner*."""
@@ -111,7 +111,3 @@ class Memos:
 
         change.is_posted = True
         self._batch.post(command, written)
-
-
-def _ignore(_: Any) -> None:
-    """Do nothing with an answer that nobody needs."""

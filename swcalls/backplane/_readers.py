@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from redis.exceptions import RedisError
-
-from ._batch import Batch
+from ._batch import Batch, ignore_answer
+from ._retries import REDIS_ERRORS, with_jitter
 from .protocol import Delivery, Receive
 
 _log = logging.getLogger("swcalls.backplane")
-
-_FAULTS = (RedisError, OSError, TimeoutError)
-_chance = random.SystemRandom()
 
 
 class Readers:
@@ -74,9 +69,9 @@ class Readers:
                 async with asyncio.timeout(self._patience + block / 1000):
                     found = await self._redis.xread({stream: last}, count=100, block=block)
                 wait = 0.05
-            except _FAULTS as fault:
+            except REDIS_ERRORS as fault:
                 _log.warning("owner %s: deliveries cannot be read; next attempt in %.2f s: %s", owner, wait, fault)
-                await asyncio.sleep(wait * (0.5 + _chance.random() / 2))
+                await asyncio.sleep(with_jitter(wait))
                 wait = min(2 * wait, self._patience)
                 continue
             done = []
@@ -87,7 +82,7 @@ class Readers:
             if done:
                 # Deleted after the memos that the delivery changed were queued: after a crash in between, the
                 # delivery is read again.
-                self._batch.post(_deleting(stream, done), _ignore)
+                self._batch.post(_deleting(stream, done), ignore_answer)
 
     async def _hand_over(self, owner: str, fields: dict[bytes, bytes]) -> bool:
         assert self.receive is not None
@@ -114,7 +109,3 @@ def _entries(found: Any) -> Sequence[tuple[bytes, dict[bytes, bytes] | None]]:
 
 def _deleting(stream: str, entries: list[bytes]) -> Callable[[Any], object]:
     return lambda pipeline: pipeline.xdel(stream, *entries)
-
-
-def _ignore(_: Any) -> None:
-    """Do nothing with an answer that nobody needs."""

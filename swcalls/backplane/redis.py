@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import re
 import time
 import uuid
@@ -19,23 +18,21 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from ..errors import ConfigurationError
 from ..tasks import to_the_end
-from ._batch import Batch, Command
+from ._batch import Batch, Command, ignore_answer
 from ._calls import Calls
 from ._keys import Keys
 from ._memos import Memos
 from ._names import Names
 from ._readers import Readers
+from ._retries import REDIS_ERRORS, with_jitter
 from .protocol import BackplaneError, BackplaneUnavailable, Delivery, Memo, OwnerTaken, Receive
 
 _log = logging.getLogger("swcalls.backplane")
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
-_FAULTS = (RedisError, OSError, TimeoutError)
-_chance = random.SystemRandom()
 
 # Checks the length of the stream and appends in one step. XADD with MAXLEN would drop older deliveries instead.
 _PUBLISH = """
@@ -181,11 +178,11 @@ class RedisBackplane:
                     try:
                         kept = await self._batch.run(command)
                         break
-                    except _FAULTS as fault:
+                    except REDIS_ERRORS as fault:
                         if self._is_closed:
                             raise BackplaneUnavailable("the backplane is closed") from None
                         _log.info("publishing a delivery for owner %s is retried: %s", delivery.owner, fault)
-                    await asyncio.sleep(wait * (0.5 + _chance.random() / 2))
+                    await asyncio.sleep(with_jitter(wait))
                     wait = min(2 * wait, 0.5)
         except TimeoutError:
             self.refused += 1
@@ -268,7 +265,7 @@ class RedisBackplane:
 
     def _post(self, command: Command) -> None:
         """Queue one command, and ignore its answer."""
-        self._batch.post(command, _ignore)
+        self._batch.post(command, ignore_answer)
 
     async def _ask(self, command: Command) -> Any:
         """Send one command, and return its answer.
@@ -281,7 +278,7 @@ class RedisBackplane:
                 return await self._batch.run(command)
         except TimeoutError:
             raise BackplaneUnavailable(f"Redis gave no answer within {self._patience:g} s") from None
-        except _FAULTS as fault:
+        except REDIS_ERRORS as fault:
             raise BackplaneUnavailable(f"Redis cannot be reached: {fault}") from fault
 
     async def _set_clock(self) -> None:
@@ -333,7 +330,7 @@ class RedisBackplane:
             finally:
                 await self._batch.close()
                 if not self._borrowed:
-                    with suppress(*_FAULTS):
+                    with suppress(*REDIS_ERRORS):
                         await self._redis.aclose()
 
     async def _beat(self) -> None:
@@ -365,7 +362,3 @@ class RedisBackplane:
             self._lost(owner)
         except Exception:  # noqa: BLE001 - the heartbeat must go on for the other names
             _log.exception("owner %s: the callback for a lost name failed", owner)
-
-
-def _ignore(_: Any) -> None:
-    """Do nothing with an answer that nobody needs."""

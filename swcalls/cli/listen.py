@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import AsyncExitStack
-from datetime import datetime
 
 from swcalls import Recorder
 from swcalls._core.inbox import Receipt
@@ -14,7 +13,7 @@ from swcalls.testing import Replayed
 from swcalls.timeline.terminal_style import TerminalStyle, quoted
 
 from .failure import Failure, reason
-from .output import print_line
+from .output import local_time, print_line
 from .serving import bind_errors_as_failure, shutdown_event
 
 
@@ -44,7 +43,7 @@ async def listen(*, host: str, port: int, public_url: str | None, path: str, rec
             shutdown.set()
 
     # Replaces the receiver's own observers, which would log the same deliveries.
-    receiver._inbox.observers[:] = [lambda receipt: show(receipt_line(receipt, _time(), terminal))]
+    receiver._inbox.observers[:] = [lambda receipt: show(receipt_line(receipt, local_time(), terminal))]
     recorder = None if record is None else _recorder(receiver, record)
     async with AsyncExitStack() as stack:
         if recorder is not None:
@@ -57,10 +56,6 @@ async def listen(*, host: str, port: int, public_url: str | None, path: str, rec
         lost = f"; {recorder.dropped} could not be written" if recorder.dropped else ""
         show(f"recorded {recorder.written} deliveries in {record}{lost}")
     return 0
-
-
-def _time() -> str:
-    return datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
 
 
 def _recorder(receiver: ObservingReceiver, file: str) -> Recorder:

@@ -1,9 +1,10 @@
-"""Output of the commands: lines to a stream whose reader may close it, and HTML pages to files."""
+"""Output of the commands: lines to a stream whose reader may close it, HTML pages to files, and the time of day."""
 
 from __future__ import annotations
 
 import os
 import sys
+from datetime import datetime
 from typing import TextIO
 
 from .failure import Failure, reason
@@ -23,6 +24,11 @@ def print_line(text: str, stream: TextIO | None = None) -> bool:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return False
     return True
+
+
+def local_time() -> str:
+    """Return the time of day on this machine, to the millisecond."""
+    return datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
 
 
 def write_page(file: str, page: str) -> None:

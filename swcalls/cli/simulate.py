@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import AsyncExitStack
-from datetime import datetime
 
 from swcalls._core.decoding import READERS, read
 from swcalls.testing import Callee, Faults, Simulator
@@ -13,7 +12,7 @@ from swcalls.testing.deliveries import Delivery
 from swcalls.testing.received import ReceivedCommand
 from swcalls.timeline.terminal_style import TerminalStyle, quoted
 
-from .output import print_line
+from .output import local_time, print_line
 from .serving import bind_errors_as_failure, shutdown_event
 
 ANYBODY = Callee(presses="1234", says="Hello, this is a test.")
@@ -46,8 +45,7 @@ async def simulate(
     terminal = TerminalStyle.of(sys.stderr)
 
     def log(line: str) -> None:
-        time = datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
-        print_line(f"{terminal.paint(time, 'dim')}  {line}", sys.stderr)
+        print_line(f"{terminal.paint(local_time(), 'dim')}  {line}", sys.stderr)
 
     # The simulator's own log of lost webhooks would repeat what `delivery_line` shows.
     logging.getLogger("swcalls.testing").addHandler(logging.NullHandler())

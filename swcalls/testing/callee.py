@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Sequence
-from typing import Literal, NoReturn
+from typing import Literal
 
 from msgspec import Struct
 
-_DIGITS = re.compile(r"[0-9A-D*#]*\Z")
+from .argument_checks import is_dtmf, is_duration, is_text, refuse
 
 
 class Callee(Struct, frozen=True, kw_only=True):
@@ -46,25 +44,22 @@ class Callee(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not isinstance(self.answers, bool) and not (isinstance(self.answers, str) and self.answers):
-            self._refuse("answers", "True, False or an end reason")
+            refuse(self, "answers", "True, False or an end reason")
         if not all(is_dtmf(item) for item in _items(self.presses)):
-            self._refuse("presses", "a string, or strings, made of the characters 0-9 A-D * #")
+            refuse(self, "presses", "a string, or strings, made of the characters 0-9 A-D * #")
         if not all(is_text(item) for item in _items(self.says)):
-            self._refuse("says", "a string, or strings, that UTF-8 can encode")
+            refuse(self, "says", "a string, or strings, that UTF-8 can encode")
         if self.is_machine is not None and not isinstance(self.is_machine, bool):
-            self._refuse("is_machine", "True, False or None")
-        if self.hangs_up_after is not None and not _is_duration(self.hangs_up_after):
-            self._refuse("hangs_up_after", "None, or seconds from 0")
+            refuse(self, "is_machine", "True, False or None")
+        if self.hangs_up_after is not None and not is_duration(self.hangs_up_after):
+            refuse(self, "hangs_up_after", "None, or seconds from 0")
         for name in ("rings_for", "reacts_after"):
-            if not _is_duration(getattr(self, name)):
-                self._refuse(name, "seconds from 0")
+            if not is_duration(getattr(self, name)):
+                refuse(self, name, "seconds from 0")
         if not is_text(self.refers) or not self.refers or not is_text(self.knows):
-            self._refuse("refers", "a word, and knows a text")
+            refuse(self, "refers", "a word, and knows a text")
         if self.fax_tone not in (None, "CED", "CNG"):
-            self._refuse("fax_tone", "None, 'CED' or 'CNG'")
-
-    def _refuse(self, name: str, rule: str) -> NoReturn:
-        raise ValueError(f"Callee: {name}={getattr(self, name)!r} must be {rule}")
+            refuse(self, "fax_tone", "None, 'CED' or 'CNG'")
 
 
 class Script:
@@ -86,25 +81,5 @@ class Script:
         return self._lines.pop(0) if self._lines else ""
 
 
-def is_dtmf(value: object) -> bool:
-    """Return whether *value* is a string of DTMF digits."""
-    return isinstance(value, str) and _DIGITS.match(value) is not None
-
-
-def is_text(value: object) -> bool:
-    """Return whether *value* is a string that UTF-8 can encode."""
-    if not isinstance(value, str):
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _items(value: object) -> Sequence[object]:
     return value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-
-
-def _is_duration(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from swcalls.commands import Dial, KeyedCommand, StartCommand, StatusCommand
 
-from .callee import Callee, Script, is_dtmf, is_text
+from .argument_checks import is_dtmf, is_text
+from .callee import Callee, Script
 from .clock import Clock, Timer, TimerGroup, cancel_all
 from .wire import Shape, Wire
 

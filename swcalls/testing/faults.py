@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from random import Random, SystemRandom
-from typing import Any, NoReturn
+from typing import Any
 
 from msgspec import Struct
+
+from .argument_checks import is_duration, refuse
 
 Span = float | tuple[float, float]
 """Simulated seconds: a maximum, or a pair of minimum and maximum. The actual value is chosen at random."""
@@ -70,26 +71,23 @@ class Faults(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in _CHANCES:
             if not _is_chance(getattr(self, name)):
-                self._refuse(name, "a number from 0 to 1")
+                refuse(self, name, "a number from 0 to 1")
         for name in ("delay", "slow"):
             value = getattr(self, name)
             span = value if isinstance(value, tuple) and len(value) == 2 else (0, value)
-            if not all(_is_duration(limit) for limit in span) or span[0] > span[1]:
-                self._refuse(name, "seconds from 0, or a pair of them, the smaller first")
+            if not all(is_duration(limit) for limit in span) or span[0] > span[1]:
+                refuse(self, name, "seconds from 0, or a pair of them, the smaller first")
         chances = self.status if isinstance(self.status, Mapping) else {self.status: 1}
         if not all(_is_refusal(status) and _is_chance(chance) for status, chance in chances.items()):
-            self._refuse("status", "an HTTP status from 400 to 599, or a mapping of such to chances")
+            refuse(self, "status", "an HTTP status from 400 to 599, or a mapping of such to chances")
         if sum(chances.values()) > 1:
-            self._refuse("status", "a mapping whose chances add up to at most 1")
-        if self.retry_after is not None and not _is_duration(self.retry_after):
-            self._refuse("retry_after", "None, or seconds from 0")
+            refuse(self, "status", "a mapping whose chances add up to at most 1")
+        if self.retry_after is not None and not is_duration(self.retry_after):
+            refuse(self, "retry_after", "None, or seconds from 0")
         if self.log_status is not None and not _is_refusal(self.log_status):
-            self._refuse("log_status", "None, or an HTTP status from 400 to 599")
+            refuse(self, "log_status", "None, or an HTTP status from 400 to 599")
         if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):
-            self._refuse("seed", "None, or a whole number")
-
-    def _refuse(self, name: str, rule: str) -> NoReturn:
-        raise ValueError(f"Faults: {name}={getattr(self, name)!r} must be {rule}")
+            refuse(self, "seed", "None, or a whole number")
 
 
 class Dice:
@@ -180,10 +178,6 @@ def _with_params(payload: dict[str, Any], changes: dict[str, Any]) -> dict[str, 
 
 def _is_chance(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-
-
-def _is_duration(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _is_refusal(value: object) -> bool:

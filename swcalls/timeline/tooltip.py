@@ -13,7 +13,7 @@ MAX_PAYLOAD = 4000
 """Characters; the rest of a payload is not shown."""
 
 _WHATS = {"command": "command", "retry": "repetition", "event": "webhook", "wait": "wait", "settled": "outcome"}
-_SOURCES = {"reconciled": "voice log", "reported": "answer to a command"}
+_SOURCES = {"reconciled": "voice log", "reported": "command's response"}
 
 
 def tooltip(mark: Mark, start: float, wall: float, *, payloads: bool) -> str:
