@@ -58,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Fail a test that uses the fixtures but cannot, with one line that says why."""
+    """Fail a test that uses the fixtures, but is not asynchronous, or has no plugin that can run it."""
     wanted = [name for name in _FIXTURES if name in getattr(item, "fixturenames", ())]
     if not wanted:
         return
@@ -135,7 +135,7 @@ class _TimelineRecorder:
 
     def observe(self, client: Client) -> None:
         """Collect the timelines of *client*."""
-        client._switchboard.observers.append(self._note)
+        client._switchboard.observers.append(self._add)
 
     def sections(self) -> Iterator[tuple[str, str]]:
         """Yield the sections of the report, as (heading, text)."""
@@ -154,7 +154,7 @@ class _TimelineRecorder:
                 f"seed={self._space.seed} (use it in the faults marker to get the same faults): {happened}",
             )
 
-    def _note(self, journal: Journal, mark: Mark) -> None:
+    def _add(self, journal: Journal, mark: Mark) -> None:
         if id(journal) not in self._journals:
             self._journals[id(journal)] = journal
             if len(self._journals) > CALLS_SHOWN:

@@ -26,6 +26,7 @@ MAX_RESPONSE = 1024 * 1024
 """Bytes of a response that are read."""
 
 Step = Literal["name", "connection", "certificate", "time", "protocol"]
+"""Resolving the name, connecting, TLS, the time limit, or reading the response as HTTP."""
 
 
 class NoResponse(Exception):
@@ -43,7 +44,7 @@ class Response(Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
     at: float
-    """Unix seconds by this machine's clock, half-way between request and response."""
+    """Unix seconds by this machine's clock, half-way between request and response, to compare with the server's."""
 
 
 async def send_request(method: str, url: URL, headers: Mapping[str, str], body: bytes | None = None) -> Response:
@@ -77,13 +78,13 @@ async def send_request(method: str, url: URL, headers: Mapping[str, str], body: 
         raise NoResponse(f"the certificate of {where} is not accepted ({certificate})", "certificate") from error
     except aiohttp.ClientConnectorSSLError as error:
         tls_error = escaped(str(getattr(error.os_error, "reason", None) or "no reason given"))
-        raise NoResponse(f"{where} does not speak TLS as it should ({tls_error})", "certificate") from error
+        raise NoResponse(f"the TLS handshake with {where} failed ({tls_error})", "certificate") from error
     except aiohttp.ClientConnectorError as error:
         raise NoResponse(f"no connection to {where} ({escaped(reason(error.os_error))})", "connection") from error
     except aiohttp.ClientResponseError as error:
-        raise NoResponse(f"{where} does not answer in HTTP", "protocol") from error
+        raise NoResponse(f"the answer of {where} is not HTTP", "protocol") from error
     except (aiohttp.ClientError, OSError) as error:
-        raise NoResponse(f"{where} broke the connection ({type(error).__name__})", "connection") from error
+        raise NoResponse(f"{where} closed the connection ({type(error).__name__})", "connection") from error
 
 
 async def _addresses(host: str, port: int) -> list[ResolveResult]:
@@ -94,7 +95,7 @@ async def _addresses(host: str, port: int) -> list[ResolveResult]:
     loop = asyncio.get_running_loop()
     found: asyncio.Future[list[ResolveResult] | OSError | UnicodeError] = loop.create_future()
 
-    def put(result: list[ResolveResult] | OSError | UnicodeError) -> None:
+    def set_result(result: list[ResolveResult] | OSError | UnicodeError) -> None:
         if not found.done():
             found.set_result(result)
 
@@ -111,7 +112,7 @@ async def _addresses(host: str, port: int) -> list[ResolveResult]:
         except (OSError, UnicodeError) as error:
             result = error
         try:
-            loop.call_soon_threadsafe(put, result)
+            loop.call_soon_threadsafe(set_result, result)
         except RuntimeError:
             return  # The loop was closed in the meantime.
 

@@ -56,8 +56,10 @@ class Callee(Struct, frozen=True, kw_only=True):
         for name in ("rings_for", "reacts_after"):
             if not is_duration(getattr(self, name)):
                 refuse(self, name, "seconds from 0")
-        if not is_text(self.refers) or not self.refers or not is_text(self.knows):
-            refuse(self, "refers", "a word, and knows a text")
+        if not is_text(self.refers) or not self.refers:
+            refuse(self, "refers", "a string that is not empty and that UTF-8 can encode")
+        if not is_text(self.knows):
+            refuse(self, "knows", "a string that UTF-8 can encode")
         if self.fax_tone not in (None, "CED", "CNG"):
             refuse(self, "fax_tone", "None, 'CED' or 'CNG'")
 

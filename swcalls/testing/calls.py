@@ -154,7 +154,7 @@ class SimulatedCall:
         cancel_all(self._timers)
         self._enter("ended", end_reason=reason)
         for operation in self._running():
-            operation.lose_call()
+            operation.call_ended()
 
     def leg(self) -> dict[str, Any]:
         """Return the call leg that responses to commands contain. Source: wire contract, section a."""
@@ -266,7 +266,7 @@ class Operation(Listener, ABC):
     def stop(self) -> None:
         """Finish because a stop command came, or a time limit was reached."""
 
-    def lose_call(self) -> None:
+    def call_ended(self) -> None:
         """Finish because the call has ended."""
         self.stop()
 

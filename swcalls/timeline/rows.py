@@ -1,4 +1,7 @@
-"""Groups the marks of a timeline into rows: one for the call, one for each action. All pictures are drawn from rows."""
+"""Groups the marks of a timeline into rows, one for the call and one for each action.
+
+The text, the SVG picture and the HTML page show rows, and the checks of ``swcalls demo`` read them.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ class Row(Struct, frozen=True):
     marks: list[Mark]
     """All marks of the row, at least one."""
     points: list[Point]
-    """Commands, events, and an outcome that no event of its own has brought; no waits and no retries."""
+    """Commands, events, and an outcome if it came without an event; no waits and no retries."""
 
     @property
     def has_ended(self) -> bool:
@@ -93,7 +96,7 @@ def without_repeated_states(marks: Sequence[Mark]) -> list[Mark]:
 
 
 def hues(marks: Sequence[Mark]) -> dict[str, int]:
-    """Return the number of the colour for each kind of *marks*, in order of appearance; the call has 0."""
+    """Return the number of the colour (CSS class ``k0`` to ``k6``) for each kind of *marks*; the call has 0."""
     kinds = dict.fromkeys(mark.kind for mark in marks if mark.kind != "call")
     return {"call": 0} | {kind: number % HUES + 1 for number, kind in enumerate(kinds)}
 

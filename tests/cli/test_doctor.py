@@ -377,11 +377,11 @@ async def test_a_space_that_does_not_answer(space: Space, monkeypatch: pytest.Mo
 
 async def test_a_space_that_speaks_no_tls(space: Space, monkeypatch: pytest.MonkeyPatch, examine: Examine) -> None:
     monkeypatch.setenv("SIGNALWIRE_SPACE", space.url.replace("http:", "https:"))
-    assert "does not speak TLS as it should" in unreachable(await examine())
+    assert "the TLS handshake with" in unreachable(await examine())
 
 
 @pytest.mark.parametrize(
-    ("said", "told"), [(b"SSH-2.0\r\n\r\n", "does not answer in HTTP"), (b"", "broke the connection")]
+    ("said", "told"), [(b"SSH-2.0\r\n\r\n", "is not HTTP"), (b"", "closed the connection")]
 )
 async def test_a_space_that_speaks_no_http(
     monkeypatch: pytest.MonkeyPatch, examine: Examine, said: bytes, told: str

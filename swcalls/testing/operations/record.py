@@ -101,7 +101,7 @@ class Recording(Operation):
         self.finish()
         self.post(**self._result())
 
-    def lose_call(self) -> None:
+    def call_ended(self) -> None:
         self.finish()
         result = self._result()
         # The file is ready a little after the end of the call. Set after `finish`, which cancels the timers.

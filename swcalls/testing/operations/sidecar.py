@@ -11,6 +11,7 @@ from ..calls import Operation, Party, SimulatedCall
 from ..contract import conflict, not_found, unprocessable
 
 THINKING_SECONDS = 1.0
+"""Simulated seconds from an utterance to the insight, and from a question to the answer."""
 
 
 class SidecarRun(Operation):
@@ -55,7 +56,7 @@ class SidecarRun(Operation):
         self._post_event("stop", stop_reason="api_stop")
         self._end("api_stop")
 
-    def lose_call(self) -> None:
+    def call_ended(self) -> None:
         self._end("transcribe_close")
 
     def _end(self, reason: str) -> None:
