@@ -218,7 +218,7 @@ class RedisBackplane:
                 self.release(owner)
                 raise
             if not taken:
-                raise OwnerTaken(f"owner {owner!r}: it is alive, or another process has claimed it")
+                raise OwnerTaken(f"owner {owner!r}: this owner is alive, or another process has claimed it")
             self._readers.start(owner)
 
     def release(self, owner: str) -> None:

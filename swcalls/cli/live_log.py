@@ -20,14 +20,14 @@ class LiveLog:
         self._names = Names()
         self._journal: Journal | None = None
         self._start = 0.0
-        client._switchboard.observers.append(self._note)
+        client._switchboard.observers.append(self._on_mark)
 
     @property
     def timeline(self) -> Timeline:
         """The timeline of the call up to now."""
         return Timeline.of(self._journal)
 
-    def _note(self, journal: Journal, mark: Mark) -> None:
+    def _on_mark(self, journal: Journal, mark: Mark) -> None:
         if self._journal is None:
             self._journal, self._start = journal, mark.at
         if mark.what == "wait" or mark.verdict == "reported":

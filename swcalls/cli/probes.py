@@ -43,7 +43,7 @@ class Probes:
         self._receipt: Receipt | None = None
         self._received_as: str | None = None
         # Replaces the receiver's own observers, which would log the probe as an unknown kind of event.
-        receiver._inbox.observers[:] = [self._note]
+        receiver._inbox.observers[:] = [self._on_receipt]
 
     def serve(self, host: str, port: int) -> ReceiverServer:
         """Return the receiver's server; use it in ``async with``."""
@@ -66,7 +66,7 @@ class Probes:
             answer = error
         return ProbeResult(answer, self._receipt, self._received_as)
 
-    def _note(self, receipt: Receipt) -> None:
+    def _on_receipt(self, receipt: Receipt) -> None:
         if (receipt.kind, receipt.key) == (KIND, self._probe):
             self._receipt = receipt
 

@@ -34,11 +34,11 @@ async def check_public_url(probes: Probes, own: URL, settings: Settings, path: s
         return _finding("wrong", f"{public}: {fault[0]}", fault[1])
     if given is None:
         what = f"not set: callbacks will go to this receiver's own address, {public}, where it was reached"
-        return _finding("warning", what, "Set SWCALLS_PUBLIC_URL to where SignalWire reaches it")
+        return _finding("warning", what, "Set SWCALLS_PUBLIC_URL to the URL at which SignalWire reaches it")
     reached = f"{public} reaches this receiver, at {own.authority}"
     if _is_private(public) and settings.space is not None and not is_local(settings.space):
         what = f"{reached}, but only from the local network: its host has no public address"
-        return _finding("warning", what, "Set SWCALLS_PUBLIC_URL to where SignalWire reaches it")
+        return _finding("warning", what, "Set SWCALLS_PUBLIC_URL to the URL at which SignalWire reaches it")
     if public.scheme == "http" and not is_local(public):
         return _finding("warning", f"{reached}, but webhooks to it are not encrypted", "Use https")
     return _finding("ok", reached)
@@ -70,7 +70,7 @@ async def check_signature(probes: Probes, own: URL, path: str) -> Finding:
         )
         what = f"a wrong signature was refused, but the answer, 403, {came_back}"
         return Finding(name=name, level="wrong", what=what, advice="Let the proxy pass on answers unchanged")
-    what = "the right signature is accepted, a wrong one refused; whether SignalWire has the same key shows a real call"
+    what = "the right signature is accepted, a wrong one refused; a real call shows whether SignalWire has the same key"
     return Finding(name=name, level="ok", what=what)
 
 
@@ -102,11 +102,11 @@ def _fault_on_the_way(verdict: str, answer: Response | NoResponse) -> Fault | No
 def _fault_before_the_proxy(error: NoResponse) -> Fault:
     """Return what is wrong if nothing answered at the public URL."""
     advice = {
-        "name": "Is SWCALLS_PUBLIC_URL right, and the tunnel up?",
+        "name": "Check SWCALLS_PUBLIC_URL, and whether the tunnel runs",
         "connection": "Start the tunnel or the proxy, or correct SWCALLS_PUBLIC_URL",
-        "certificate": "SignalWire would not accept it either: correct the certificate. Or should the URL be http?",
-        "time": "Is the tunnel or the proxy up, and does a firewall let it through?",
-    }.get(error.failed_step, "Is SWCALLS_PUBLIC_URL right?")
+        "certificate": "SignalWire would not accept it either: correct the certificate, or use http",
+        "time": "Check whether the tunnel or the proxy runs, and whether a firewall blocks it",
+    }.get(error.failed_step, "Check SWCALLS_PUBLIC_URL")
     return str(error), advice
 
 
@@ -128,7 +128,7 @@ def _fault_elsewhere(answer: Response, path: str, here: str) -> Fault:
             return f"the proxy runs, but does not reach this receiver ({status})", forward[0].upper() + forward[1:]
         case _ if 300 <= status < 400:
             what = f"redirects ({status}) to {host_of(answer)}"
-            return what, "Give the final address as SWCALLS_PUBLIC_URL"
+            return what, "Set SWCALLS_PUBLIC_URL to the final address"
         case _:
             what = f"answered {status}, and the probe did not arrive: the path is not forwarded"
             return what, forward[0].upper() + forward[1:]

@@ -60,7 +60,7 @@ async def simulate(
         print_line(space.url)
         log(f"a simulated space for project {quoted(project)}: no real call is made; Ctrl-C ends it")
         if faults is not None:
-            log(f"faults are on, with seed {space.seed}")
+            log(f"faults are enabled: seed={space.seed}")
         await shutdown.wait()
     return 0
 
@@ -78,7 +78,7 @@ def delivery_line(delivery: Delivery, terminal: TerminalStyle) -> str:
     event = read(kind, delivery.payload) if kind in READERS else None
     key = (event and (event.control_id or event.call_id)) or "-"
     what = quoted(kind or "-") + (f" {quoted(event.state)}" if event is not None and event.state else "")
-    tries = f" at try {delivery.attempts}" if delivery.attempts > 1 else ""
+    tries = f" at attempt {delivery.attempts}" if delivery.attempts > 1 else ""
     return _line(terminal.paint(terminal.glyphs.webhook, "green"), what, key, delivery.status, tries, terminal)
 
 

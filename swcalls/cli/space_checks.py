@@ -28,9 +28,9 @@ async def check_space(space: URL, project: str | None, token: str | None) -> tup
         answer = await send_request("GET", space.joinpath("api/voice/logs").with_query(page_size=1), headers)
     except NoResponse as error:
         advice = {
-            "name": "Is SIGNALWIRE_SPACE the name of your space, and is this machine online?",
-            "certificate": "Is SIGNALWIRE_SPACE right, the clock of this machine, and its certificates?",
-        }.get(error.failed_step, "Is SIGNALWIRE_SPACE right, and may this machine connect to it?")
+            "name": "Check SIGNALWIRE_SPACE, and whether this machine is online",
+            "certificate": "Check SIGNALWIRE_SPACE, and the clock and the certificates of this machine",
+        }.get(error.failed_step, "Check SIGNALWIRE_SPACE, and whether a firewall blocks the connection")
         return Finding(name="space", level="wrong", what=str(error), advice=advice), None
     if space.scheme == "http" and not is_local(space):
         what = f"{space} answers, but commands to it are not encrypted"
@@ -46,25 +46,25 @@ def check_credentials(answer: Response) -> Finding:
             return Finding(name="credentials", level="ok", what="project and token are accepted, for the voice log")
         case 200:
             what = "the answer is not that of a voice log"
-            advice = "Is SIGNALWIRE_SPACE right, and does no proxy answer in place of the space?"
+            advice = "Check SIGNALWIRE_SPACE, and whether a proxy answers in place of the space"
         case 401 | 403:
             what = f"refused ({status}): project or token is wrong, or the token lacks the Voice scope"
             advice = "Compare SIGNALWIRE_PROJECT_ID and SIGNALWIRE_API_TOKEN with the space's page of API credentials"
         case 404:
             what = f"there is no voice log ({status})"
-            advice = "Is SIGNALWIRE_SPACE the name of your space?"
+            advice = "Check SIGNALWIRE_SPACE"
         case 429:
             what = f"not checked: too many requests ({status})"
             advice = "Try again later"
         case _ if 300 <= status < 400:
             what = f"the space redirects ({status}) to {host_of(answer)}"
-            advice = "Give the final address as SIGNALWIRE_SPACE: commands follow no redirect"
+            advice = "Set SIGNALWIRE_SPACE to the final address: commands do not follow redirects"
         case _ if status >= 500:
             what = f"not checked: the space failed ({status})"
             advice = "Try again later"
         case _:
             what = f"the space answered {status}"
-            advice = "Is SIGNALWIRE_SPACE right?"
+            advice = "Check SIGNALWIRE_SPACE"
     return Finding(name="credentials", level="wrong", what=what, advice=advice)
 
 
@@ -76,8 +76,8 @@ def check_clock(answer: Response) -> Finding:
         return Finding(name="clock", level="skipped", what="not checked: the space's answer has no Date header")
     ahead = answer.at - (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     if abs(ahead) <= SKEW_TO_WARN:
-        return Finding(name="clock", level="ok", what=f"within {SKEW_TO_WARN:g} s of the space's")
-    what = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the space's"
+        return Finding(name="clock", level="ok", what=f"within {SKEW_TO_WARN:g} s of the space's clock")
+    what = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the space's clock"
     level: Level = "warning" if abs(ahead) <= SKEW_TO_FAIL else "wrong"
     return Finding(name="clock", level=level, what=what, advice="Synchronise the clock of this machine (NTP)")
 

@@ -52,10 +52,10 @@ class Callee(Struct, frozen=True, kw_only=True):
         if self.is_machine is not None and not isinstance(self.is_machine, bool):
             refuse(self, "is_machine", "True, False or None")
         if self.hangs_up_after is not None and not is_duration(self.hangs_up_after):
-            refuse(self, "hangs_up_after", "None, or seconds from 0")
+            refuse(self, "hangs_up_after", "None, or a number of seconds (>= 0)")
         for name in ("rings_for", "reacts_after"):
             if not is_duration(getattr(self, name)):
-                refuse(self, name, "seconds from 0")
+                refuse(self, name, "a number of seconds (>= 0)")
         if not is_text(self.refers) or not self.refers:
             refuse(self, "refers", "a string that is not empty and that UTF-8 can encode")
         if not is_text(self.knows):

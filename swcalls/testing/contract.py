@@ -271,7 +271,7 @@ def _check_variables(variables: object) -> None:
         raise unprocessable("too_many_custom_variables", f"{name} must be at most {_MAX_VARIABLES}", name)
     for key, value in variables.items():
         if not _VARIABLE.match(key):
-            raise unprocessable("invalid_custom_variable_name", f"{name} has a name that cannot be one", name)
+            raise unprocessable("invalid_custom_variable_name", f"{name} has an invalid name", name)
         if _RESERVED.match(key):
             raise unprocessable("reserved_custom_variable_name", f"{name} has a name with a reserved prefix", name)
         if not isinstance(value, str) or not value:

@@ -76,14 +76,14 @@ class Faults(Struct, frozen=True, kw_only=True):
             value = getattr(self, name)
             span = value if isinstance(value, tuple) and len(value) == 2 else (0, value)
             if not all(is_duration(limit) for limit in span) or span[0] > span[1]:
-                refuse(self, name, "seconds from 0, or a pair of them, the smaller first")
+                refuse(self, name, "a number of seconds (>= 0), or a pair of such numbers, the smaller one first")
         chances = self.status if isinstance(self.status, Mapping) else {self.status: 1}
         if not all(_is_refusal(status) and _is_chance(chance) for status, chance in chances.items()):
-            refuse(self, "status", "an HTTP status from 400 to 599, or a mapping of such to chances")
+            refuse(self, "status", "an HTTP status from 400 to 599, or a mapping from statuses to chances")
         if sum(chances.values()) > 1:
             refuse(self, "status", "a mapping whose chances add up to at most 1")
         if self.retry_after is not None and not is_duration(self.retry_after):
-            refuse(self, "retry_after", "None, or seconds from 0")
+            refuse(self, "retry_after", "None, or a number of seconds (>= 0)")
         if self.log_status is not None and not _is_refusal(self.log_status):
             refuse(self, "log_status", "None, or an HTTP status from 400 to 599")
         if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):

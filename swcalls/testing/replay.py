@@ -95,7 +95,7 @@ def replay(file: str | os.PathLike[str], *, limits: Limits = Limits()) -> Replay
         OSError: The file cannot be read.
         RecordingError: The file is not a recording; the message names the line.
     """
-    return _Replayer(file, list(read_recording(file)), limits).play()
+    return _Replayer(file, list(read_recording(file)), limits).run()
 
 
 class _Replayer:
@@ -107,7 +107,7 @@ class _Replayer:
         self._urls = CallbackUrls("replay", secrets.token_hex(), "/replay")
         self._registry = Registry(limits)
         self._inbox = Inbox(self._urls, Verifier(), self._deliver, limit=limits.body)
-        self._inbox.observers.append(self._note)
+        self._inbox.observers.append(self._on_receipt)
         self._inbox.ring = self._ring
         self._addresses = [self._address(delivery) for delivery in recording]
         self._calls: dict[str, CallOperation] = {}
@@ -119,7 +119,7 @@ class _Replayer:
         self._takes_calls = True
         self._taken: set[str] = set()
 
-    def play(self) -> Replay:
+    def run(self) -> Replay:
         """Process all deliveries; return the result."""
         self._set_up()
         deliveries = [
@@ -131,7 +131,7 @@ class _Replayer:
         self._advance(self._now + max(limits.grace, limits.long_grace, limits.transcript_grace, limits.margin) + SLOT)
         return Replay(
             deliveries=deliveries,
-            actions={about: action.settled for about, action in self._actions.items()},
+            actions={key: action.settled for key, action in self._actions.items()},
             calls={
                 name: ReplayedCall(
                     state=call.state,
@@ -147,9 +147,9 @@ class _Replayer:
         """Register an operation for each action and each call of the deliveries."""
         found: dict[tuple[str, str], str | None] = {}
         for delivery, address in zip(self._recording, self._addresses, strict=True):
-            about = None if address is None or delivery.verdict in _REFUSED else _about(delivery, address)
-            if about is not None:
-                kind, key, call_id = about
+            target = None if address is None or delivery.verdict in _REFUSED else _target(delivery, address)
+            if target is not None:
+                kind, key, call_id = target
                 found[kind, key] = found.get((kind, key)) or call_id
         for (kind, key), call_id in found.items():
             if kind == "call":
@@ -214,7 +214,7 @@ class _Replayer:
             self._registry.expire(due)
         self._now = now
 
-    def _note(self, receipt: Receipt) -> None:
+    def _on_receipt(self, receipt: Receipt) -> None:
         self._receipt = receipt
 
     def _deliver(self, kind: str, key: str, event: Event, size: int) -> Delivered:
@@ -258,7 +258,7 @@ def _tail(delivery: Recorded) -> str:
     return "/".join(delivery.path.split("/")[-3:-1])
 
 
-def _about(delivery: Recorded, address: Address) -> tuple[str, str, str | None] | None:
+def _target(delivery: Recorded, address: Address) -> tuple[str, str, str | None] | None:
     """Return kind, key and call id of the operation that *delivery* belongs to; None: it belongs to none."""
     kind, key = address[:2]
     raw = _payload(delivery)

@@ -126,7 +126,7 @@ class Simulator:
 
     @property
     def calls(self) -> dict[str, SimulatedCall]:
-        """The calls by their id. Of very many, those that ended first are forgotten."""
+        """The calls by id, at most 10,000: then the oldest call that has ended is dropped."""
         return self._exchange.calls
 
     @property

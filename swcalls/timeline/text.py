@@ -76,7 +76,7 @@ def log_lines(mark: Mark, terminal: TerminalStyle) -> Iterator[LogLine]:
             if mark.verdict in ("failed", "cancelled"):
                 yield LogLine(mark.end, f"{mark.word}: {mark.detail or mark.verdict}", glyphs.refused, "red")
         case "retry":
-            yield LogLine(mark.at, f"{mark.word} again, after {mark.detail}", glyphs.sent, "yellow")
+            yield LogLine(mark.at, f"{mark.word} sent again after {mark.detail}", glyphs.sent, "yellow")
         case "event":
             verdict = _SOURCES.get(mark.verdict, mark.verdict)
             is_plain = mark.verdict == "applied"

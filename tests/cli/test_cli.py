@@ -234,7 +234,7 @@ async def test_the_simulator_tells_of_a_webhook_that_nobody_took() -> None:
                 async with session.post(f"{url}/api/calling/calls", json=end):
                     pass
             assert (await line_with(process.stderr, "calling.end")).endswith("200")
-            assert re.search(rf"←  call ended +{call_id}  no answer at try 3$", await line(process.stderr))
+            assert re.search(rf"←  call ended +{call_id}  no answer at attempt 3$", await line(process.stderr))
 
 
 async def test_the_simulator_logs_what_it_refuses_escaped() -> None:

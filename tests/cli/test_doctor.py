@@ -380,9 +380,7 @@ async def test_a_space_that_speaks_no_tls(space: Space, monkeypatch: pytest.Monk
     assert "the TLS handshake with" in unreachable(await examine())
 
 
-@pytest.mark.parametrize(
-    ("said", "told"), [(b"SSH-2.0\r\n\r\n", "is not HTTP"), (b"", "closed the connection")]
-)
+@pytest.mark.parametrize(("said", "told"), [(b"SSH-2.0\r\n\r\n", "is not HTTP"), (b"", "closed the connection")])
 async def test_a_space_that_speaks_no_http(
     monkeypatch: pytest.MonkeyPatch, examine: Examine, said: bytes, told: str
 ) -> None:
@@ -473,12 +471,12 @@ async def test_an_answer_without_an_end_is_not_read_to_it(space: Space, examine:
 @pytest.mark.parametrize(
     ("ahead", "level", "told"),
     [
-        (0, "ok", "within 30 s of the space's"),
-        (-25, "ok", "within 30 s of the space's"),
-        (90, "warning", "ahead of the space's"),
-        (-90, "warning", "behind the space's"),
-        (1000, "wrong", "ahead of the space's"),
-        (-1000, "wrong", "behind the space's"),
+        (0, "ok", "within 30 s of the space's clock"),
+        (-25, "ok", "within 30 s of the space's clock"),
+        (90, "warning", "ahead of the space's clock"),
+        (-90, "warning", "behind the space's clock"),
+        (1000, "wrong", "ahead of the space's clock"),
+        (-1000, "wrong", "behind the space's clock"),
     ],
 )
 async def test_clocks_that_are_apart(space: Space, examine: Examine, ahead: int, level: str, told: str) -> None:
@@ -588,7 +586,7 @@ async def test_a_public_url_that_does_not_answer(
         (
             web.Response(status=308, headers={"Location": "https://hooks.example.com/secret"}),
             "redirects (308) to hooks.example.com",
-            "Give the final address",
+            "Set SWCALLS_PUBLIC_URL to the final address",
         ),
     ],
     ids=lambda value: str(value.status) if isinstance(value, web.Response) else "",

@@ -233,7 +233,7 @@ def test_what_did_not_go_as_it_should_has_a_line_at_its_time() -> None:
     assert told(marks, width=100) == [
         "   0.000 s  →  call          dial",
         "   1.000 s  →  play          calling.play.stop",
-        "   1.200 s  →  play          calling.play again, after RateLimited: slowly",
+        "   1.200 s  →  play          calling.play sent again after RateLimited: slowly",
         "   1.300 s  ←  play          playing (duplicate)",
         "   1.400 s  ←  play          finished (from the voice log)",
         "   1.400 s  ←  call          answered (from a command's response)",
