@@ -107,7 +107,7 @@ class _Replayer:
         self._urls = CallbackUrls("replay", secrets.token_hex(), "/replay")
         self._registry = Registry(limits)
         self._inbox = Inbox(self._urls, Verifier(), self._deliver, limit=limits.body)
-        self._inbox.observers.append(self._on_receipt)
+        self._inbox.observers.append(self._note)
         self._inbox.ring = self._ring
         self._addresses = [self._address(delivery) for delivery in recording]
         self._calls: dict[str, CallOperation] = {}
@@ -131,7 +131,7 @@ class _Replayer:
         self._advance(self._now + max(limits.grace, limits.long_grace, limits.transcript_grace, limits.margin) + SLOT)
         return Replay(
             deliveries=deliveries,
-            actions={key: action.settled for key, action in self._actions.items()},
+            actions={about: action.settled for about, action in self._actions.items()},
             calls={
                 name: ReplayedCall(
                     state=call.state,
@@ -214,7 +214,7 @@ class _Replayer:
             self._registry.expire(due)
         self._now = now
 
-    def _on_receipt(self, receipt: Receipt) -> None:
+    def _note(self, receipt: Receipt) -> None:
         self._receipt = receipt
 
     def _deliver(self, kind: str, key: str, event: Event, size: int) -> Delivered:
