@@ -273,7 +273,7 @@ def test_a_file_that_cannot_be_looked_into_is_closed(file: Path, monkeypatch: py
         opened.append(recorder._file)
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(Recorder, "_ends_with_a_line", fail)
+    monkeypatch.setattr(Recorder, "_ends_with_newline", fail)
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
         make().record(file)
     assert opened[0].closed
@@ -307,7 +307,7 @@ def test_a_recording_is_bounded_and_has_no_gaps(file: Path, caplog: pytest.LogCa
     assert (recorder.written, recorder.dropped) == (1, 3)
     assert len(lines(file)) == 3
     assert [record.message for record in caplog.records] == [
-        f"recording {str(file)!r}: full: it may have {2 * size + 20} bytes, and what comes now is dropped"
+        f"recording {str(file)!r}: full: its limit is {2 * size + 20} bytes; further deliveries are not recorded"
     ]
 
 
@@ -385,7 +385,7 @@ def test_a_recording_is_read_line_by_line(file: Path) -> None:
         (GOOD.replace("{},", "[],"), 1, r"at `\$.headers`"),
         (GOOD.replace('"verdict"', '"body_base64":"/w==","verdict"'), 1, "both `body` and `body_base64`"),
         (GOOD.replace('"body":"{}"', '"body_base64":"%"'), 1, "base64"),
-        (GOOD + GOOD[:40], 2, "it has no end, so delete it to read what is before it"),
+        (GOOD + GOOD[:40], 2, "the line is incomplete: delete it to read the lines before it"),
         ('{"x":' + "[" * 100_000 + "\n", 1, "not a delivery"),
         ("\udcff\n", 1, "not a delivery"),
     ],

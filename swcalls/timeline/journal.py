@@ -14,7 +14,8 @@ from typing import Any
 from .._core.observer import CommandVerdict, EventVerdict, WaitVerdict
 from ..events import Event, InboundCall
 from ..outcome import Outcome
-from .marks import Mark, said
+from .entries import Mark
+from .entries import event_word as said
 
 Tell = Callable[["Journal", Mark], object]
 """Is told of each mark when it is made, and again when it has ended. Must not raise."""

@@ -92,8 +92,8 @@ def test_what_did_not_settle_is_said(file: Path, capsys: pytest.CaptureFixture[s
     assert second == "0.000 s  unknown  tap  t  - (a new shape) (then applied)"
     assert ends == [
         "?  play  k  not settled; last event: playing",
-        "?  tap  t  not settled; no event of its own",
-        f"?  call  {CALL}  nothing told of its state",
+        "?  tap  t  not settled; no event",
+        f"?  call  {CALL}  no event with its state",
     ]
 
 
@@ -158,7 +158,7 @@ def test_what_cannot_be_read_is_one_line_of_error(
 
 def test_it_ends_when_nobody_reads_it(incident: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    monkeypatch.setattr("swcalls.cli.replay.say", told.append)
+    monkeypatch.setattr("swcalls.cli.replay.print_line", told.append)
     assert main(["replay", str(incident)]) == 0
     assert len(told) == 1
 
@@ -245,7 +245,7 @@ def test_the_calls_of_a_recording_on_a_page(incident: Path, tmp_path: Path, caps
     html = page.read_text()
     assert f"<h2>{CALL}</h2>" in html
     assert "1 duplicate" in html
-    assert "1 ended without being told" in html
+    assert "1 ended without a webhook" in html
     assert "sunny" not in html, "it is about no action of a call"
     assert page.stat().st_mode & 0o077 == 0
     assert msgspec.json.decode(capsys.readouterr().out)["calls"]

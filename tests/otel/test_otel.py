@@ -274,10 +274,10 @@ async def test_nothing_secret_is_exported_and_numbers_only_if_asked_for(observe,
 
 async def test_an_exporter_that_fails_harms_nobody(observe, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
     observed = await observe()
-    monkeypatch.setattr(Instrumentation, "_begin", lambda *_: 1 / 0)
+    monkeypatch.setattr(Instrumentation, "_on_command_sent", lambda *_: 1 / 0)
     call = await observed.dial()
     await call.play(TTS("Hello.")).finished(timeout=10)
-    assert "a mark could not be traced: command" in caplog.text
+    assert "a timeline mark could not be traced: command" in caplog.text
 
 
 async def test_without_timelines_there_are_no_spans() -> None:

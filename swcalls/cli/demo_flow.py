@@ -1,4 +1,4 @@
-"""The call that ``swcalls demo`` makes, as any program would make it. Knows no simulator, and prints nothing."""
+"""The call flow of ``swcalls demo``, written as in a user's program: it knows no simulator, and prints nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from swcalls import TTS, Client, CollectResult, Detection, Digits, Recording, Si
 
 
 class Visit(Struct, frozen=True):
-    """What came of the call."""
+    """The results of the call's actions, for `demo_checks`."""
 
     who: Detection
     pin: CollectResult
@@ -17,7 +17,7 @@ class Visit(Struct, frozen=True):
 
 
 async def take_a_message(client: Client) -> Visit:
-    """Call somebody, ask for their PIN, record a line, and hang up."""
+    """Call somebody, ask for their PIN, record a sentence, and hang up."""
     async with client.dial(to="+15550198765", from_="+12069708643") as call:  # hangs up when the block ends
         await call.answered(timeout=30)
         who = await call.detect().finished()  # a person, or a machine?

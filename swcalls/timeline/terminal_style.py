@@ -1,4 +1,4 @@
-"""How output looks: its width, its colours, the characters it is drawn with. Knows nothing of calls."""
+"""What a terminal can show: its width, its colours, its characters. The text timeline and the command line use it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SGR = {
 
 
 class Glyphs(Struct, frozen=True, kw_only=True):
-    """The characters that pictures are made of; those of a picture's cells are one column wide."""
+    """The symbols in printed lines and in the text picture; those inside the picture are one column wide."""
 
     sent: str
     webhook: str
@@ -80,16 +80,17 @@ ASCII = Glyphs(
 )
 
 
-class Look(Struct, frozen=True):
-    """What whoever reads the output can see."""
+class TerminalStyle(Struct, frozen=True):
+    """The width, the colours and the symbols with which text is printed."""
 
     width: int = 80
+    """Columns."""
     colour: bool = False
     glyphs: Glyphs = UNICODE
 
     @classmethod
     def of(cls, stream: TextIO | None, environ: Mapping[str, str] = os.environ) -> Self:
-        """Find out what *stream* can show; ``None`` is one that was closed before the program began."""
+        """Return the style for *stream*; ``None`` stands for a standard stream that Python found closed."""
         if stream is None:
             return cls()
         colour = stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
@@ -97,23 +98,23 @@ class Look(Struct, frozen=True):
         return cls(max(MIN_WIDTH, width), colour, UNICODE if _shows(stream, UNICODE) else ASCII)
 
     def paint(self, text: str, style: str) -> str:
-        """Give *text* a style: words of ``bold dim red green …``, or ``""``."""
+        """Return *text* in *style*: ``""``, or words such as ``bold``, ``dim``, ``red``, separated by spaces."""
         if not self.colour or not style or not text:
             return text
         return f"\x1b[{';'.join(_SGR[word] for word in style.split())}m{text}\x1b[0m"
 
     def shorten(self, text: str, width: int) -> str:
-        """Cut *text* to *width* columns, and show that it was cut."""
+        """Return *text*, cut to *width* columns; a text that was cut ends in an ellipsis."""
         return text if len(text) <= width else text[: max(0, width - 1)] + self.glyphs.ellipsis
 
 
 def escaped(text: str) -> str:
-    """Escape all but printable ASCII: the rest may control the terminal, or have a width that is anybody's guess."""
+    """Escape everything but printable ASCII: other characters may control the terminal, or have an unknown width."""
     return "".join(char if " " <= char <= "~" else ascii(char)[1:-1] for char in text)
 
 
 def quoted(value: object, limit: int = 80) -> str:
-    """Show what came from the network as one word: a plain one as it is, anything else in quotes and escaped."""
+    """Return *value*, which came from the network, as one word: as it is if harmless, else quoted and escaped."""
     text = str(value)
     if len(text) > limit:
         text = text[:limit] + "..."

@@ -1,4 +1,4 @@
-"""Whether the demo's call went as it should, step by step."""
+"""The checks at the end of ``swcalls demo``: whether each step of its call had the expected result."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from msgspec import Struct
 from swcalls import Timeline
 from swcalls.timeline.rows import rows
 
-from .flow import Visit
+from .demo_flow import Visit
 
 KEYS = ["1", "12", "123", "1234", "1234#"]
 
 
 class Check(Struct, frozen=True):
-    """One thing that should be so."""
+    """The result of one check."""
 
     what: str
+    """What should be the case."""
     passed: bool
     got: str
+    """What was found."""
 
 
 def check(visit: Visit, timeline: Timeline) -> list[Check]:
-    """Compare what came of the call, and what was heard on its way, with what should have."""
-    heard = {row.name: [point.word for point in row.points if point.word] for row in rows(timeline.marks)}
-    call, welcome, prompt, keys = (heard.get(name, []) for name in ("call", "play", "play #2", "collect"))
+    """Return a check for each step, from the results of the call (*visit*) and the events in its *timeline*."""
+    events = {row.name: [point.word for point in row.points if point.word] for row in rows(timeline.marks)}
+    call, welcome, prompt, keys = (events.get(name, []) for name in ("call", "play", "play #2", "collect"))
     sent = [mark for mark in timeline if mark.what == "command"]
     accepted = [mark for mark in sent if mark.verdict == "accepted"]
     is_stopped = any(mark.word == "calling.play.stop" for mark in accepted)
@@ -34,8 +36,8 @@ def check(visit: Visit, timeline: Timeline) -> list[Check]:
         Check("the welcome was played", welcome == ["playing", "finished"], ", ".join(welcome)),
         Check("the keys came one by one", keys == KEYS, ", ".join(keys)),
         Check("the PIN is right", (pin.digits, pin.terminator) == ("1234", "#"), str(pin.digits)),
-        Check("the prompt was cut short", is_stopped and prompt == ["playing", "finished"], ", ".join(prompt)),
-        Check("the line was recorded", bool(recording.url), f"{recording.state}, {recording.duration} s"),
+        Check("the prompt was stopped early", is_stopped and prompt == ["playing", "finished"], ", ".join(prompt)),
+        Check("the answer was recorded", bool(recording.url), f"{recording.state}, {recording.duration} s"),
         Check("we hung up", visit.end_reason == "hangup", str(visit.end_reason)),
         Check("every command was accepted", len(accepted) == len(sent), f"{len(accepted)} of {len(sent)}"),
     ]
