@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from ..commands import is_loopback
 from ..errors import ConfigurationError
-from .callbacks import CallbackUrls
+from .callback_urls import CallbackUrls
 
 AUDIO = "audio"
 """The kind of address that a stream has; its key is the ``control_id``."""
@@ -66,10 +66,12 @@ class AudioListeners:
         urls: Mints the addresses, and recognises them.
         audio_url: Where the platform reaches this process for audio, if not at the public URL: a WebSocket URL without
             a slash at its end.
+        owner: The name of this process among those that share a project; it is in the addresses.
     """
 
-    def __init__(self, urls: CallbackUrls, audio_url: str | None = None) -> None:
+    def __init__(self, urls: CallbackUrls, audio_url: str | None = None, owner: str = "") -> None:
         self._urls = urls
+        self._owner = owner
         self._audio_url = audio_url
         _, slash, base = (audio_url or "").partition("://")[2].partition("/")
         self._base = slash + base
@@ -124,7 +126,7 @@ class AudioListeners:
         if address is None or address.kind != AUDIO:
             return _NOT_FOUND
         name = f"stream {address.key}"
-        if address.owner and address.owner != self._urls.owner:
+        if address.owner and address.owner != self._owner:
             return Refused(
                 409,
                 f"{name}: another worker listens to it: {address.owner!r}. Pass Client(audio_url=...), a wss:// URL "

@@ -14,11 +14,11 @@ from .._core.limits import check_number
 from ..commands import Stream, Track, as_strings
 from ..errors import AudioNotStarted, CallEnded, shown
 from ..results import StreamResult
-from ._line import Line, given
-from ._start import ActionStart
 from .audio_feed import AudioFeed
 from .call_audio import CallAudio
+from .start import ActionStart
 from .stream import StreamAction
+from .verb_base import VerbBase, given
 
 TrackName = Literal["inbound", "outbound", "both"]
 
@@ -58,7 +58,7 @@ class AudioStart:
         """
         action, feed = self._action, self._feed
         # Before the command is sent: the connection may come before its answer does.
-        self._listeners.expect(action.key, feed)
+        self._listeners.expect(action.control_id, feed)
         try:
             await self._start.__aenter__()
         except BaseException:
@@ -72,7 +72,7 @@ class AudioStart:
             if isinstance(error, Exception):
                 await self._start.__aexit__(type(error), error, None)
             else:
-                action.abandon()
+                action._abandon()
             raise
         return CallAudio(action, feed, started)
 
@@ -110,10 +110,11 @@ class AudioStart:
         if feed.ended_by is not None:
             if action.done() and action.exception() is not None:
                 action.result()
-            call = action.call
-            if call is not None and call.has_ended:
+            call = action._call_operation
+            if call.has_ended:
                 reason = call.end_reason
-                raise CallEnded(f"stream {action.key}: the call ended ({reason or 'no reason given'})", reason=reason)
+                what = f"stream {action.control_id}: the call ended ({reason or 'no reason given'})"
+                raise CallEnded(what, reason=reason, action=action)
             raise self._not_started("the platform ended the stream before its start message")
         if feed.was_connected and not feed.is_connected:
             raise self._not_started("the connection was closed before the start message")
@@ -126,35 +127,35 @@ class AudioStart:
             why = f"a connection came, and brought {feed.received} messages"
         else:
             why = "no connection came: the platform must reach public_url, or audio_url, by wss"
-        return AudioNotStarted(f"stream {self._action.key}: {what}; {why}", action=self._action)
+        return AudioNotStarted(f"stream {self._action.control_id}: {what}; {why}", action=self._action)
 
     def _leave(self) -> None:
         """Listen no more."""
-        self._listeners.forget(self._action.key)
-        self._action.unwatch(self._look)
-        if self._action.call is not None:
-            self._action.call.unwatch(self._look)
+        action = self._action
+        self._listeners.forget(action.control_id)
+        action._operation.unwatch(self._look)
+        action._call_operation.unwatch(self._look)
         self._feed.leave()
 
     def _watch(self) -> None:
-        self._action.watch(self._look)
-        if self._action.call is not None:
-            self._action.call.watch(self._look)
-        self._action._look_after()
+        action = self._action
+        action._operation.watch(self._look)
+        action._call_operation.watch(self._look)
+        action._check_wait()
         self._look()
 
     def _look(self) -> None:
         """Note, at each change of the stream or of its call, whether it is over."""
-        outcome, call = self._action.settled, self._action.call
+        outcome, call = self._action._operation.outcome, self._action._call_operation
         if outcome is not None and outcome.settled_by == "closed":
             self._feed.leave()
-        elif call is not None and call.has_ended:
+        elif call.has_ended:
             self._feed.end_soon("call_ended")
         elif outcome is not None:
             self._feed.end_soon("stop")
 
 
-class ListenVerbs(Line):
+class ListenVerbs(VerbBase):
     """Hears a call."""
 
     __slots__ = ()
@@ -195,7 +196,7 @@ class ListenVerbs(Line):
         for name, seconds in times.items():
             check_number(f"{Stream.command}: {name}", seconds, above=0, finite=True, unit="seconds")
         control_id, bearer = given(None), secrets.token_urlsafe(24)
-        listeners = self._sender.listeners
+        listeners = self._engine.listeners
         command = Stream(
             control_id=control_id,
             url=listeners.url(control_id),

@@ -11,6 +11,8 @@ from contextlib import suppress
 import aiohttp
 from yarl import URL
 
+from swcalls.commands import is_loopback
+
 from .audio_faults import AudioFaults
 
 WAITING = 500
@@ -101,6 +103,10 @@ class AudioLines:
         """The HTTP statuses with which connections were refused, the latest last; 0: there was no answer."""
         self._session: aiohttp.ClientSession | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def reaches(self, url: str) -> bool:
+        """Return whether *url* is connected to: only this machine is."""
+        return is_loopback(url)
 
     def connect(self, url: str, bearer: str | None, lost: Callable[[], object]) -> AudioLine:
         """Connect to *url*; *lost* is called when that is over."""

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from swcalls._core.audio_listeners import AUDIO, AudioListeners
-from swcalls._core.callbacks import CallbackUrls
+from swcalls._core.callback_urls import CallbackUrls
 from swcalls.actions.audio_feed import AudioFeed
 
 BEARER = "a-token-of-its-own"

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from swcalls._core.audio_listeners import AudioListeners
-from swcalls._core.callbacks import CallbackUrls
+from swcalls._core.callback_urls import CallbackUrls
 from swcalls._engine.audio_server import AudioServer
 from swcalls.actions.audio_feed import AudioFeed
 

@@ -10,6 +10,8 @@ import pytest
 from aiohttp import WSMsgType
 from audio_platform import BEARER, FRAME, ID, STOP, Platform, expected, frames_of, media, message, start, until
 
+from swcalls._core.audio_listeners import AUDIO
+from swcalls._core.callback_urls import CallbackUrls
 from swcalls._engine import audio_server
 from swcalls.actions import audio_feed
 from swcalls.actions.audio_feed import AudioFeed
@@ -83,10 +85,8 @@ async def test_a_stream_that_nobody_listens_to_is_refused_and_the_log_says_why(
 async def test_what_another_worker_listens_to_is_refused_and_the_log_says_why(
     platform: Platform, feed: AudioFeed, caplog: pytest.LogCaptureFixture
 ) -> None:
-    platform.urls.owner = "worker-2"
-    url = platform.url()
-    platform.urls.owner = "worker-1"
-    assert await platform.refused(url) == 409
+    theirs = CallbackUrls("project", "token", "/swcalls", platform.urls.public_url, owner="worker-2")
+    assert await platform.refused(theirs.mint(AUDIO, ID)) == 409
     assert "worker-2" in caplog.text
     assert "audio_url" in caplog.text
 

@@ -47,7 +47,7 @@ async def client(space: Simulator) -> AsyncIterator[Client]:
     limits = Limits(grace=0, long_grace=0)
     async with Client("project", "token", space.url, limits=limits) as client, client.receiver.serve():
         yield client
-        assert len(client._switchboard.listeners) == 0
+        assert len(client._engine.listeners) == 0
 
 
 @pytest.fixture
@@ -297,7 +297,7 @@ async def test_a_refused_command_raises_and_leaves_nothing(space: Simulator, cli
     with pytest.raises(CommandRejected):
         async with call.listen():
             pytest.fail("it began")
-    assert len(client._switchboard.listeners) == 0
+    assert len(client._engine.listeners) == 0
     assert not client.actions
 
 
@@ -529,7 +529,7 @@ async def test_audio_comes_to_an_application_that_the_client_is_set_up_in(space:
         await listening.wait()
         async with (
             aiohttp.ClientSession() as session,
-            session.get(f"{client._switchboard.urls.public_url}/swcalls/audio/x/y") as response,
+            session.get(f"{client._engine.urls.public_url}/swcalls/audio/x/y") as response,
         ):
             assert response.status == 403
     # The application has shut down, without waiting for the connection to end by itself.

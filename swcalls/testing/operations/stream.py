@@ -1,4 +1,4 @@
-"""Streaming a call's audio: a WebSocket is opened, if it is on this machine, and what is heard on the call is sent."""
+"""The simulated ``calling.stream``: opens a WebSocket on this machine, and sends what is heard on the call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from swcalls.commands import Stream, is_loopback
+from swcalls.commands import Stream
 
 from ..audio_codecs import Encoding, encoding
 from ..audio_lines import AudioLine
@@ -35,10 +35,10 @@ _MUSIC = tone(660)
 
 
 class Streaming(Operation):
-    """``streaming``, then ``finished`` when it is stopped, the call ends, or the WebSocket is closed.
+    """Posts ``streaming``, then ``finished`` when it is stopped, the call ends, or the WebSocket is closed.
 
-    The far end is heard inbound: its ``Callee.sound``, what it says, what it presses; what is played on the call is
-    heard outbound. A WebSocket that is not on this machine is not opened.
+    The inbound track has the callee: its ``Callee.sound``, what it says, what it presses. The outbound track has what
+    is played on the call. A WebSocket that is not on this machine is not opened.
     """
 
     kind: ClassVar[str] = "stream"
@@ -70,7 +70,7 @@ class Streaming(Operation):
         self._report("streaming")
         faults = self._faults
         found = encoding(faults.codec or self._codec, faults.frame_ms)
-        if not is_loopback(self._url) or faults.no_connection:
+        if not self._lines.reaches(self._url) or faults.no_connection:
             return
         if found is None:
             # What becomes of a codec that the platform does not have is not documented, but that it is an error.
