@@ -48,6 +48,10 @@ class AudioStart:
         self._listeners = listeners
         self._start_timeout = start_timeout
 
+    def close(self) -> None:
+        """Give up: what was not used yet sends nothing, and warns of nothing."""
+        self._start.close()
+
     async def __aenter__(self) -> CallAudio:
         """Start the stream, and wait until it has begun.
 
@@ -67,12 +71,12 @@ class AudioStart:
         self._watch()
         try:
             started = await self._started()
-        except BaseException as error:
+        except Exception as error:
+            await self.__aexit__(type(error), error, None)
+            raise
+        except BaseException:
             self._leave()
-            if isinstance(error, Exception):
-                await self._start.__aexit__(type(error), error, None)
-            else:
-                action._abandon()
+            action._abandon()
             raise
         return CallAudio(action, feed, started)
 
