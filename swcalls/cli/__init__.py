@@ -54,6 +54,7 @@ def _simulate(options: argparse.Namespace) -> Coroutine[None, None, int]:
         signing_key=options.signing_key,
         speed=options.speed,
         callee=options.callee,
+        audio=options.audio,
         faults=options.faults,
     )
 
@@ -141,6 +142,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="JSON",
         help="how the called person behaves, with the fields of swcalls.testing.Callee: "
         '\'{"presses": "42#", "rings_for": 2}\' (default: presses 1234, and says a sentence)',
+    )
+    simulate.add_argument(
+        "--audio",
+        type=_sound,
+        metavar="FILE",
+        help="what a stream hears of the called person: a WAV file of 16-bit samples, or silence, tone or speech "
+        "(default: silence); what they say and press is heard, too",
     )
     simulate.add_argument(
         "--faults",
@@ -280,6 +288,16 @@ def _faults(value: str) -> Any:
     from swcalls.testing import Faults
 
     return _struct_from_json(Faults, value)
+
+
+def _sound(value: str) -> str:
+    from swcalls.testing.audio_sounds import is_sound
+
+    if not is_sound(value):
+        raise argparse.ArgumentTypeError(
+            f"{value!r} must be silence, tone, speech, or the path of a WAV file of 16-bit samples"
+        )
+    return value
 
 
 def _struct_from_json(cls: type[Any], value: str) -> Any:

@@ -44,7 +44,7 @@ class Encoding(NamedTuple):
 
 def encoding(codec: str | None, frame_ms: int = 20) -> Encoding | None:
     """Read what a command asks for: ``PCMU``, ``L16@16000h``, ``PCMU@40i``, …; ``None``: the platform has no such."""
-    match = _CODEC.match(codec or "PCMU")
+    match = _CODEC.match("PCMU" if codec is None else codec)
     if match is None:
         return None
     name, rate, length = match.groups()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from typing import NoReturn
-
 from msgspec import Struct
 
+from .argument_checks import is_duration, refuse
 from .audio_codecs import encoding
 
 
@@ -43,25 +41,19 @@ class AudioFaults(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in ("start_delay", "drops_after"):
             value = getattr(self, name)
-            if value is not None and not _is_time(value):
-                self._refuse(name, "seconds from 0")
+            if value is not None and not is_duration(value):
+                refuse(self, name, "a number of seconds (>= 0)")
         stalls = self.stalls
-        if stalls is not None and not (isinstance(stalls, tuple) and len(stalls) == 2 and all(map(_is_time, stalls))):
-            self._refuse("stalls", "None, or a pair of seconds from 0")
+        is_pair = isinstance(stalls, tuple) and len(stalls) == 2 and all(map(is_duration, stalls))
+        if stalls is not None and not is_pair:
+            refuse(self, "stalls", "None, or a pair of numbers of seconds (>= 0)")
         if self.loses_every is not None and not (_is_whole(self.loses_every) and self.loses_every >= 1):
-            self._refuse("loses_every", "None, or a whole number from 1")
+            refuse(self, "loses_every", "None, or a whole number (>= 1)")
         if self.codec is not None and encoding(self.codec) is None:
-            self._refuse("codec", "None, 'PCMU', 'PCMA', 'L16@16000h' or 'L16@24000h'")
+            refuse(self, "codec", "None, 'PCMU', 'PCMA', 'L16@16000h' or 'L16@24000h'")
         if not (_is_whole(self.frame_ms) and self.frame_ms in range(10, 121, 10)):
-            self._refuse("frame_ms", "10 to 120, by 10")
-
-    def _refuse(self, name: str, rule: str) -> NoReturn:
-        raise ValueError(f"AudioFaults: {name}={getattr(self, name)!r} must be {rule}")
+            refuse(self, "frame_ms", "10 to 120, by 10")
 
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_time(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf

@@ -142,7 +142,24 @@ def mixed(sounds: list[Samples], count: int) -> Samples:
     return array.array("h", (max(-32768, min(32767, sum(samples))) for samples in zip(*sounds, strict=True)))
 
 
-def sound_of(name: str | os.PathLike[str]) -> Sound:
-    """Return the sound that a ``Callee`` names: ``silence``, ``tone``, ``speech``, or the path of a WAV file."""
-    known = {"silence": silence, "tone": _TONE, "speech": _SPEECH}.get(str(name))
+@lru_cache
+def sound_of(name: str) -> Sound:
+    """Return the sound that a ``Callee`` names: ``silence``, ``tone``, ``speech``, or the path of a WAV file.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is no WAV file of 16-bit samples.
+    """
+    known = {"silence": silence, "tone": _TONE, "speech": _SPEECH}.get(name)
     return wav(name) if known is None else known
+
+
+def is_sound(name: object) -> bool:
+    """Return whether `sound_of` knows *name*; a file is read."""
+    if not isinstance(name, str):
+        return False
+    try:
+        sound_of(name)
+    except (OSError, ValueError):
+        return False
+    return True

@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from .argument_checks import is_dtmf, is_duration, is_text, refuse
+from .audio_sounds import is_sound
 
 
 class Callee(Struct, frozen=True, kw_only=True):
@@ -65,8 +66,8 @@ class Callee(Struct, frozen=True, kw_only=True):
             refuse(self, "refers", "a string that is not empty and that UTF-8 can encode")
         if not is_text(self.knows):
             refuse(self, "knows", "a string that UTF-8 can encode")
-        if not is_text(self.sound) or not self.sound:
-            refuse(self, "sound", "silence, tone, speech, or the path of a WAV file")
+        if not is_sound(self.sound):
+            refuse(self, "sound", "silence, tone, speech, or the path of a WAV file of 16-bit samples")
         if self.fax_tone not in (None, "CED", "CNG"):
             refuse(self, "fax_tone", "None, 'CED' or 'CNG'")
 

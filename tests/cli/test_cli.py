@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import sys
+import wave
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -203,6 +204,23 @@ async def test_the_simulator_serves_until_it_is_told_to_end(signum: str) -> None
 
 
 @needs_signals
+async def test_the_simulator_lets_a_file_be_heard(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "loud.wav"), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(b"\x00\x20\x00\xe0" * 80_000)
+    async with program("simulate", "--port", "0", "--speed", "20", "--audio", str(tmp_path / "loud.wav")) as process:
+        url = await line(process.stdout)
+        async with (
+            Client("project", "token", url) as client,
+            client.receiver.serve(),
+            client.dial(to="+15550198765", from_="+12069708643") as call,
+        ):
+            await call.answered()
+            async with call.listen() as audio:
+                assert (await anext(audio)).rms() == pytest.approx(0x2000, rel=0.02)
+
+
+@needs_signals
 async def test_the_simulator_logs_commands_and_webhooks() -> None:
     args = ("--port", "0", "--speed", "50", "--project", "P", "--token", "T", "--signing-key", "K")
     async with program("simulate", *args) as process:
@@ -372,6 +390,7 @@ async def test_a_bad_argument_ends_the_process_with_2() -> None:
         (["simulate", "--port", "x"], "a whole number from 0 to 65535"),
         (["listen", "--port", "8_0"], "a whole number from 0 to 65535"),
         (["simulate", "--speed", "0"], "a number greater than 0"),
+        (["simulate", "--audio", "nowhere.wav"], "'nowhere.wav' must be silence, tone, speech, or the path of a WAV"),
         (["simulate", "--speed", "inf"], "a number greater than 0"),
         (["demo", "--speed", "nan"], "a number greater than 0"),
         (["demo", "--speed", "fast"], "a number greater than 0"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -29,7 +28,6 @@ _TRACKS: dict[str, tuple[Track, ...]] = {
     "outbound_track": ("outbound",),
     "both_tracks": ("inbound", "outbound"),
 }
-_sound_of = lru_cache(sound_of)
 _VOICE = speech(110)
 _MUSIC = tone(660)
 
@@ -165,7 +163,7 @@ class Streaming(Operation):
             playing = [each for each in self.call.operations.values() if isinstance(each, Playing) and each.is_audible]
             sounds = [_VOICE if each.is_spoken else _MUSIC for each in playing[:1]]
             return mixed([sound.samples(start, count, rate) for sound in sounds], count)
-        heard = [_sound_of(self.call.callee.sound).samples(start, count, rate)]
+        heard = [sound_of(self.call.callee.sound).samples(start, count, rate)]
         heard += [
             sound.samples(moment - begins, count, rate)
             for begins, ends, sound in self._utterances
