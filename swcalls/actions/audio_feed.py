@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
 from .._core.audio_buffer import AudioBuffer
 from .._core.audio_frame import AudioFrame, ByteOrder, seems_swapped
-from .._core.stream_messages import Digit, Started, Stopped, StreamMessages
+from .._core.audio_levels import LevelHistory
+from .._core.stream_messages import TRACKS_KEPT, Digit, Started, Stopped, StreamMessages
 
 EndedBy = Literal["stop", "closed", "idle", "local", "call_ended"]
 
@@ -70,6 +72,7 @@ class AudioFeed:
     Args:
         name: What the log calls it: ``stream 4f6a…``.
         bearer: What the platform must send as its token.
+        ended: Called at the end, if the stream had begun. ``None``: nobody asks for `levels`, so none are kept.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class AudioFeed:
         max_lag: float = 2.0,
         idle_timeout: float | None = None,
         byte_order: ByteOrder = "little",
+        ended: Callable[[AudioFeed], object] | None = None,
     ) -> None:
         self.name = name
         self.bearer = bearer
@@ -99,6 +103,12 @@ class AudioFeed:
         self.is_connected = False
         self.is_crowded = False
         """More than half of what may wait does, and the reader has been woken: it needs a turn of the event loop."""
+        self.levels: dict[str, LevelHistory] = {}
+        """How loud each track was over time."""
+        self.began = 0.0
+        """When the start message came, by the monotonic clock."""
+        self._ended = ended
+        self._has_levels = False
         self._max_lag = max_lag
         self._idle_timeout = idle_timeout
         self._is_wanted = True
@@ -112,6 +122,11 @@ class AudioFeed:
 
     def __repr__(self) -> str:
         return f"<AudioFeed {self.name} {self.ended_by or ('started' if self.messages.started else 'waiting')}>"
+
+    @property
+    def heard(self) -> int:
+        """How many frames have come since the start."""
+        return self._heard
 
     @property
     def dropped(self) -> int:
@@ -152,6 +167,10 @@ class AudioFeed:
             self._heard += 1
             if self._probes:
                 self._probe(message)
+            if self._has_levels:
+                levels = self.levels.get(message.track)
+                if levels is None or message.timestamp_ms >= levels.due:
+                    self._note_level(message, levels)
             if self.frames.put(message) and not self._was_slow:
                 self._warn_of_drops()
             waiter = self.has_frame.waiter
@@ -184,6 +203,8 @@ class AudioFeed:
                 "%s: ended by %s; %d frames came, %d were missing, %d dropped; %d messages could not be read",
                 self.name, by, self._heard, counts.missing, self.dropped, counts.malformed,
             )  # fmt: skip
+            if self._ended is not None and counts.started is not None:
+                self._ended(self)
             self.has_frame.set()
             self.has_digit.set()
             self.has_moved.set()
@@ -216,11 +237,20 @@ class AudioFeed:
             self.digits.append(message.digit)
             self.has_digit.set()
         elif isinstance(message, Started):
+            self.began = time.monotonic()
+            self._has_levels = self._ended is not None and message.format.is_decodable
             if message.format.codec == "l16":
                 self._probes = FRAMES_PROBED
             if self._idle_timeout is not None:
                 self._watch_idle(self._idle_timeout, 0, self._heard)
             self.has_moved.set()
+
+    def _note_level(self, frame: AudioFrame, levels: LevelHistory | None) -> None:
+        if levels is None:
+            if len(self.levels) >= TRACKS_KEPT:
+                return
+            levels = self.levels[frame.track] = LevelHistory()
+        levels.add(frame)
 
     def _warn_of_drops(self) -> None:
         self._was_slow = True

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, get_args
 
 from .._core.audio_frame import ByteOrder
+from .._core.audio_levels import louder
 from .._core.audio_listeners import AudioListeners
 from .._core.limits import check_number
+from .._core.operation import Operation
 from ..commands import Stream, Track, as_strings
 from ..errors import AudioNotStarted, CallEnded, shown
 from ..results import StreamResult
@@ -83,11 +87,16 @@ class AudioStart:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        feed = self._feed
+        feed, operation = self._feed, self._action._operation
+        is_stopped = feed.ended_by == "stop"
         feed.end("local")
         try:
-            # First the command: closing the connection is not documented to end a stream.
-            await self._start.__aexit__(exc_type, exc, traceback)
+            if is_stopped:
+                # The platform said so on the socket: there is nothing to stop, and the webhook must come soon.
+                self._action.call._engine.registry.stopped(operation, time.monotonic())
+            else:
+                # First the command: closing the connection is not documented to end a stream.
+                await self._start.__aexit__(exc_type, exc, traceback)
         finally:
             self._leave()
         try:
@@ -211,10 +220,24 @@ class ListenVerbs(VerbBase):
             status_url_method="POST",
         )
         start = self._start(StreamAction, command, None, name="listen")
+        operation = start._action._operation
         feed = AudioFeed(
-            f"stream {control_id}", bearer, max_lag=max_lag, idle_timeout=idle_timeout, byte_order=byte_order
+            f"stream {control_id}",
+            bearer,
+            max_lag=max_lag,
+            idle_timeout=idle_timeout,
+            byte_order=byte_order,
+            ended=None if operation.observer is None else partial(_note_in_timeline, operation),
         )
         return AudioStart(start, feed, listeners, start_timeout)
+
+
+def _note_in_timeline(operation: Operation, feed: AudioFeed) -> None:
+    """Note on the timeline of the call what was heard."""
+    assert operation.observer is not None
+    counts = f"{feed.heard} frames, {feed.messages.missing} missing, {feed.dropped} dropped"
+    levels = louder(history.steps() for history in feed.levels.values())
+    operation.observer.audio(operation.kind, operation.key, feed.began, feed.ended_by or "", levels, counts)
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
