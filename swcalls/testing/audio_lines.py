@@ -26,11 +26,13 @@ class AudioLine:
     """One connection: messages go out in their order, as fast as the other side takes them.
 
     Args:
+        opened: Called when it is up.
         lost: Called when it is over, whoever has ended it.
     """
 
-    def __init__(self, lost: Callable[[], object]) -> None:
+    def __init__(self, opened: Callable[[], object], lost: Callable[[], object]) -> None:
         self.is_over = False
+        self._opened = opened
         self._lost = lost
         self._waiting: deque[str] = deque()
         self._is_closing = False
@@ -62,6 +64,7 @@ class AudioLine:
             timeout = aiohttp.ClientWSTimeout(ws_close=_GOODBYE)
             async with session.ws_connect(URL(url, encoded=True), headers=headers, timeout=timeout) as socket:
                 self._socket = socket
+                self._opened()
                 sending = asyncio.get_running_loop().create_task(self._send(socket))
                 try:
                     async for _ in socket:
@@ -108,9 +111,11 @@ class AudioLines:
         """Return whether *url* is connected to: only this machine is."""
         return is_loopback(url)
 
-    def connect(self, url: str, bearer: str | None, lost: Callable[[], object]) -> AudioLine:
-        """Connect to *url*; *lost* is called when that is over."""
-        line = AudioLine(lost)
+    def connect(
+        self, url: str, bearer: str | None, opened: Callable[[], object], lost: Callable[[], object]
+    ) -> AudioLine:
+        """Connect to *url*; *opened* is called when the connection is up, *lost* when it is over."""
+        line = AudioLine(opened, lost)
         loop = asyncio.get_running_loop()
         task = loop.create_task(self._run(line, url, {} if bearer is None else {"Authorization": f"Bearer {bearer}"}))
         self._tasks.add(task)

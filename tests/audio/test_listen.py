@@ -116,7 +116,7 @@ async def test_what_is_played_is_heard_outbound(call: Call) -> None:
     async with call.listen(track="both") as audio:
         before = await some(audio, 4)
         await call.say("one two three four five six seven eight nine ten").finished(timeout=10)
-        await call.play(swcalls.Audio("https://example.com/a.mp3"))
+        await call.play(swcalls.Audio("https://example.com/a.mp3"), loop=0)
         levels = {"inbound": 0.0, "outbound": 0.0}
         async for frame in audio:
             levels[frame.track] = max(levels[frame.track], frame.rms())
@@ -359,7 +359,7 @@ async def test_a_second_connection_is_refused(space: Simulator, call: Call) -> N
 async def test_a_call_is_saved_in_stereo(call: Call, tmp_path: Path) -> None:
     file = tmp_path / "call.wav"
     async with call.listen(track="both") as audio:
-        await call.play(swcalls.Audio("https://example.com/a.mp3"))
+        await call.play(swcalls.Audio("https://example.com/a.mp3"), loop=0)
         seconds = await audio.save(file, seconds=2)
     assert seconds == 2
     with wave.open(str(file)) as saved:
@@ -392,7 +392,7 @@ async def test_what_was_saved_before_a_cancellation_is_in_the_file(call: Call, t
     file = tmp_path / "call.wav"
     async with call.listen() as audio:
         saving = asyncio.create_task(audio.save(file))
-        while audio._feed._heard < 10:
+        while audio._feed.heard < 10 or len(audio._feed.frames):
             await asyncio.sleep(0)
         saving.cancel()
         await asyncio.wait([saving])
@@ -415,16 +415,19 @@ async def test_what_cannot_be_decoded_is_not_saved(call: Call, tmp_path: Path) -
     assert files_in(tmp_path) == []
 
 
-async def test_frames_have_one_reader_at_a_time(call: Call, tmp_path: Path) -> None:
+async def test_frames_have_one_reader_at_a_time(space: Simulator, call: Call, tmp_path: Path) -> None:
+    space.audio.faults = AudioFaults(stalls=(0.2, 1e6))
     async with call.listen() as audio:
-        while await anext(audio):
-            if not audio._feed.frames:
-                break
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(anext(audio))
-            await asyncio.sleep(0)
-            with pytest.raises(RuntimeError, match="one reader at a time"):
-                await anext(audio)
+        await some(audio, 10)
+        waiting = asyncio.create_task(anext(audio))
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="one reader at a time"):
+            await anext(audio)
+        with pytest.raises(RuntimeError, match="one reader at a time"):
+            await audio.save(tmp_path / "call.wav")
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    assert waiting.cancelled()
 
 
 async def test_nothing_secret_is_shown(space: Simulator, call: Call, caplog: pytest.LogCaptureFixture) -> None:

@@ -54,6 +54,7 @@ class Streaming(Operation):
         self._lines = call.wire.audio
         self._faults = self._lines.faults
         self._line: AudioLine | None = None
+        self._is_connected = False
         self._encoding: Encoding
         self._utterances: list[tuple[float, float, Sound]] = []
         """What the far end says and presses: from when, until when, what."""
@@ -75,16 +76,25 @@ class Streaming(Operation):
             self.stop()
             return
         self._encoding = found._replace(big_endian=faults.big_endian)
-        bearer = self._bearer if not faults.wrong_bearer else "not-the-right-one"
-        self._line = self._lines.connect(self._url, bearer, self._disconnected)
+        self._bearer = self._bearer if not faults.wrong_bearer else "not-the-right-one"
+        self._line = self._lines.connect(self._url, self._bearer, self._connected, self._disconnected)
+
+    def _connected(self) -> None:
+        faults, line = self._faults, self._line
+        if line is None or self.is_finished:
+            return
+        self._is_connected = True
         if faults.second_connection:
-            self.after(faults.frame_ms / 1000, lambda: self._lines.connect(self._url, bearer, _nothing).close())
-        self._line.send('{"event":"connected","protocol":"Call","version":"0.2.0"}')
+            self.after(
+                faults.frame_ms / 1000,
+                lambda: self._lines.connect(self._url, self._bearer, _do_nothing, _do_nothing).close(),
+            )
+        line.send('{"event":"connected","protocol":"Call","version":"0.2.0"}')
         self._began = self.clock.now()
         if not faults.no_start:
             self.after(faults.start_delay, self._send_start)
         if faults.drops_after is not None:
-            self.after(faults.drops_after, self._line.reset)
+            self.after(faults.drops_after, line.reset)
         # Timers that are due at the same time go off in the order in which they were set: the start comes first.
         self.after(self._encoding.frame_ms / 1000, self._send_frames)
 
@@ -100,7 +110,7 @@ class Streaming(Operation):
 
     def hear_key(self, digit: str) -> None:
         self._hear(KEY_SECONDS, key(digit))
-        if self._line is not None:
+        if self._is_connected:
             self._send("dtmf", {"digit": digit, "duration": round(KEY_SECONDS * 1000)})
 
     def _hear(self, seconds: float, sound: Sound) -> None:
@@ -130,15 +140,15 @@ class Streaming(Operation):
         length = self._encoding.frame_ms / 1000
         now = self.clock.now() - self._began
         stall = self._faults.stalls
-        if stall is not None and stall[0] <= now < sum(stall):
-            self.after(sum(stall) - now, self._send_frames)
-            return
+        is_stalled = stall is not None and stall[0] <= now < sum(stall)
+        until = stall[0] if stall is not None and is_stalled else now
         # A clock that is read, and a timer, do not agree to the last digit.
-        while (self._frame + 1) * length <= now + length / 100:
+        while (self._frame + 1) * length <= until + length / 100:
             for track in self._tracks:
                 self._send_frame(track)
             self._frame += 1
-        self.after(max(0.0, (self._frame + 1) * length - (self.clock.now() - self._began)), self._send_frames)
+        next_frame = sum(stall) if stall is not None and is_stalled else (self._frame + 1) * length
+        self.after(max(0.0, next_frame - (self.clock.now() - self._began)), self._send_frames)
 
     def _send_frame(self, track: Track) -> None:
         faults, form = self._faults, self._encoding
@@ -173,7 +183,7 @@ class Streaming(Operation):
 
     def _send(self, event: str, inner: dict[str, Any] | None, *, is_lost: bool = False) -> None:
         self._sequence += 1
-        if self._line is None or is_lost:
+        if self._line is None or not self._is_connected or is_lost:
             return
         message: dict[str, Any] = {"event": event, "sequenceNumber": str(self._sequence)}
         if inner is not None:
@@ -185,5 +195,5 @@ class Streaming(Operation):
         self.post(self._method, segment_id=self.call.id, state=state, url=self._url, **name)
 
 
-def _nothing() -> None:
-    """Take no notice of the end of a connection."""
+def _do_nothing() -> None:
+    """Ignore what becomes of a connection that is to be refused."""

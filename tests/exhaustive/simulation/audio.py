@@ -31,15 +31,25 @@ class Lines(AudioLines):
     def reaches(self, url: str) -> bool:
         return url.startswith("wss://ours.example/")
 
-    def connect(self, url: str, bearer: str | None, lost: Callable[[], object]) -> AudioLine:
-        return Line(self._space, self, url, bearer or "", lost)
+    def connect(
+        self, url: str, bearer: str | None, opened: Callable[[], object], lost: Callable[[], object]
+    ) -> AudioLine:
+        return Line(self._space, self, url, bearer or "", opened, lost)
 
 
 class Line(AudioLine):
     """One connection."""
 
-    def __init__(self, space: Space, lines: Lines, url: str, bearer: str, lost: Callable[[], object]) -> None:
-        super().__init__(lost)
+    def __init__(
+        self,
+        space: Space,
+        lines: Lines,
+        url: str,
+        bearer: str,
+        opened: Callable[[], object],
+        lost: Callable[[], object],
+    ) -> None:
+        super().__init__(opened, lost)
         self._fault = space.plan.next("audio")
         self._flight = space.latency.flight
         self._feed: Feed | None = None
@@ -59,6 +69,7 @@ class Line(AudioLine):
             found.connect(self._cut)
             if self._fault == "reset":
                 self._later(_RESET_AFTER, self._gone)
+            self._opened()
             for _ in tuple(self._waiting):
                 self._transmit()
 
