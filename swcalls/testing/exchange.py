@@ -1,4 +1,4 @@
-"""The platform's side of all calls: where commands find them. Knows no HTTP."""
+"""`Exchange`: creates the simulated calls, outbound and inbound, and keeps them by id."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .inbound import NotAnswered, announcement, answers
 from .wire import Wire
 
 MAX_CALLS = 10_000
-"""How many calls are remembered; beyond, the oldest that has ended makes room."""
+"""How many calls are kept; beyond that, the oldest call that has ended is dropped."""
 
 
 class Exchange:
-    """Sets up calls, and remembers them."""
+    """Creates calls and keeps them, so that commands and the voice log find them."""
 
     def __init__(self, wire: Wire, callee: Callee) -> None:
         self.calls: dict[str, SimulatedCall] = {}
@@ -25,20 +25,24 @@ class Exchange:
         self._wire = wire
 
     def dial(self, dial: Dial) -> SimulatedCall:
-        """Call ``dial.to``, where the callee of that number answers, or else the one for all others."""
+        """Start an outbound call to ``dial.to``; its callee is that of the number, or the default one."""
         callee = self.callees.get(dial.to or "", self._callee)
         call = self._admit(SimulatedCall(self._wire, dial, callee))
         call.start()
         return call
 
     async def ring(self, dial: Dial, url: str, callee: Callee | None, extra: dict[str, Any]) -> SimulatedCall:
-        """Ring who is behind *url*, from *dial.from_*, and have the call answered by the document that comes back."""
+        """Start an inbound call: request the SWML document of *url*, and answer the call as it says.
+
+        Raises:
+            NotAnswered: No document that answers the call came back.
+        """
         call = self._admit(SimulatedCall(self._wire, dial, callee or self._callee, "inbound"))
         call.arrive()
         answer = await self._wire.fetch(url, announcement(call, self._wire, extra))
         if answer is None or not answers(answer):
             call.end("error")
-            raise NotAnswered(f"call {call.id}: nobody took it: no SWML document that answers came back")
+            raise NotAnswered(f"call {call.id}: not answered: no SWML document with an `answer` step came back")
         call.answer()
         return call
 
