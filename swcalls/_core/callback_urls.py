@@ -70,15 +70,15 @@ class CallbackUrls:
         Raises:
             ConfigurationError: There is no public URL to hand out.
         """
-        if self.public_url is None:
+        if self._public_url is None:
             raise ConfigurationError(
                 "public_url is not set, and no receiver is being served: callbacks have nowhere to go. Pass public_url="
                 " (from_env: SWCALLS_PUBLIC_URL), where the platform reaches the receiver, or use receiver.serve()"
             )
-        tail = f"{kind}/{_segment(key)}"
+        tail = f"{kind}/{key if _PLAIN.match(key) else _encoded(key)}"
         if self._owner and not shared:
             tail += f"/{self._owner}"
-        return f"{self.public_url}{self.prefix}{tail}/{self._sign(tail)}"
+        return f"{self._public_url}{self.prefix}{tail}/{self._sign(tail)}"
 
     def handed_out(self, path: str) -> str | None:
         """Return the URL that a request for *path* was posted to: a proxy may have changed all but its path."""
@@ -101,10 +101,8 @@ class CallbackUrls:
         return mac.hexdigest()
 
 
-def _segment(key: str) -> str:
-    """Make one path segment of a key that a user may have chosen; ``~`` marks one that had to be encoded."""
-    if _PLAIN.match(key):
-        return key
+def _encoded(key: str) -> str:
+    """Make one path segment of a key that a user has chosen; ``~`` marks an encoded one."""
     return "~" + base64.urlsafe_b64encode(key.encode()).rstrip(b"=").decode()
 
 

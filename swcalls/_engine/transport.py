@@ -7,9 +7,8 @@ import logging
 import random
 import time
 from base64 import b64encode
-from collections.abc import Sequence
+from collections import deque
 from contextlib import AsyncExitStack, suppress
-from types import TracebackType
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -51,6 +50,14 @@ class Watch(Protocol):
 
     def repeated(self, error: CommandError) -> None:
         """Note that the command will be sent again, since *error* says that it was not processed."""
+        ...
+
+    def answered(self, answer: dict[str, Any]) -> None:
+        """Note that the platform accepted the command."""
+        ...
+
+    def failed(self, error: BaseException) -> None:
+        """Note that the command was refused, was not answered, or was cancelled."""
         ...
 
 
@@ -127,57 +134,76 @@ class Transport:
             CommandRejected: The platform refused it.
         """
         body = self._encode(request)
-        command = request.command
         attempt = 0
-        while True:
-            attempt += 1
-            try:
-                gates = self._gates(command)
-                if gates or self._slots.locked():
-                    await self._take_turn(gates, watch)
+        try:
+            while True:
+                attempt += 1
+                try:
+                    answer = await self._send(request, body, call_id, watch)
+                except CommandError as error:
+                    await self._wait_to_repeat(attempt, error, watch)
                 else:
-                    await self._slots.acquire()
-                with self._slots.taken:
-                    await self._slots.turn()
                     if watch is not None:
-                        watch.leaves()
-                    session = self._session
-                    if session is None:
-                        raise ClientClosed(f"{command}: not sent, since the client is closed")
-                    if session.closed:
-                        raise CommandNotSent("the session of the client is closed", command=command, call_id=call_id)
-                    self.sent += 1
-                    try:
-                        response = await session.post(
-                            self._url, data=body, headers=self._headers, timeout=self._timeout, allow_redirects=False
-                        )
-                        # This gives the connection back, or closes it: a block around it would only cost 4 of 105 us.
-                        content = await response.read()
-                    except (TimeoutError, aiohttp.ClientError, OSError) as fault:
-                        raise _failure(fault, command, call_id) from fault
-                await self._slots.turn()
-                return interpret(
-                    response.status,
-                    response.headers,
-                    content,
-                    command=command,
-                    call_id=call_id,
-                    wall_clock=time.time(),
-                    secrets=() if response.ok else (self._token, *secret_values(request.params)),
+                        watch.answered(answer)
+                    return answer
+        except BaseException as error:
+            if watch is not None:
+                watch.failed(error)
+            raise
+
+    async def _send(self, request: Request, body: bytes, call_id: str | None, watch: Watch | None) -> dict[str, Any]:
+        """Send a command once, in its turn."""
+        command, slots = request.command, self._slots
+        if self._is_paced(command) or not slots.take():
+            await self._take_turn(command, watch)
+        try:
+            if slots.taken > 1:
+                await asyncio.sleep(0)  # See `_Slots`.
+            if watch is not None:
+                watch.leaves()
+            session = self._session
+            if session is None:
+                raise ClientClosed(f"{command}: not sent, since the client is closed")
+            if session.closed:
+                raise CommandNotSent("the session of the client is closed", command=command, call_id=call_id)
+            self.sent += 1
+            try:
+                response = await session.post(
+                    self._url, data=body, headers=self._headers, timeout=self._timeout, allow_redirects=False
                 )
-            except CommandError as error:
-                await self._wait_to_repeat(attempt, error, watch)
+                # This gives the connection back, or closes it: a block around it would only cost 4 of 105 us.
+                content = await response.read()
+            except (TimeoutError, aiohttp.ClientError, OSError) as fault:
+                raise _failure(fault, command, call_id) from fault
+        finally:
+            slots.release()
+        if slots.taken > 1:
+            await asyncio.sleep(0)
+        if response.status == 200:
+            with suppress(MalformedBody):
+                return parse(content)
+        return interpret(
+            response.status,
+            response.headers,
+            content,
+            command=command,
+            call_id=call_id,
+            wall_clock=time.time(),
+            secrets=() if response.ok else (self._token, *secret_values(request.params)),
+        )
 
-    def _gates(self, command: str) -> list[_Gate]:
-        dials = self._dials if command == "dial" else None
-        return [gate for gate in (dials, self._commands) if gate is not None]
+    def _is_paced(self, command: str) -> bool:
+        """Return whether the rates that were given concern *command*."""
+        return self._commands is not None or (self._dials is not None and command == "dial")
 
-    async def _take_turn(self, gates: Sequence[_Gate], watch: Watch | None) -> None:
-        """Wait until *gates* let a command through and one of the slots is free; take the slot.
+    async def _take_turn(self, command: str, watch: Watch | None) -> None:
+        """Wait until the rates let *command* leave and a slot is free; take the slot.
 
-        The slot comes last, since whoever waits for a gate must not keep one from others; the gates stay shut to those
-        behind until it is there, since what counts is when a command leaves.
+        The slot comes last: a command that waits for its rate must not keep a slot from others. The gates stay shut to
+        the commands behind until the slot is there, since what counts is when a command leaves.
         """
+        dials = self._dials if command == "dial" else None
+        gates = [gate for gate in (dials, self._commands) if gate is not None]
         while True:
             due = None if watch is None else watch.due
             try:
@@ -185,7 +211,7 @@ class Transport:
                     for gate in gates:
                         await stack.enter_async_context(gate.turn)
                         await gate.opens(self._closing)
-                    await self._slots.acquire()
+                    await self._slots.wait()
                     for gate in gates:
                         gate.passed()
                     return
@@ -249,39 +275,47 @@ def _failure(fault: Exception, command: str, call_id: str | None) -> CommandErro
     return CommandUnconfirmed(message, command=command, call_id=call_id)
 
 
-class _Slots(asyncio.Semaphore):
-    """Bounds how many commands are under way, and has those that are make their steps together."""
+class _Slots:
+    """Bounds how many commands are under way at once; the others wait in turn. `asyncio.Semaphore` took 1 us more.
+
+    With several commands under way, each lets the others get as far as itself, before it sends and before it reads the
+    answer. So each part of the code runs many times in a row, and stays in the processor's caches: with 64 commands
+    under way that saves 12 of the 100 us that one takes.
+    """
 
     def __init__(self, most: int) -> None:
-        super().__init__(most)
-        self.taken = _Taken(self)
+        self.taken = 0
+        self._most = most
+        self._waiters: deque[asyncio.Future[None]] = deque()
 
-    async def turn(self) -> None:
-        """Let the others get as far as this one is, if there are any.
+    def take(self) -> bool:
+        """Take a slot, if one is free and nobody waits for it; return whether it was taken."""
+        if self.taken >= self._most:
+            return False
+        self.taken += 1
+        return True
 
-        What comes at once is all read before any of it is understood, and what leaves at once is all prepared before
-        any of it is sent: so each part of the code runs many times in a row, and stays in the processor's caches. With
-        64 commands under way that saves 12 of the 100 us that one takes.
-        """
-        if self.taken.count > 1:
-            await asyncio.sleep(0)
+    async def wait(self) -> None:
+        """Take a slot, when it is this one's turn."""
+        if self.take():
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self.release()  # The slot came at the same moment.
+            raise
 
-
-class _Taken:
-    """A block that holds a slot, which was acquired before, and gives it back."""
-
-    def __init__(self, slots: _Slots) -> None:
-        self.count = 0
-        self._slots = slots
-
-    def __enter__(self) -> None:
-        self.count += 1
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.count -= 1
-        self._slots.release()
+    def release(self) -> None:
+        """Give a slot to the first one that waits, or back."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self.taken -= 1
 
 
 class _Gate:
