@@ -16,6 +16,7 @@ Where to look:
   for: ``Digits``, ``Speech``; what is detected: ``DetectMachine``, ``DetectFax``, ``DetectDigit``.
 - A command that starts something gives an ``Action``, as ``PlayAction`` or ``RecordAction``. It tells events, as
   ``PlayEvent``, and comes to a result, as ``Playback`` or ``CollectResult``; how it came to it is an ``Outcome``.
+- ``call.listen()`` hears a call: its ``CallAudio`` gives ``AudioFrame``s, digits, and a WAV file.
 - Errors are ``SwcallsError``: of a command ``CommandError``, of an action ``ActionError``, of a call ``CallEnded``.
 - ``WebhookReceiver`` takes callbacks in a process without a client; ``setup`` and ``CLIENT`` embed one in aiohttp.
 - ``call.timeline`` is a ``Timeline`` of ``Mark``s: what happened.

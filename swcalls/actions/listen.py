@@ -51,6 +51,7 @@ class AudioStart:
         self._feed = feed
         self._listeners = listeners
         self._start_timeout = start_timeout
+        self._is_used = False
 
     def close(self) -> None:
         """Give up: what was not used yet sends nothing, and warns of nothing."""
@@ -63,7 +64,11 @@ class AudioStart:
             AudioNotStarted: No start message came in time.
             CommandError: The command did not succeed.
             CallEnded: The call ended first.
+            RuntimeError: It was entered before.
         """
+        if self._is_used:
+            raise RuntimeError("the block of one listen() can be entered once; call listen() again")
+        self._is_used = True
         action, feed = self._action, self._feed
         # Before the command is sent: the connection may come before its answer does.
         self._listeners.expect(action.control_id, feed)
@@ -72,8 +77,8 @@ class AudioStart:
         except BaseException:
             self._leave()
             raise
-        self._watch()
         try:
+            self._watch()
             started = await self._started()
         except Exception as error:
             await self.__aexit__(type(error), error, None)

@@ -320,6 +320,20 @@ async def test_a_cancelled_start_stops_what_may_run(space: Simulator, client: Cl
     assert sent(space, "calling.stream.stop")
 
 
+async def test_one_listen_is_one_block(space: Simulator, call: Call) -> None:
+    start = call.listen()
+    async with start as audio:
+        with pytest.raises(RuntimeError, match=r"call listen\(\) again"):
+            await start.__aenter__()
+        assert (await anext(audio)).track == "inbound"
+
+
+async def test_a_listen_that_is_not_used_is_noticed_unless_it_is_closed(client: Client) -> None:
+    client.call("c").listen().close()
+    with pytest.warns(RuntimeWarning, match=r"coroutine 'Call\.listen' was never awaited"):
+        client.call("c").listen()
+
+
 async def test_missing_frames_and_gaps_are_told(space: Simulator, call: Call) -> None:
     space.audio.faults = AudioFaults(loses_every=4)
     async with call.listen() as audio:
