@@ -20,6 +20,9 @@ from .failure import Failure
 MAX_SPEED = 10_000.0
 """The greatest ``--speed``: a faster clock would soon leave the range of dates."""
 
+MAX_AUDIO_SPEED = 50.0
+"""The greatest ``--speed`` at which audio is simulated: 50 frames a second of each track, so many times as fast."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with the arguments *argv* (default: ``sys.argv``); return the exit status."""
@@ -40,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _demo(options: argparse.Namespace) -> Coroutine[None, None, int]:
     from .demo import demo
 
-    return demo(options.speed, html=options.html, as_json=options.json)
+    if options.audio and options.speed > MAX_AUDIO_SPEED:
+        raise ConfigurationError(f"--speed={options.speed:g} must be at most {MAX_AUDIO_SPEED:g} with --audio")
+    return demo(options.speed, html=options.html, as_json=options.json, listens=options.audio)
 
 
 def _simulate(options: argparse.Namespace) -> Coroutine[None, None, int]:
@@ -114,6 +119,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_speed(demo)
     _add_json(demo)
     _add_html(demo, "write the timeline of the call to this file")
+    demo.add_argument(
+        "--audio",
+        action="store_true",
+        help=f"hear both sides of the call meanwhile; --speed is at most {MAX_AUDIO_SPEED:g} then",
+    )
     demo.set_defaults(run=_demo, interrupted=130)
 
     simulate = commands.add_parser(

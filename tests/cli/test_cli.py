@@ -135,6 +135,19 @@ async def test_the_demo_tells_the_story_of_a_call() -> None:
         assert any(re.search(told, text) for text in printed), f"{told} is missing, or out of turn:\n{out}"
 
 
+async def test_the_demo_listens_to_its_call(capsys: pytest.CaptureFixture[str]) -> None:
+    assert await demo(10, listens=True) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"stream +heard \d+ frames, 0 missing, 0 dropped", out)
+    assert re.search(r"both sides were heard: levels \{'inbound': \d{4,5}, 'outbound': \d{4,5}\}", out)
+    assert "take_a_message_and_listen" in out
+
+
+def test_audio_is_not_simulated_at_any_speed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--audio", "--speed", "51"]) == 2
+    assert capsys.readouterr().err == "swcalls demo: --speed=51 must be at most 50 with --audio\n"
+
+
 async def test_the_demo_does_without_unicode() -> None:
     async with program("demo", "--speed", "50", PYTHONIOENCODING="ascii") as process:
         status, out, err = await ending(process)
