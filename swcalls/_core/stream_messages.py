@@ -190,7 +190,7 @@ class StreamMessages:
         """
         known = self._tracks.get(track)
         if known is None:
-            known = self._begin_track(track, chunk, timestamp)
+            known = self._begin_track(track, timestamp or 0)
         elif chunk is not None and known.chunk is not None:
             if chunk > known.chunk + 1:
                 self.missing += chunk - known.chunk - 1
@@ -206,13 +206,11 @@ class StreamMessages:
         self._sequence = sequence
         return AudioFrame(known.name, timestamp, sequence, payload, self._format, duration, gap)
 
-    def _begin_track(self, track: str, chunk: int | None, timestamp: int | None) -> _Track:
+    def _begin_track(self, track: str, timestamp: int) -> _Track:
         # Some pages of the documentation call them `inbound_track` and `outbound_track`.
-        known = _Track(track.removesuffix("_track"), chunk, float(timestamp or 0))
+        known = _Track(track.removesuffix("_track"), None, float(timestamp))
         if len(self._tracks) < TRACKS_KEPT:
             self._tracks[track] = known
-        if chunk is not None:
-            known.chunk = chunk - 1
         return known
 
 
