@@ -25,10 +25,14 @@ class Feed(Protocol):
 
     name: str
     bearer: str
-    received: int
     refused: int
     was_connected: bool
     is_crowded: bool
+
+    @property
+    def received(self) -> int:
+        """How many messages have come."""
+        ...
 
     def connect(self, cut: Callable[[], object]) -> None:
         """Take the connection; *cut* has it closed, soon."""

@@ -67,8 +67,14 @@ class _Track(Struct):
     """How far a track is."""
 
     name: str
-    chunk: int | None
+    next: int | None
+    """The number of the next frame; ``None``: the frame before had none."""
     end_ms: float
+    """When the frame before ends."""
+    size: int = -1
+    """Of the frame before, and how long that is."""
+    duration: float = 0.0
+    duration_ms: float = 0.0
 
 
 class StreamMessages:
@@ -110,7 +116,14 @@ class StreamMessages:
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return self._read_any(data)
         media = message.media
-        return self._frame(media.payload, media.track, media.timestamp, media.chunk, message.sequence)
+        payload, timestamp, known = media.payload, media.timestamp, self._tracks.get(media.track)
+        if known is None or timestamp != known.end_ms or media.chunk != known.next or len(payload) != known.size:
+            return self._frame(payload, media.track, timestamp, media.chunk, message.sequence)
+        # As nearly all frames: as long as the one before, and just behind it.
+        known.next = media.chunk + 1
+        known.end_ms = timestamp + known.duration_ms
+        self._sequence = sequence = message.sequence
+        return AudioFrame(known.name, timestamp, sequence, payload, self._format, known.duration)
 
     def _read_any(self, data: bytes | str) -> Message | None:
         """Read a message of any kind, and of any form."""
@@ -191,20 +204,22 @@ class StreamMessages:
         known = self._tracks.get(track)
         if known is None:
             known = self._begin_track(track, timestamp or 0)
-        elif chunk is not None and known.chunk is not None:
-            if chunk > known.chunk + 1:
-                self.missing += chunk - known.chunk - 1
+        elif chunk is not None and known.next is not None:
+            self.missing += max(0, chunk - known.next)
         elif sequence is not None and self._sequence is not None and sequence > self._sequence + 1:
             self.missing += sequence - self._sequence - 1
         if timestamp is None:
             timestamp = round(known.end_ms)
         gap = round(timestamp - known.end_ms) if timestamp > known.end_ms else 0
-        a_byte = self._seconds_a_byte
-        duration = USUAL_SECONDS if a_byte is None else len(payload) * a_byte
-        known.chunk = chunk
-        known.end_ms = timestamp + 1000 * duration
+        if len(payload) != known.size:
+            a_byte = self._seconds_a_byte
+            known.size = len(payload)
+            known.duration = USUAL_SECONDS if a_byte is None else known.size * a_byte
+            known.duration_ms = 1000 * known.duration
+        known.next = None if chunk is None else chunk + 1
+        known.end_ms = timestamp + known.duration_ms
         self._sequence = sequence
-        return AudioFrame(known.name, timestamp, sequence, payload, self._format, duration, gap)
+        return AudioFrame(known.name, timestamp, sequence, payload, self._format, known.duration, gap)
 
     def _begin_track(self, track: str, timestamp: int) -> _Track:
         # Some pages of the documentation call them `inbound_track` and `outbound_track`.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -95,8 +96,6 @@ class AudioFeed:
         self.has_moved: Signal = Signal()
         """It has started, or ended, or lost its connection."""
         self.ended_by: EndedBy | None = None
-        self.received = 0
-        """How many messages have come."""
         self.refused = 0
         """How many connections were refused that had the right address."""
         self.was_connected = False
@@ -108,13 +107,16 @@ class AudioFeed:
         self.began = 0.0
         """When the start message came, by the monotonic clock."""
         self._ended = ended
-        self._has_levels = False
+        self._level_due = math.inf
+        """The timestamp from which on a frame may be one whose level is noted."""
         self._max_lag = max_lag
         self._idle_timeout = idle_timeout
         self._is_wanted = True
         self._cut: Callable[[], object] | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._heard = 0
+        self._others = 0
+        """Messages that were no frames."""
         self._was_slow = False
         self._was_unreadable = False
         self._probes = 0
@@ -122,6 +124,11 @@ class AudioFeed:
 
     def __repr__(self) -> str:
         return f"<AudioFeed {self.name} {self.ended_by or ('started' if self.messages.started else 'waiting')}>"
+
+    @property
+    def received(self) -> int:
+        """How many messages have come."""
+        return self._heard + self._others
 
     @property
     def heard(self) -> int:
@@ -135,11 +142,10 @@ class AudioFeed:
 
     async def next_frame(self) -> AudioFrame:
         """Return the next frame, or raise ``StopAsyncIteration`` when none can come."""
-        signal = self.has_frame
         while (frame := self.frames.take()) is None:
             if self.ended_by is not None:
                 raise StopAsyncIteration
-            await signal.wait()
+            await self.has_frame.wait()
         return frame
 
     def connect(self, cut: Callable[[], object]) -> None:
@@ -159,7 +165,6 @@ class AudioFeed:
 
     def receive(self, data: bytes | str) -> bool:
         """Take one message in; ``False``: no further one is wanted."""
-        self.received += 1
         message = self.messages.read(data)
         if type(message) is AudioFrame:
             if self.ended_by is not None:
@@ -167,10 +172,8 @@ class AudioFeed:
             self._heard += 1
             if self._probes:
                 self._probe(message)
-            if self._has_levels:
-                levels = self.levels.get(message.track)
-                if levels is None or message.timestamp_ms >= levels.due:
-                    self._note_level(message, levels)
+            if message.timestamp_ms >= self._level_due:
+                self._note_level(message)
             if self.frames.put(message) and not self._was_slow:
                 self._warn_of_drops()
             waiter = self.has_frame.waiter
@@ -179,7 +182,9 @@ class AudioFeed:
                     waiter.set_result(None)
                 elif 2 * self.frames.seconds(message.track) > self._max_lag:
                     self.is_crowded = True
-        elif message is not None:
+            return self._is_wanted
+        self._others += 1
+        if message is not None:
             self._note(message)
         elif self.messages.malformed and not self._was_unreadable:
             self._was_unreadable = True
@@ -238,19 +243,21 @@ class AudioFeed:
             self.has_digit.set()
         elif isinstance(message, Started):
             self.began = time.monotonic()
-            self._has_levels = self._ended is not None and message.format.is_decodable
+            if self._ended is not None and message.format.is_decodable:
+                self._level_due = 0
             if message.format.codec == "l16":
                 self._probes = FRAMES_PROBED
             if self._idle_timeout is not None:
                 self._watch_idle(self._idle_timeout, 0, self._heard)
             self.has_moved.set()
 
-    def _note_level(self, frame: AudioFrame, levels: LevelHistory | None) -> None:
-        if levels is None:
-            if len(self.levels) >= TRACKS_KEPT:
-                return
+    def _note_level(self, frame: AudioFrame) -> None:
+        levels = self.levels.get(frame.track)
+        if levels is None and len(self.levels) < TRACKS_KEPT:
             levels = self.levels[frame.track] = LevelHistory()
-        levels.add(frame)
+        if levels is not None and frame.timestamp_ms >= levels.due:
+            levels.add(frame)
+        self._level_due = min(each.due for each in self.levels.values())
 
     def _warn_of_drops(self) -> None:
         self._was_slow = True
