@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from .._core.callback_urls import CallbackUrls
-from .._core.command_target import can_only_miss_the_call
+from .._core.command_target import not_found_means_call_gone
 from .._core.decoding import read
 from .._core.limits import Limits
 from .._core.log_queries import Reconcile
@@ -326,7 +326,7 @@ class Engine:
                 answer = await self.transport.post(request, call_id=call.id, watch=trace)
         except CallNotFound as error:
             # "Gone" is always about the call.
-            if error.status == 410 or can_only_miss_the_call(command, params):
+            if error.status == 410 or not_found_means_call_gone(command, params):
                 self.registry.lose(call, time.monotonic())
             raise
         self._report(call, answer)
