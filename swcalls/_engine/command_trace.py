@@ -1,4 +1,4 @@
-"""One command that is under way: whether it may still leave, what it starts, and the timeline of its call."""
+"""Follows one command while it is sent: checks whether it may still be sent, and notes its progress in the timeline."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ..errors import CallEnded, CommandError
 
 
 class CommandTrace:
-    """A block in which *request* is sent, to *call*, if it is about one.
+    """A block in which *request* is sent; *call* is the call that it is about, if any.
 
     Args:
-        registry: Knows whether it is too late to send; ``None``: the command is sent in any case.
-        starts: The operation that the command starts.
-        leaving: Called when the command leaves.
+        registry: Settles an action that is overdue before it is sent; ``None``: the command is sent in any case.
+        starts: The operation that the command starts; ``None``: the command starts nothing.
+        leaving: Called just before the request is written.
     """
 
     __slots__ = ("_call", "_command", "_leaving", "_number", "_observer", "_registry", "_starts")
@@ -46,16 +46,16 @@ class CommandTrace:
 
     @property
     def due(self) -> float | None:
-        """When it is too late to send the command, by the clock of the event loop; ``None``: never."""
+        """The time after which the command must not be sent, by the clock of the event loop; ``None``: none."""
         return None if self._starts is None else self._starts.due
 
     def check(self) -> None:
         """Raise if it is too late to send the command.
 
         Raises:
-            CallEnded: The call has ended while the command waited for its turn.
-            ActionExpired: The deadline of the action has passed while its command waited for its turn.
-            ClientClosed: The client was closed while the command waited for its turn.
+            CallEnded: The call has ended while the command waited to be sent.
+            ActionExpired: The deadline of the action has passed while its command waited to be sent.
+            ClientClosed: The client was closed while the command waited to be sent.
         """
         registry, action = self._registry, self._starts
         if registry is not None and self._call is not None and self._call is not action:
@@ -67,7 +67,7 @@ class CommandTrace:
                 raise action.outcome.error
 
     def leaves(self) -> None:
-        """Check once more, and note that the command is about to leave: from now on it may have arrived."""
+        """Check once more, and note that the request is about to be written, and may arrive from now on."""
         self.check()
         if self._starts is not None:
             self._starts.note_sent()
