@@ -77,7 +77,7 @@ class Start(Coroutine[Any, Any, T]):
 
 
 class ActionStart(Start[A], Generic[A, R]):
-    """An action that is about to be started. Nothing is sent before one of these is used, and only one can be:
+    """An action that is about to be started. Nothing is sent before it is used, once, in one of three ways.
 
     - ``await start`` sends the command and returns the handle;
     - ``await start.finished(timeout)`` sends the command and waits for the result;

@@ -62,7 +62,7 @@ class Journal:
         self._dropped = 0
         """How many notes were dropped for the limit."""
         self._commands: list[Any] = []
-        """For each command: kind, key, and name; or, if it was not accepted, a tuple (verdict, name, reason, status)."""
+        """For each command: kind, key, and name; or, if not accepted, a tuple (verdict, name, reason, status)."""
         self._times = array("d")
         """For each command: the times at which it was sent and answered; NaN: not answered."""
         self._skipped = 0
