@@ -115,7 +115,9 @@ class Call(Verbs):
             if LIVE_WORDS.isdisjoint(operation.states_reached):
                 self._raise_if_closed()
                 reason = operation.end_reason
-                raise CallEnded(f"call {self.id}: it ended ({reason or 'no reason given'}) unanswered", reason=reason)
+                raise CallEnded(
+                    f"call {self.id}: ended ({reason or 'no reason given'}) before it was answered", reason=reason
+                )
 
     async def ended(self, timeout: float | None = None) -> str | None:
         """Wait for the end of the call and return its reason; ``None`` when the platform gave none.

@@ -57,7 +57,9 @@ def identity(
     _check_text("project", project, shown(project))
     _check_text("token", token, "***")
     if ":" in project:
-        raise ConfigurationError(f"project={shown(project)} must have no ':', which ends the user name of a request")
+        raise ConfigurationError(
+            f"project={shown(project)} must have no ':', since HTTP authentication does not allow it"
+        )
     if not isinstance(path, str) or not _PATH.match(path):
         raise ConfigurationError(f"path={shown(path)} must be like '/swcalls': segments of letters, digits and . _ ~ -")
     keys = signing_keys(signing_key)
@@ -81,13 +83,13 @@ def signing_keys(signing_key: str | Sequence[str] | None) -> tuple[str, ...]:
     return keys
 
 
-def _check_text(name: str, value: object, told: str, rule: str = "a string that is not empty") -> None:
+def _check_text(name: str, value: object, shown_as: str, rule: str = "a string that is not empty") -> None:
     if not isinstance(value, str) or not value:
-        raise ConfigurationError(f"{name}={told} must be {rule}")
+        raise ConfigurationError(f"{name}={shown_as} must be {rule}")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ConfigurationError(f"{name}={told} must be text that UTF-8 can encode") from None
+        raise ConfigurationError(f"{name}={shown_as} must be text that UTF-8 can encode") from None
 
 
 def check_settings(
@@ -185,8 +187,8 @@ def base_url(name: str, value: str, written_out: str | None = None) -> URL:
         or url.fragment
         or _BLANK.search(text)
     ):
-        told = "***" if isinstance(text, str) and "@" in text else shown(value)
-        raise ConfigurationError(f"{name}={told} must be an http(s) URL with a host, with no query and no spaces")
+        shown_as = "***" if isinstance(text, str) and "@" in text else shown(value)
+        raise ConfigurationError(f"{name}={shown_as} must be an http(s) URL with a host, with no query and no spaces")
     return url
 
 

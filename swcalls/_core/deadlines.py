@@ -1,4 +1,7 @@
-"""The deadlines of all operations, in one structure, so that one timer serves any number of them."""
+"""The deadlines of all operations, in one structure, so that one timer serves any number of them.
+
+`TimeLimits` and `CallChecks` set deadlines, and the registry handles those that have expired.
+"""
 
 from __future__ import annotations
 

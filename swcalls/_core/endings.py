@@ -1,4 +1,4 @@
-"""Makes the outcome of an operation, and the error or result of an action whose last event never came."""
+"""Makes outcomes, and the error or result of an action whose last event never came. The settler calls it."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def name_of(action: Operation) -> str:
 
 
 def missing_end(action: Operation) -> tuple[SettledBy, ActionError]:
-    """Return the cause and the error with which *action* settles, whose last event has not come."""
+    """Return the cause and the error with which to settle *action*, whose last event has not come."""
     call, name = call_of(action), name_of(action)
     if call.has_ended:
         reason = call.end_reason
-        message = f"{name}: the call ended ({reason or 'no reason given'}) before its end was reported"
+        message = f"{name}: the call ended ({reason or 'no reason given'}) before the end of the action was reported"
         return "call_ended", CallEnded(message, reason=reason, action=action.handle)
     if action.stage == "not_sent":
-        message = f"{name}: its deadline passed before its command was sent"
+        message = f"{name}: the deadline of the action passed before its command was sent"
     elif action.stopping:
-        message = f"{name}: it was stopped, but its end was not reported"
+        message = f"{name}: the action was stopped, but its end was not reported"
     else:
-        message = f"{name}: its deadline passed before its end was reported"
+        message = f"{name}: the deadline of the action passed before its end was reported"
     return "deadline", ActionExpired(message, action=action.handle)
 
 
 def result_without_event(action: Operation) -> tuple[SettledBy, Any] | None:
-    """Return the cause and the result with which *action* settles; ``None`` if its kind must end with an event."""
+    """Return the cause and the result with which *action* settles; ``None``: only an event can give a result."""
     silent_end = LIFECYCLES[action.kind].silent_end
     if silent_end is None:
         return None

@@ -11,7 +11,7 @@ from .operation import CallOperation, Operation
 class Reconcile(Struct, frozen=True, kw_only=True):
     """How the platform's voice log replaces webhooks that were lost. Times are seconds; all are > 0.
 
-    The log is read once for each overdue action that somebody waits for, before the action expires; and from time to
+    The log is read once for each overdue action that a task waits for, before the action expires; and from time to
     time for a call that has gone silent while a task waits for it. What the log proves settles an action
     (``settled_by="reconciled"``) or a call. What the log does not prove changes nothing.
     """

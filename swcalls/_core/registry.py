@@ -86,7 +86,7 @@ class Registry:
     def withdraw(self, action: Operation, error: Exception) -> None:
         """Forget *action*, whose command was refused or not sent.
 
-        A task that waits for the action, with a handle that it found by id meanwhile, gets *error*.
+        A task that waits for the action (with a handle that it found by id) gets *error*.
         """
         if action.outcome is None:
             action.outcome = outcome_of(action, "closed", error=error)
@@ -254,7 +254,7 @@ class Registry:
             return verdict
         if operation.stage != "accepted":
             operation.stage = "accepted"
-            self.time_limits.trust(operation)
+            self.time_limits.note_arrived(operation)
         call.last_activity = now
         if call.id is None and call is operation and event.call_id:
             self.identify(call, event.call_id)

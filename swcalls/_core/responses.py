@@ -1,4 +1,4 @@
-"""Turns an HTTP response to a command into its JSON object, or into the typed error; decodes call legs."""
+"""Turns an HTTP response to a command into its JSON object or a typed error, for the transport; decodes call legs."""
 
 from __future__ import annotations
 
@@ -64,15 +64,15 @@ def interpret(
             return parse(body)
         except MalformedBody as fault:
             if body.startswith(b"+OK"):
-                # Only the status of a sidecar is a line of text instead of JSON.
+                # Only the command `ai_sidecar.status` is answered by a line of text instead of JSON.
                 return {"result": body.decode(errors="replace")}
-            message = f"the answer, with status {status}, cannot be understood: {fault}"
+            message = f"the response (status {status}) cannot be decoded: {fault}"
             unclear = CommandUnconfirmed(message, command=command, call_id=call_id, request_id=request_id)
             unclear.status = status
             raise unclear from None
     errors = _errors(_redacted(body, secrets))
     if status in _GATEWAY_STATUSES:
-        message = f"it may have arrived: a gateway answered with {status}"
+        message = f"the command may have arrived: a gateway answered with {status}"
         unclear = CommandUnconfirmed(message, command=command, call_id=call_id, request_id=request_id)
         unclear.status = status
         raise unclear

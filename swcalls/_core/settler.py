@@ -176,11 +176,13 @@ class Settler:
         left = self.questions.remove(sidecar)
         if sidecar.outcome is not None and sidecar.outcome.settled_by not in ("call_ended", "closed"):
             for question in left:
-                error = ActionFailed(f"{name_of(question)}: the sidecar ended first", action=question.handle)
+                error = ActionFailed(
+                    f"{name_of(question)}: the sidecar ended before it answered", action=question.handle
+                )
                 self.settle(question, "callback", error=error)
 
     def notify_over(self, operation: Operation) -> None:
-        """Tell the listener that *operation* needs no webhooks of others any more."""
+        """Call the listener: *operation* has settled, is closed, or was never started."""
         if self._listener is not None:
             self._listener.operation_over(operation)
 

@@ -40,15 +40,15 @@ class TimeLimits:
         if action.options.bound is not None and not action.stopping and not call_of(action).has_ended:
             self._deadlines.clear(action)
 
-    def doubt(self, action: Operation, now: float) -> None:
-        """Set a deadline for *action*, whose command may not have arrived; an event clears the deadline by `trust`."""
+    def expect_unconfirmed(self, action: Operation, now: float) -> None:
+        """Set a deadline for *action*, whose command may not have arrived; `note_arrived` clears the deadline."""
         self.start_bound(action, now)
         if action.due is None and action.outcome is None:
             self._unconfirmed.add(action)
             self._deadlines.set(action, now + self.margin(action))
 
-    def trust(self, action: Operation) -> None:
-        """Clear the deadline that `doubt` set, since an event proves that the command of *action* has arrived."""
+    def note_arrived(self, action: Operation) -> None:
+        """Clear the deadline of `expect_unconfirmed`: an event proves that the command of *action* has arrived."""
         if action in self._unconfirmed:
             self._unconfirmed.discard(action)
             if not call_of(action).has_ended:
@@ -61,11 +61,11 @@ class TimeLimits:
 
     def start_grace(self, action: Operation, now: float) -> None:
         """Give *action* its grace period, since its call has ended."""
-        self._hurry(action, now + self.grace(action))
+        self._set_earlier(action, now + self.grace(action))
 
     def start_margin(self, action: Operation, now: float) -> None:
         """Give *action* its margin, since it was stopped."""
-        self._hurry(action, now + self.margin(action))
+        self._set_earlier(action, now + self.margin(action))
 
     def grace(self, action: Operation) -> float:
         """Return the seconds that *action* has after the end of its call."""
@@ -82,5 +82,6 @@ class TimeLimits:
         """Return the seconds that the last event of *action* may be late."""
         return max(self._limits.margin, self.grace(action))
 
-    def _hurry(self, action: Operation, due: float) -> None:
+    def _set_earlier(self, action: Operation, due: float) -> None:
+        """Set the deadline of *action* to *due*, unless it has an earlier one."""
         self._deadlines.set(action, due if action.due is None else min(due, action.due))

@@ -1,7 +1,7 @@
 """Verifies and decodes webhook requests: path, headers and body become an event, or a verdict that refuses them.
 
 No body is parsed before the request is known to be genuine. The order is: MAC of the URL, signature, JSON, then the
-cross-check of ids. The ingress calls `WebhookReader.read`, and decides who gets the event. Knows no HTTP server.
+cross-check of ids. The ingress calls `WebhookReader.read`, and decides which process gets the event.
 """
 
 from __future__ import annotations

@@ -97,14 +97,14 @@ class Dials:
 
     async def _hang_up_once_known(self, call: CallOperation) -> None:
         """Hang *call* up when a webhook brings its id, since the response did not."""
-        told = asyncio.Event()
-        call.watch(told.set)
+        changed = asyncio.Event()
+        call.watch(changed.set)
         try:
             while call.id is None and not call.has_ended:
-                told.clear()
-                await told.wait()
+                changed.clear()
+                await changed.wait()
         finally:
-            call.unwatch(told.set)
+            call.unwatch(changed.set)
         if not call.has_ended:
             await self._hang_up(call)
 

@@ -125,7 +125,7 @@ class Engine:
                 raise ClientClosed(f"{command.command}: the client was closed meanwhile", action=handle)
         except CommandUnconfirmed as error:
             error.action = handle
-            self.registry.time_limits.doubt(action, time.monotonic())
+            self.registry.time_limits.expect_unconfirmed(action, time.monotonic())
             raise
         except Exception as error:
             self.registry.withdraw(action, error)
@@ -135,7 +135,7 @@ class Engine:
                 gone = CommandNotSent("cancelled before it was sent", command=command.command, call_id=call.id)
                 self.registry.withdraw(action, gone)
             else:
-                self.registry.time_limits.doubt(action, time.monotonic())
+                self.registry.time_limits.expect_unconfirmed(action, time.monotonic())
                 handle._abandon()
             raise
         finally:
@@ -216,7 +216,7 @@ class Engine:
             with CommandTrace(self.registry, request, call, call) as trace:
                 leg = read_leg(await self.transport.post(request, call_id=None, watch=trace))
             if leg is None:
-                unclear = CommandUnconfirmed("the answer names no call", command="dial")
+                unclear = CommandUnconfirmed("the response has no call id", command="dial")
                 unclear.status = 200
                 raise unclear
         except CommandUnconfirmed as error:
@@ -345,7 +345,7 @@ class Engine:
         self.lifetime.check(command)
         check_call(call, command)
         if call.id is None:
-            raise CommandNotSent("the call has no id, since its dial was not answered", command=command)
+            raise CommandNotSent("the call has no id, since its dial got no response", command=command)
 
     # Called by the registry (`Listener`)
 

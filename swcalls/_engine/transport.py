@@ -146,7 +146,7 @@ class Transport:
                         raise ClientClosed(f"{command}: not sent, since the client is closed")
                     if session.closed:
                         raise CommandNotSent(
-                            "the session that the client was given is closed", command=command, call_id=call_id
+                            "the aiohttp session of the client is closed", command=command, call_id=call_id
                         )
                     self.sent += 1
                     try:
@@ -246,8 +246,8 @@ class Transport:
 def _failure(fault: Exception, command: str, call_id: str | None) -> CommandError:
     """Return the error of a command whose request failed with *fault*."""
     if isinstance(fault, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-        return CommandNotSent(f"no connection: {fault}", command=command, call_id=call_id)
-    message = f"it may have arrived, but no answer came: {type(fault).__name__}: {fault}"
+        return CommandNotSent(f"no connection could be made: {fault}", command=command, call_id=call_id)
+    message = f"the command may have arrived, but no response came: {type(fault).__name__}: {fault}"
     return CommandUnconfirmed(message, command=command, call_id=call_id)
 
 

@@ -40,16 +40,16 @@ class PromptAction(CollectAction):
     After the prompt has settled, for any reason, collect and playback are stopped.
     """
 
-    __slots__ = ("_is_given_up", "playback")
+    __slots__ = ("_is_stopped", "playback")
 
     def __init__(self, call: CallBase, control_id: str, options: Options, playback: PlayAction) -> None:
         super().__init__(call, control_id, options)
         self.playback: PlayAction = playback
-        self._is_given_up = False
+        self._is_stopped = False
 
     async def stop(self) -> Leg | None:
         """Stop the playback and the collect."""
-        self._is_given_up = True
+        self._is_stopped = True
         await self._stop_playback()
         return await super().stop()
 
@@ -62,11 +62,11 @@ class PromptAction(CollectAction):
         """Start the timers when the playback is over, and stop both when the prompt has settled."""
         playback = self.playback
 
-        def is_time_to_act() -> bool:
+        def must_act() -> bool:
             return self.done() or playback.done() or (barge_in and self._operation.last_event is not None)
 
         try:
-            await self._until(is_time_to_act, playback._operation)
+            await self._until(must_act, playback._operation)
             if not self._is_over() and not playback.done():
                 await self._stop_playback()
                 with suppress(TimeoutError):
@@ -90,11 +90,11 @@ class PromptAction(CollectAction):
         await self._until(self.done)
         await self._stop_playback()
         if self.exception() is not None:
-            # The collect settled with an error of this side: at the platform it may go on.
+            # The prompt settled without an event of the platform, where the collect may still be running.
             await self._stop_collect()
 
     def _is_over(self) -> bool:
-        return self.done() or self._is_given_up
+        return self.done() or self._is_stopped
 
     async def _until(self, ready: Callable[[], bool], *others: Operation, timeout: float | None = None) -> None:
         await until(ready, "finished", timeout, self._operation, *others, check=self._check_wait)
@@ -205,4 +205,4 @@ async def quietly(command: Awaitable[Any]) -> None:
     try:
         await command
     except SwcallsError as error:
-        _log.info("%s", error)
+        _log.info("cleaning up after a prompt: %s", error)

@@ -73,11 +73,11 @@ class SidecarAction(Stoppable[SidecarResult]):
     async def status(self) -> SidecarStatus:
         """Return the counters of the sidecar. Wire: ``calling.ai_sidecar.status``."""
         leg = await self._control("status", Bare())
-        told = counters(leg.raw)
-        counted = {name: whole(told, name) for name in SidecarStatus.__struct_fields__[1:-1]}
+        pairs = counters(leg.raw)
+        counted = {name: whole(pairs, name) for name in SidecarStatus.__struct_fields__[1:-1]}
         known = {name: count for name, count in counted.items() if count is not None}
         running = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-        return SidecarStatus(running=running.get(told.get("running", "").lower()), raw=told, **known)
+        return SidecarStatus(running=running.get(pairs.get("running", "").lower()), raw=pairs, **known)
 
     def _stop_command(self) -> tuple[str, object]:
         return f"{self.family}.stop", Bare()

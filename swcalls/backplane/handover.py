@@ -1,4 +1,4 @@
-"""Hands webhooks to the process that owns them, and inbound calls to one process that takes calls. Knows no HTTP."""
+"""Hands webhooks to the process that owns them, and inbound calls to one process that accepts calls. Knows no HTTP."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Handover:
     async def hand_over(self, webhook: Webhook, body: bytes) -> Receipt | None:
         """Pass *webhook* on to the process that owns it; return ``None`` if this process owns it."""
         backplane, kind, key, event = self._backplane, webhook.kind, webhook.key, webhook.event
-        told = event if isinstance(event, Event) else None
+        noted = event if isinstance(event, Event) else None
         try:
             async with asyncio.timeout(ANSWERED):
                 if isinstance(event, InboundCall):
@@ -64,8 +64,8 @@ class Handover:
                 await backplane.publish(self._project, Delivery(owner=owner, kind=kind, key=key, body=body))
         except (BackplaneUnavailable, TimeoutError) as fault:
             _log.warning("a webhook is refused with 503, so that the platform sends it again: %r", fault)
-            return Receipt("unavailable", kind, key, told)
-        return Receipt("forwarded", kind, key, told)
+            return Receipt("unavailable", kind, key, noted)
+        return Receipt("forwarded", kind, key, noted)
 
     def begin_to_take(self, inbound: InboundCall) -> asyncio.Task[str | None] | None:
         """Take an announced call, in a task that returns its owner; ``None``: this process accepts no calls."""
@@ -103,21 +103,21 @@ class Handover:
         elif (take := self.begin_to_take(inbound)) is not None:
             await asyncio.wait([take], timeout=ANNOUNCED)
             if not take.done():
-                raise BackplaneUnavailable(f"call {call_id}: not taken within {ANNOUNCED:g} s")
+                raise BackplaneUnavailable(f"call {call_id}: this process did not take the call within {ANNOUNCED:g} s")
             owner = take.result()
         owner = owner or await self._offer(call_id, body)
         return Receipt("busy" if owner is None else "inbound", INBOUND, call_id)
 
     async def _offer(self, call_id: str, body: bytes) -> str | None:
         """Offer an announced call to one process after another until one takes it; return its owner or ``None``."""
-        backplane, told = self._backplane, list[str]()
+        backplane, offered_to = self._backplane, list[str]()
         clock = asyncio.get_running_loop().time
         end = clock() + ANNOUNCED
         while clock() < end:
-            taker = await backplane.taker(self._project, besides=told)
+            taker = await backplane.taker(self._project, besides=offered_to)
             if taker is None:
                 break
-            told.append(taker)
+            offered_to.append(taker)
             try:
                 await backplane.publish(self._project, Delivery(owner=taker, kind=INBOUND, key=call_id, body=body))
             except BackplaneUnavailable as fault:
@@ -127,7 +127,7 @@ class Handover:
             if owner is not None:
                 return owner
         # A process that got the offer may take the call as long as it is announced.
-        return await backplane.find_call(self._project, call_id, wait=ANNOUNCED) if told else None
+        return await backplane.find_call(self._project, call_id, wait=ANNOUNCED) if offered_to else None
 
     async def _take(self, inbound: InboundCall, dispatcher: Dispatcher) -> str | None:
         backplane, owner, pause = self._backplane, self._backplane.owner, 0.05
@@ -149,4 +149,4 @@ class Handover:
     def _took(self, task: asyncio.Task[str | None]) -> None:
         self._takes.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            _log.error("an inbound call was not taken", exc_info=task.exception())
+            _log.error("taking an inbound call failed", exc_info=task.exception())

@@ -1,4 +1,4 @@
-"""Re-attaches the unfinished operations of an owner: first the calls, then the actions that run on them."""
+"""Re-attaches the unfinished operations of an owner: first the calls, then their actions. `Client.recover` calls it."""
 
 from __future__ import annotations
 
