@@ -70,15 +70,15 @@ class CallbackUrls:
         Raises:
             ConfigurationError: No public URL is set.
         """
-        if self.public_url is None:
+        if self._public_url is None:
             raise ConfigurationError(
                 "public_url is not set, and no receiver is being served: callbacks have nowhere to go. Pass public_url="
                 " (from_env: SWCALLS_PUBLIC_URL), where the platform reaches the receiver, or use receiver.serve()"
             )
-        tail = f"{kind}/{_segment(key)}"
+        tail = f"{kind}/{key if _PLAIN.match(key) else _encoded(key)}"
         if self._owner and not shared:
             tail += f"/{self._owner}"
-        return f"{self.public_url}{self.prefix}{tail}/{self._sign(tail)}"
+        return f"{self._public_url}{self.prefix}{tail}/{self._sign(tail)}"
 
     def handed_out(self, path: str) -> str | None:
         """Return the URL that the platform was given for *path*: a proxy may have changed scheme, host and port."""
@@ -101,15 +101,13 @@ class CallbackUrls:
         return mac.hexdigest()
 
 
-def _segment(key: str) -> str:
-    """Return *key*, which a user may have chosen, as one path segment; ``~`` marks an encoded key."""
-    if _PLAIN.match(key):
-        return key
+def _encoded(key: str) -> str:
+    """Return *key*, which a user has chosen, as one path segment; ``~`` marks an encoded key."""
     return "~" + base64.urlsafe_b64encode(key.encode()).rstrip(b"=").decode()
 
 
 def _key(segment: str) -> str:
-    """Return the key that `_segment` made *segment* of."""
+    """Return the key of a path segment; the reverse of `_encoded`."""
     if not segment.startswith("~"):
         return segment
     encoded = segment[1:]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+from typing import Any
 
-from .._core.command_target import target_of
+from .._core.command_target import not_found_means_call_gone, target_of
+from .._core.decoding import read
 from .._core.operation import CallOperation, Operation
 from .._core.registry import Registry
 from ..commands import Request
-from ..errors import CallEnded, CommandError
+from ..errors import CallEnded, CallNotFound, CommandError
+from ..events import CallEvent
 
 
 class CommandTrace:
-    """A block in which *request* is sent; *call* is the call that it is about, if any.
+    """The progress of one *request*; *call* is the call that it is about, if any. The transport calls the methods.
 
     Args:
         registry: Settles an action that is overdue before it is sent; ``None``: the command is sent in any case.
@@ -23,7 +24,7 @@ class CommandTrace:
         leaving: Called just before the request is written.
     """
 
-    __slots__ = ("_call", "_command", "_leaving", "_number", "_observer", "_registry", "_starts")
+    __slots__ = ("_call", "_command", "_leaving", "_number", "_observer", "_params", "_registry", "_starts")
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class CommandTrace:
     ) -> None:
         self._registry = registry
         self._command = request.command
+        self._params = request.params
         self._call = call
         self._starts = starts
         self._leaving = leaving
@@ -81,20 +83,35 @@ class CommandTrace:
         if self._observer is not None:
             self._observer.retry(self._number, error)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._observer is None:
-            return
-        if exc is None:
+    def answered(self, answer: dict[str, Any]) -> None:
+        """Note that the platform accepted the command, and apply the state of the call in *answer*."""
+        if self._observer is not None:
             self._observer.answered(self._number)
-        elif isinstance(exc, Exception):
-            self._observer.answered(self._number, "failed", exc)
-        else:
-            self._observer.answered(self._number, "cancelled")
+        if self._registry is not None and self._call is not None:
+            report(self._registry, self._call, answer)
+
+    def failed(self, error: BaseException) -> None:
+        """Note that the command was refused, was not answered, or was cancelled."""
+        if self._observer is not None:
+            if isinstance(error, Exception):
+                self._observer.answered(self._number, "failed", error)
+            else:
+                self._observer.answered(self._number, "cancelled")
+        registry, call = self._registry, self._call
+        if registry is None or call is None or not isinstance(error, CallNotFound):
+            return
+        # 410 is always about the call.
+        if error.status == 410 or not_found_means_call_gone(self._command, self._params):
+            registry.lose(call, time.monotonic())
+
+
+def report(registry: Registry, call: CallOperation, answer: dict[str, Any]) -> None:
+    """Apply the state of *call* in a command's response. Usually the state is known already."""
+    if answer.get("id") != call.id or answer.get("status") in (None, call.state):
+        return
+    event = read("call", answer)
+    if isinstance(event, CallEvent):
+        registry.report(call, event, time.monotonic())
 
 
 def check_call(call: CallOperation, command: str) -> None:

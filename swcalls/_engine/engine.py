@@ -11,8 +11,6 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from .._core.callback_urls import CallbackUrls
-from .._core.command_target import not_found_means_call_gone
-from .._core.decoding import read
 from .._core.limits import Limits
 from .._core.log_queries import Reconcile
 from .._core.operation import CallOperation, Operation, call_of
@@ -35,9 +33,9 @@ from ..errors import (
     CommandRejected,
     CommandUnconfirmed,
 )
-from ..events import CallEvent, InboundCall
+from ..events import InboundCall
 from ..timeline import Journal, Tell
-from .command_trace import CommandTrace, check_call
+from .command_trace import CommandTrace, check_call, report
 from .dials import Dials
 from .ids import new_id
 from .inbound import InboundDispatcher
@@ -118,7 +116,9 @@ class Engine:
         try:
             if self.member is not None:
                 await self.member.keep(action)
-            answer = await self._post(call, command.command, command, action)
+            request = Request(command.command, call.id, command)
+            trace = CommandTrace(self.registry, request, call, action)
+            answer = await self.transport.post(request, call_id=call.id, watch=trace)
             if self.lifetime.is_too_late:
                 action.stage = "accepted"
                 handle._abandon()
@@ -213,8 +213,8 @@ class Engine:
             if member is not None:
                 await member.keep(call)
             request = Request("dial", params=command)
-            with CommandTrace(self.registry, request, call, call) as trace:
-                leg = read_leg(await self.transport.post(request, call_id=None, watch=trace))
+            trace = CommandTrace(self.registry, request, call, call)
+            leg = read_leg(await self.transport.post(request, call_id=None, watch=trace))
             if leg is None:
                 unclear = CommandUnconfirmed("the response has no call id", command="dial")
                 unclear.status = 200
@@ -235,7 +235,7 @@ class Engine:
         self.registry.identify(call, leg.id)
         if member is not None:
             await member.keep(call)
-        self._report(call, leg.raw)
+        report(self.registry, call, leg.raw)
         self.check_liveness(call)
 
     def adopt(self, inbound: InboundCall) -> Any:
@@ -294,7 +294,10 @@ class Engine:
             leaving: Called just before the request is written.
         """
         self._check_call(call, command)
-        answer = await self._post(call, command, params, leaving=leaving)
+        # Only `update` has the call's id in its parameters.
+        request = Request(command, None if command == "update" else call.id, params)
+        trace = CommandTrace(self.registry, request, call, leaving=leaving)
+        answer = await self.transport.post(request, call_id=call.id, watch=trace)
         call.leg = leg = read_leg(answer) or CallLeg(id=call.id or "", raw=answer)
         return leg
 
@@ -304,42 +307,13 @@ class Engine:
         request = Request(command, call_id, params)
         if call_id is None and isinstance(params.get("id"), str):
             call_id = params["id"]  # The command `update` has the call's id in its parameters.
-        with CommandTrace(None, request, self.registry.calls.with_id(call_id or "")) as trace:
-            return await self.transport.post(request, call_id=call_id, watch=trace)
+        trace = CommandTrace(None, request, self.registry.calls.with_id(call_id or ""))
+        return await self.transport.post(request, call_id=call_id, watch=trace)
 
     def run_until_done(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run *work* in a task that may send commands while the client is closing; closing waits for it."""
         if not self.lifetime.is_closed and self.timer.loop is not None:
             self.tasks.hang_up(work())
-
-    async def _post(
-        self,
-        call: CallOperation,
-        command: str,
-        params: object,
-        starts: Operation | None = None,
-        leaving: Callable[[], object] | None = None,
-    ) -> dict[str, Any]:
-        # Only `update` has the call's id in its parameters.
-        request = Request(command, None if command == "update" else call.id, params)
-        try:
-            with CommandTrace(self.registry, request, call, starts, leaving) as trace:
-                answer = await self.transport.post(request, call_id=call.id, watch=trace)
-        except CallNotFound as error:
-            # 410 is always about the call.
-            if error.status == 410 or not_found_means_call_gone(command, params):
-                self.registry.lose(call, time.monotonic())
-            raise
-        self._report(call, answer)
-        return answer
-
-    def _report(self, call: CallOperation, answer: dict[str, Any]) -> None:
-        """Apply the state of *call* in a command's response. Usually the state is known already."""
-        if answer.get("id") != call.id or answer.get("status") in (None, call.state):
-            return
-        event = read("call", answer)
-        if isinstance(event, CallEvent):
-            self.registry.report(call, event, time.monotonic())
 
     def _check_call(self, call: CallOperation, command: str) -> None:
         self.lifetime.check(command)

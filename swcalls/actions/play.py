@@ -100,7 +100,10 @@ class PlayVerbs(VerbBase):
 
 def _length(media: tuple[Media, ...], loop: int | None) -> float | None:
     """Return how many seconds *media* last; ``None``: not known, or endless."""
-    seconds = [item.duration for item in media if isinstance(item, Silence | Ringtone)]
-    known = [length for length in seconds if length is not None]
-    passes = 1 if loop is None else loop
-    return sum(known) * passes or None if len(known) == len(media) else None
+    seconds = 0.0
+    for item in media:
+        length = item.duration if isinstance(item, Silence | Ringtone) else None
+        if length is None:
+            return None
+        seconds += length
+    return seconds * (1 if loop is None else loop) or None
