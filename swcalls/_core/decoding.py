@@ -1,6 +1,7 @@
 """Decodes the body of a webhook into an event. A field that is missing, null or of a wrong type becomes ``None``.
 
-The kind comes from the callback URL. If ``event_type`` contradicts the kind, the event is an `UnknownEvent`.
+The kind comes from the callback URL. If ``event_type`` contradicts the kind, the event is an `UnknownEvent`. `webhooks`
+calls `parse` and `read`; `voice_log` calls `read` for the lines of the log.
 """
 
 from __future__ import annotations

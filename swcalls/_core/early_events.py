@@ -26,6 +26,7 @@ class EarlyEvents:
         self._next = 0
         self._bytes = 0
         self.dropped: int = 0
+        """How many events were dropped."""
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -59,7 +59,10 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 def check_numbers(settings: Struct, *, may_be_zero: tuple[str, ...] = ()) -> None:
-    """Check that every field of *settings* is a number greater than 0, and a whole one where its default is.
+    """Check that every field of *settings* is a number greater than 0, and a whole number if its default is one.
+
+    Args:
+        may_be_zero: The names of fields that may be 0.
 
     Raises:
         TypeError: A field is no number.
@@ -82,7 +85,11 @@ def check_number(
     finite: bool = False,
     unit: str = "",
 ) -> None:
-    """Check a number that a user gave.
+    """Check a number that a user gave: >= *least*, and > *above*; *whole*: an ``int``; *finite*: not infinite.
+
+    Args:
+        name: The parameter, for the message.
+        unit: The unit, for the message.
 
     Raises:
         TypeError: *value* is no number.

@@ -51,6 +51,7 @@ def interpret(
     """Return the JSON object of a 2xx response; raise the error that any other response means.
 
     Args:
+        command: The command, for errors; *call_id* likewise.
         wall_clock: Unix seconds, to turn a ``Retry-After`` date into a wait.
         secrets: Strings that are masked in errors, since the response may repeat them.
 

@@ -68,7 +68,7 @@ HANDLES: dict[str, type[Action[Any]]] = {
 
 
 class ActionsView(Mapping[str, Action[Any]]):
-    """The handles of running operations, by ``control_id``: a read-only view."""
+    """The handles of running operations, by ``control_id``: a read-only view, which ``Client.actions`` returns."""
 
     __slots__ = ("_operations",)
 

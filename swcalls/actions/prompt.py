@@ -59,7 +59,10 @@ class PromptAction(CollectAction):
             super()._abandon()
 
     async def _conduct(self, *, barge_in: bool) -> None:
-        """Start the timers when the playback is over, and stop both when the prompt has settled."""
+        """Stop the playback at the first sign of input (*barge_in*), and start the timers when the playback is over.
+
+        When the prompt has settled, stop what still runs of playback and collect. Runs in a task of the client.
+        """
         playback = self.playback
 
         def must_act() -> bool:
