@@ -399,7 +399,7 @@ def test_a_doubtful_action_expires_when_its_grace_is_over() -> None:
     action = Operation("play", "x", call)
     registry.expect(action, 0)
     action.note_sent()
-    registry.time_limits.doubt(action, 1)
+    registry.time_limits.expect_unconfirmed(action, 1)
     registry.expire(10.9)
     assert action.outcome is None
     registry.expire(11)
@@ -413,7 +413,7 @@ def test_a_doubtful_action_that_bounds_itself_has_its_own_time() -> None:
     action = Operation("play", "x", call, Options(bound=100))
     registry.expect(action, 0)
     action.note_sent()
-    registry.time_limits.doubt(action, 1)
+    registry.time_limits.expect_unconfirmed(action, 1)
     assert action.due == 111
     assert not registry.time_limits._unconfirmed
 
@@ -434,7 +434,7 @@ def test_an_event_takes_the_doubt_away() -> None:
     action = Operation("play", "x", call)
     registry.expect(action, 0)
     action.note_sent()
-    registry.time_limits.doubt(action, 1)
+    registry.time_limits.expect_unconfirmed(action, 1)
     deliver(registry, state="playing")
     assert action.due is None
     assert not registry.time_limits._unconfirmed
@@ -447,7 +447,7 @@ def test_a_doubtful_action_keeps_the_deadline_that_it_was_given() -> None:
     action = Operation("play", "x", call)
     registry.expect(action, 0, deadline=100)
     action.note_sent()
-    registry.time_limits.doubt(action, 1)
+    registry.time_limits.expect_unconfirmed(action, 1)
     assert action.due == 100
     deliver(registry, state="playing")
     assert action.due == 100
@@ -458,7 +458,7 @@ def test_the_end_of_the_call_is_not_forgotten_when_the_doubt_is_taken_away() -> 
     action = Operation("play", "x", call)
     registry.expect(action, 0)
     action.note_sent()
-    registry.time_limits.doubt(action, 1)
+    registry.time_limits.expect_unconfirmed(action, 1)
     report(registry, call, "ended", now=2)
     deliver(registry, state="playing")
     assert action.due == 7
