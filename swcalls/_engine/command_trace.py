@@ -1,4 +1,4 @@
-"""One command that is under way: whether it may still leave, what it starts, and the timeline of its call."""
+"""Follows one command while it is sent: checks whether it may still be sent, and notes its progress in the timeline."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .._core.command_target import can_only_miss_the_call, target_of
+from .._core.command_target import not_found_means_call_gone, target_of
 from .._core.decoding import read
 from .._core.operation import CallOperation, Operation
 from .._core.registry import Registry
@@ -16,12 +16,12 @@ from ..events import CallEvent
 
 
 class CommandTrace:
-    """A block in which *request* is sent, to *call*, if it is about one.
+    """The progress of one *request*; *call* is the call that it is about, if any. The transport calls the methods.
 
     Args:
-        registry: Knows whether it is too late to send; ``None``: the command is sent in any case.
-        starts: The operation that the command starts.
-        leaving: Called when the command leaves.
+        registry: Settles an action that is overdue before it is sent; ``None``: the command is sent in any case.
+        starts: The operation that the command starts; ``None``: the command starts nothing.
+        leaving: Called just before the request is written.
     """
 
     __slots__ = ("_call", "_command", "_leaving", "_number", "_observer", "_params", "_registry", "_starts")
@@ -48,16 +48,16 @@ class CommandTrace:
 
     @property
     def due(self) -> float | None:
-        """When it is too late to send the command, by the clock of the event loop; ``None``: never."""
+        """The time after which the command must not be sent, by the clock of the event loop; ``None``: none."""
         return None if self._starts is None else self._starts.due
 
     def check(self) -> None:
         """Raise if it is too late to send the command.
 
         Raises:
-            CallEnded: The call has ended while the command waited for its turn.
-            ActionExpired: The deadline of the action has passed while its command waited for its turn.
-            ClientClosed: The client was closed while the command waited for its turn.
+            CallEnded: The call has ended while the command waited to be sent.
+            ActionExpired: The deadline of the action has passed while its command waited to be sent.
+            ClientClosed: The client was closed while the command waited to be sent.
         """
         registry, action = self._registry, self._starts
         if registry is not None and self._call is not None and self._call is not action:
@@ -69,7 +69,7 @@ class CommandTrace:
                 raise action.outcome.error
 
     def leaves(self) -> None:
-        """Check once more, and note that the command is about to leave: from now on it may have arrived."""
+        """Check once more, and note that the request is about to be written, and may arrive from now on."""
         self.check()
         if self._starts is not None:
             self._starts.note_sent()
@@ -84,7 +84,7 @@ class CommandTrace:
             self._observer.retry(self._number, error)
 
     def answered(self, answer: dict[str, Any]) -> None:
-        """Note that the platform accepted the command, and what *answer* tells of the call."""
+        """Note that the platform accepted the command, and apply the state of the call in *answer*."""
         if self._observer is not None:
             self._observer.answered(self._number)
         if self._registry is not None and self._call is not None:
@@ -100,13 +100,13 @@ class CommandTrace:
         registry, call = self._registry, self._call
         if registry is None or call is None or not isinstance(error, CallNotFound):
             return
-        # "Gone" is always about the call.
-        if error.status == 410 or can_only_miss_the_call(self._command, self._params):
+        # 410 is always about the call.
+        if error.status == 410 or not_found_means_call_gone(self._command, self._params):
             registry.lose(call, time.monotonic())
 
 
 def report(registry: Registry, call: CallOperation, answer: dict[str, Any]) -> None:
-    """Apply the state of *call* in a command's response; usually it is the state that is known."""
+    """Apply the state of *call* in a command's response. Usually the state is known already."""
     if answer.get("id") != call.id or answer.get("status") in (None, call.state):
         return
     event = read("call", answer)

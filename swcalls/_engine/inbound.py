@@ -1,4 +1,4 @@
-"""Calls that come in: each is handed to the user's handler, once, in a task that the client owns."""
+"""Runs the user's handler for each inbound call, once, in a task that the client owns."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ _log = logging.getLogger("swcalls.inbound")
 
 
 class InboundHandle(Protocol):
-    """What the dispatcher does with the ``Call`` that it hands out."""
+    """The part of a ``Call`` that the dispatcher uses."""
 
     _operation: CallOperation
 
     async def end(self, reason: EndReason | None = None) -> Leg | None:
-        """Hang up."""
+        """End the call."""
         ...
 
 
 class InboundDispatcher:
-    """Runs a handler for each call that comes in, while the client is open and nobody has called `refuse`.
+    """Runs a handler for each inbound call, while the client is open and `refuse` is not in force.
 
     Args:
-        adopt: Follows a call that came in, and returns its handle.
+        adopt: Registers an inbound call, and returns its handle.
         tasks: Run the handlers.
-        offer: Tells other processes whether this one takes calls; ``None``: there are no others.
+        offer: Advertises to other processes whether this one accepts inbound calls; ``None``: there are no others.
     """
 
     def __init__(
@@ -61,39 +61,39 @@ class InboundDispatcher:
 
     @property
     def takes_calls(self) -> bool:
-        """Whether calls are taken now."""
+        """Whether inbound calls are accepted now."""
         return self._handler is not None and self._is_open and not self._refusals
 
     def handle_with(self, handler: Handler, *, hang_up: bool) -> None:
-        """Run *handler* for the calls that come in; *hang_up*: a call ends when its handler has come to its end."""
+        """Run *handler* for inbound calls; *hang_up*: end a call when its handler returns or raises."""
         self._handler = handler
         self._hang_up = hang_up
         self.tell_others()
 
     def open(self) -> None:
-        """Take calls from now on. Other processes are not told before `tell_others` is called."""
+        """Accept inbound calls from now on. `tell_others` must be called to advertise that to other processes."""
         self._is_open = True
 
     def close(self) -> None:
-        """Take no calls any more. Other processes see it by the closing of the backplane."""
+        """Accept no calls any more. Other processes notice when the backplane is closed."""
         self._is_open = False
         self._offered = False
 
     def refuse(self) -> None:
-        """Take no calls until `resume` was called as often as this."""
+        """Accept no calls until `resume` has been called as often as `refuse`."""
         self._refusals += 1
         self.tell_others()
 
     def resume(self) -> None:
-        """Take calls again, unless somebody else refuses them."""
+        """Undo one `refuse`."""
         self._refusals -= 1
         self.tell_others()
 
     def dispatch(self, inbound: InboundCall, *, promised: bool = False) -> bool:
-        """Run the handler for a call, unless it has run for it already; say whether the call is taken.
+        """Run the handler for a call, unless the call was dispatched before; return whether the call is accepted.
 
         Args:
-            promised: The call was promised to this process, and is taken even if calls are refused by now.
+            promised: This process has claimed the call, and accepts it even if it refuses calls by now.
         """
         if self._handler is None or not (promised or self.takes_calls):
             return False
@@ -102,19 +102,19 @@ class InboundDispatcher:
         self._announced[inbound.call_id] = None
         if len(self._announced) > MOST_REMEMBERED:
             self._announced.popitem(last=False)
-        visit = _Visit(self._adopt(inbound), self._tasks, hang_up=self._hang_up)
-        self._tasks.handle(visit.run(self._handler), visit.leave)
+        run = _HandlerRun(self._adopt(inbound), self._tasks, hang_up=self._hang_up)
+        self._tasks.handle(run.run(self._handler), run.leave)
         return True
 
     def tell_others(self) -> None:
-        """Tell other processes whether calls are taken here, if that has changed."""
+        """Advertise to other processes whether this process accepts inbound calls, if that has changed."""
         if self._offer is not None and self._offered != self.takes_calls:
             self._offered = self.takes_calls
             self._offer(self._offered)
 
 
-class _Visit:
-    """One call that came in, from the first step of its handler to the hang-up."""
+class _HandlerRun:
+    """One run of the handler for one inbound call, up to the hang-up."""
 
     def __init__(self, handle: InboundHandle, tasks: Tasks, *, hang_up: bool) -> None:
         self._handle = handle
@@ -130,13 +130,13 @@ class _Visit:
         except Exception as error:  # noqa: BLE001 - it is logged below
             end = _end_in(error)
             if end is not None:
-                _log.info("call %s: its handler found that the call has ended: %s", call.id, end, extra=about(call))
+                _log.info("call %s: the handler stopped, since the call has ended: %s", call.id, end, extra=about(call))
             else:
                 _log.exception("call %s: the handler failed, and the call is ended", call.id, extra=about(call))
                 self._reason = "error"
 
     def leave(self) -> None:
-        """End the call, unless it has ended, was told to, or was handed on. A second call of this does nothing."""
+        """End the call, unless it has ended, is ending or was transferred. A second `leave` does nothing."""
         if self._hang_up and not self._call.handed_on and not self._call.has_ended:
             self._tasks.hang_up(self._end())
         self._hang_up = False
@@ -146,13 +146,13 @@ class _Visit:
         try:
             await self._handle.end(self._reason)
         except CallEnded:
-            pass  # The call had ended, and no webhook had told it yet.
+            pass  # The call had ended, but its webhook had not come yet.
         except SwcallsError as error:
             _log.warning("call %s: not ended: %s", call.id, error, extra=about(call))
 
 
 def _end_in(error: Exception) -> Exception | None:
-    """Return the error that says that a call has ended; ``None``: *error*, or an error in the group, says more."""
+    """Return the ``CallEnded`` that *error* is, or that a group consists of; ``None`` if there is any other error."""
     if not isinstance(error, ExceptionGroup):
         return error if isinstance(error, CallEnded) else None
     ends = [_end_in(inner) for inner in error.exceptions]
