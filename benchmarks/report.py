@@ -40,6 +40,7 @@ HEADLINES = {
         ("swcalls, 100 at once", "the vendor's RELAY actions"),
     ],
     "pending": [("swcalls, of 100,000", "")],
+    "audio": [],
     "scale_out": [("all that a webhook costs, with its owner elsewhere", "in one process, serve()")],
     "imports": [("import swcalls", "import aiohttp")],
 }

@@ -9,7 +9,7 @@ from .audio_frame import AudioFrame
 
 MOST = 128
 """How many levels are kept. When there would be more, each two become one, and each stands for twice the time."""
-FIRST_STEP = 100
+FIRST_STEP = 200
 """Milliseconds that one level stands for at first."""
 
 LOUDEST = 8

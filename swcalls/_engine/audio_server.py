@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from contextlib import suppress
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from .._core.audio_listeners import AudioListeners, Feed, Refused
+from .audio_socket import DirectSocket
 
 LARGEST_MESSAGE = 64 * 1024
 """Bytes. 40 ms of L16 at 24 kHz take 2.7 KB."""
@@ -22,10 +22,7 @@ PING_EVERY = 20.0
 """Seconds without any message after which a ping is sent, since proxies cut a connection that is silent for 60. A ping
 that is not answered in the same time again ends the connection."""
 
-# Text is handed on as the bytes that it came in; older versions of aiohttp decode it in any case.
-_AS_BYTES: dict[str, Any] = (
-    {"decode_text": False} if "decode_text" in inspect.signature(web.WebSocketResponse).parameters else {}
-)
+_DATA = frozenset({WSMsgType.TEXT, WSMsgType.BINARY})
 
 _log = logging.getLogger("swcalls.audio")
 
@@ -43,27 +40,28 @@ class AudioServer:
             if feed.is_ours:
                 _log.warning("an audio connection is refused (%d): %s", feed.status, feed.reason)
             return _refusal(feed.status)
-        socket = web.WebSocketResponse(
-            timeout=CLOSED_WITHIN, autoping=False, compress=False, max_msg_size=LARGEST_MESSAGE, **_AS_BYTES
-        )
-        if not socket.can_prepare(request):
+        link = _Link(feed)
+        if not link.socket.can_prepare(request):
             return _refusal(400)
-        link = _Link(socket, feed)
         feed.connect(link.cut)
         try:
-            await socket.prepare(request)
+            await link.socket.prepare(request)
             await link.run()
         finally:
             feed.disconnected()
-        return socket
+        return link.socket
 
 
 class _Link:
     """One connection: what it brings goes to the feed, until either side has enough."""
 
-    def __init__(self, socket: web.WebSocketResponse[Any], feed: Feed) -> None:
-        self._socket = socket
+    def __init__(self, feed: Feed) -> None:
+        self.socket: DirectSocket = DirectSocket(
+            self._take, timeout=CLOSED_WITHIN, autoping=False, max_msg_size=LARGEST_MESSAGE
+        )
         self._feed = feed
+        self._queued = 0
+        """How many messages wait in the queue of the socket: none may overtake them."""
         self._leash: asyncio.Timeout | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
@@ -89,12 +87,12 @@ class _Link:
                     async with asyncio.timeout(None) as self._leash:
                         if self._is_to_ask:
                             self._is_to_ask = False
-                            await self._socket.ping()
+                            await self.socket.ping()
                         await self._read()
                         self._is_over = True
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSED_WITHIN + 1):
-                    await self._socket.close()
+                    await self.socket.close()
         except ConnectionError:
             pass  # It is lost already.
         finally:
@@ -104,11 +102,11 @@ class _Link:
 
     async def _read(self) -> None:
         """Read until a message, or the feed, says that there is no more."""
-        receive, feed = self._socket.receive, self._feed
-        text = WSMsgType.TEXT
+        feed = self._feed
         while True:
-            message = await receive()
-            if message.type is text or message.type is WSMsgType.BINARY:
+            message = await self.socket.receive()
+            self._queued = max(0, self._queued - 1)
+            if message.type in _DATA:
                 if not feed.receive(message.data):
                     return
                 if feed.is_crowded:
@@ -117,13 +115,23 @@ class _Link:
                     await asyncio.sleep(0)
             elif message.type is WSMsgType.PING:
                 self._signs += 1
-                await self._socket.pong(message.data)
+                await self.socket.pong(message.data)
             elif message.type is WSMsgType.PONG:
                 self._signs += 1
             else:
                 if message.type is WSMsgType.ERROR:
                     _log.warning("%s: the connection failed: %s", feed.name, type(message.data).__name__)
                 return
+
+    def _take(self, message: Any) -> bool:
+        """Take a message where it is parsed, unless it has to wait: for others, or for a turn of the reader."""
+        feed = self._feed
+        if self._queued or feed.is_crowded or message.type not in _DATA:
+            self._queued += 1
+            return False
+        if not feed.receive(message.data):
+            self.cut()
+        return True
 
     def _look(self) -> None:
         """Ask the other side whether it is there, if nothing has come; if nothing came after that either, give up."""

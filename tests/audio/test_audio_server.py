@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import aiohttp
 import pytest
@@ -12,7 +13,7 @@ from audio_platform import BEARER, FRAME, ID, STOP, Platform, expected, frames_o
 
 from swcalls._core.audio_listeners import AUDIO
 from swcalls._core.callback_urls import CallbackUrls
-from swcalls._engine import audio_server
+from swcalls._engine import audio_server, audio_socket
 from swcalls.actions import audio_feed
 from swcalls.actions.audio_feed import AudioFeed
 
@@ -268,6 +269,46 @@ async def test_a_reader_that_waits_loses_nothing_of_a_burst(platform: Platform) 
             await socket.send_str(sent)
         assert len(await reader) == 200
     assert feed.dropped == 0
+
+
+@pytest.fixture(params=[AttributeError, TypeError, ImportError])
+def other_aiohttp(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version of aiohttp whose inside is another one."""
+
+    def fail(*_: object) -> None:
+        raise request.param
+
+    monkeypatch.setattr(audio_socket.DirectSocket, "_skip_queue", fail)
+
+
+async def test_with_an_aiohttp_that_is_another_inside_nothing_is_lost_either(
+    platform: Platform, other_aiohttp: None
+) -> None:
+    feed = expected(platform, max_lag=0.1)
+    async with asyncio.TaskGroup() as tasks, await platform.connect() as socket:
+        reader = tasks.create_task(frames_of(feed))
+        for sent in (start(), *(media(chunk) for chunk in range(1, 201)), STOP):
+            await socket.send_str(sent)
+        assert [frame.sequence for frame in await reader] == list(range(2, 202))
+        assert await closed(socket) == 1000
+    assert feed.ended_by == "stop"
+
+
+async def test_messages_are_taken_where_they_are_parsed(
+    platform: Platform, feed: AudioFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sockets: list[audio_socket.DirectSocket] = []
+    make = audio_socket.DirectSocket.__init__
+
+    def note(self: audio_socket.DirectSocket, *args: Any, **options: Any) -> None:
+        make(self, *args, **options)
+        sockets.append(self)
+
+    monkeypatch.setattr(audio_socket.DirectSocket, "__init__", note)
+    async with await platform.connect() as socket:
+        await socket.send_str(start())
+        await until(feed, lambda: feed.messages.started)
+    assert [one.is_direct for one in sockets] == [True]
 
 
 @pytest.mark.parametrize("order", ["little", "big"])
