@@ -5,8 +5,6 @@ The kind comes from the callback URL. ``event_type`` can only contradict it, and
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +13,8 @@ import msgspec
 from ..events import (
     CallEvent,
     CollectEvent,
+    ConferenceEvent,
+    ConnectEvent,
     DenoiseEvent,
     DetectEvent,
     Event,
@@ -26,12 +26,13 @@ from ..events import (
     SidecarEvent,
     SpeechEvent,
     StreamEvent,
+    SwmlEvent,
     TapEvent,
     TranscribeEvent,
     UnknownEvent,
 )
-
-Object = Mapping[str, Any]
+from .fields import Fields, Object, identifier, number, part, text, truth, whole
+from .swml_decoding import conference_fields, connect_fields, tail_fields
 
 DEEPEST = 100
 """Levels of nesting that a body may have; the platform uses five. What is much deeper can be parsed, but neither
@@ -40,62 +41,9 @@ compared nor shown where the stack has been used up to another depth."""
 LONGEST_WORD = 200
 """Characters of a state, or of an ``event_type``, beyond which it is cut: words are remembered, and shown."""
 
-_is_id = re.compile(r"[!-~]{1,128}\Z").match
-_NUMERIC = (int, float, str)
-
 
 class MalformedBody(ValueError):
     """The body is not a JSON object."""
-
-
-def text(source: Object, key: str) -> str | None:
-    """Read a string; a number is taken as one."""
-    value = source.get(key)
-    if value is None or isinstance(value, str):
-        return value
-    return None if number(source, key) is None else str(value)
-
-
-def number(source: Object, key: str) -> float | None:
-    """Read a finite number; a numeric string is taken as one."""
-    value = source.get(key)
-    if value is None:
-        return None
-    try:
-        found = float(value) if isinstance(value, _NUMERIC) and not isinstance(value, bool) else math.nan
-    except (ValueError, OverflowError):
-        return None
-    if not math.isfinite(found):
-        return None
-    return value if isinstance(value, int) else found
-
-
-def whole(source: Object, key: str) -> int | None:
-    """Read a number as an ``int``."""
-    value = number(source, key)
-    return None if value is None else int(value)
-
-
-def truth(source: Object, key: str) -> bool | None:
-    """Read a boolean; ``"true"`` and ``"false"`` are taken as ones."""
-    value = source.get(key)
-    return (
-        value
-        if isinstance(value, bool)
-        else {"true": True, "false": False}.get(value if isinstance(value, str) else "")
-    )
-
-
-def identifier(source: Object, key: str) -> str | None:
-    """Read an id; what no id looks like, by its characters or its length, is taken as none."""
-    value = text(source, key)
-    return value if value is not None and _is_id(value) else None
-
-
-def part(source: Object, key: str) -> Object:
-    """Read an object; anything else is taken as an empty one."""
-    value = source.get(key)
-    return value if isinstance(value, dict) else {}
 
 
 _END_REASONS = {
@@ -128,9 +76,6 @@ def end_reason(spelt: str | None) -> str | None:
 def _milliseconds(source: Object, key: str) -> float | None:
     value = number(source, key)
     return None if value is None else value / 1000
-
-
-Fields = dict[str, Any]
 
 
 def _call(p: Object, raw: Object) -> Fields:
@@ -269,6 +214,10 @@ class Reader(msgspec.Struct, frozen=True):
     """What an envelope may say that it holds; empty: anything, since none is documented."""
     keyed: bool = True
     """Its URL's key is the ``control_id`` of its payloads, as far as they have one."""
+    about: str = ""
+    """The kind of the operation that it tells of, where the URL's is another."""
+    signed: bool = True
+    """The platform may sign it. The tail of a SWML document it never does: that is the document's own request."""
 
 
 _FAX = Reader(FaxEvent, _fax, ("calling.call.fax",))
@@ -291,6 +240,13 @@ READERS: Mapping[str, Reader] = {
     "live_translate": Reader(SpeechEvent, _speech, keyed=False),
     "ai_sidecar": Reader(SidecarEvent, _sidecar, keyed=False),
     "ai_sidecar.summarize": Reader(SpeechEvent, _speech, keyed=False),
+    "connect": Reader(ConnectEvent, connect_fields, ("calling.call.connect",), keyed=False),
+    "connect.leg": Reader(CallEvent, _call, ("calling.call.state",), keyed=False, about="connect"),
+    "connect.tail": Reader(SwmlEvent, tail_fields("connect"), about="connect", signed=False),
+    "conference": Reader(ConferenceEvent, conference_fields, ("calling.conference",), keyed=False),
+    "conference.tail": Reader(SwmlEvent, tail_fields("conference"), about="conference", signed=False),
+    "digits": Reader(SwmlEvent, tail_fields("digits"), signed=False),
+    "swml": Reader(SwmlEvent, tail_fields("swml"), signed=False),
 }
 
 _decode = msgspec.json.Decoder().decode

@@ -17,7 +17,8 @@ from msgspec import Struct
 from ..commands import PARKED
 from ..events import Event, InboundCall, UnknownEvent
 from .callbacks import CallbackUrls
-from .decoding import READERS, MalformedBody, parse, read, read_inbound, text
+from .decoding import READERS, MalformedBody, parse, read, read_inbound
+from .fields import text
 from .signature import Verifier
 from .transitions import Delivered
 
@@ -156,10 +157,12 @@ class Inbox:
         if address is None:
             return Receipt("forged")
         kind, key, owner = address
+        reader = READERS.get(kind)
         # A person pasted the URL for inbound calls somewhere, and these are documented to be signed.
         required = kind == INBOUND
-        verifier = self._verifier
-        if verifier and not verifier.verify(self.urls.handed_out(path), body, headers, required=required):
+        signed = reader is None or reader.signed
+        verifier, url = self._verifier, self.urls.handed_out(path)
+        if verifier and not verifier.verify(url, body, headers, required=required, signed=signed):
             return Receipt("forged", kind, key)
         try:
             raw = parse(body)
@@ -167,14 +170,15 @@ class Inbox:
             return Receipt("malformed", kind, key)
         if kind == INBOUND:
             return self._announce(raw, body)
-        if kind not in READERS:
+        if reader is None:
             event: Event = UnknownEvent(state="", payload=body)
             return Receipt("unknown", kind, key, event, self._is_new_shape(kind, event))
         event = read(kind, raw, body)
         # An envelope may have one inside and one outside; neither may be another action's.
         own = (None, key)
-        if READERS[kind].keyed and (event.control_id not in own or text(raw, "control_id") not in own):
+        if reader.keyed and (event.control_id not in own or text(raw, "control_id") not in own):
             return Receipt("foreign", kind, key, event)
+        kind = reader.about or kind
         if owner and self.is_ours is not None and not self.is_ours(owner):
             return Forward(owner, kind, key, event)
         verdict = self.deliver(kind, key, event, len(body))

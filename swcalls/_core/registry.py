@@ -13,10 +13,11 @@ from ..outcome import SettledBy
 from .decoding import READERS
 from .early import EarlyEvents
 from .evidence import Evidence
-from .lifecycle import CALL, LIFECYCLES, Ends, step_of
+from .lifecycle import CALL, LIFECYCLES, step_of
 from .limits import Limits
 from .operation import CallOperation, Operation
 from .reconcile import Inquiries, Reconcile
+from .steps import Ends
 from .transitions import Delivered, Transitions, call_of, outcome_of
 
 

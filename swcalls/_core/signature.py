@@ -37,27 +37,35 @@ class Verifier:
         """Whether there is anything to check."""
         return self._has_keys
 
-    def verify(self, url: str | None, body: bytes, headers: Mapping[str, str], *, required: bool = False) -> bool:
+    def verify(
+        self,
+        url: str | None,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        required: bool = False,
+        signed: bool = True,
+    ) -> bool:
         """Say whether *body*, posted to *url* (as it was handed out), may be believed as far as signatures go.
 
         Each signature that is present must be right. None at all passes, unless one is *required* here or always.
-        Without keys there is nothing to check.
+        What is never *signed* by the platform passes without one in any case. Without keys there is nothing to check.
         """
         if not self._has_keys:
             return True
         # aiohttp's headers know how to look one up.
         values_of = getattr(headers, "getall", None) or partial(_all, headers)
-        signed, is_signed = b"", False
+        covered, is_signed = b"", False
         for header, keyed in self._keyed:
             # All of them: of a header that is there twice, the one that is right must not hide the other.
             for value in values_of(header, ()):
                 if url is None:
                     return False
-                signed = signed or (_CREDENTIALS.sub(r"\1", url) if "@" in url else url).encode() + body
-                if not _is_right(keyed, value, signed):
+                covered = covered or (_CREDENTIALS.sub(r"\1", url) if "@" in url else url).encode() + body
+                if not _is_right(keyed, value, covered):
                     return False
                 is_signed = True
-        return is_signed or not (self._require or required)
+        return is_signed or not signed or not (self._require or required)
 
 
 def _is_right(keyed: tuple[hmac.HMAC, ...], value: str, signed: bytes) -> bool:

@@ -16,9 +16,10 @@ from ..outcome import Outcome, SettledBy
 from ..timeline import EventVerdict
 from .deadlines import Deadlines
 from .latest import Latest
-from .lifecycle import CALL, LIFECYCLES, Ends, Grace, step_of
+from .lifecycle import CALL, LIFECYCLES, seen_by, step_of
 from .limits import Limits
 from .operation import CallOperation, Operation
+from .steps import Ends, Grace
 
 Delivered = Literal["applied", "unknown", "duplicate", "late", "early"]
 """What came of an event. ``unknown``: passed on to iterators, but its word means nothing to us."""
@@ -59,6 +60,7 @@ class Transitions:
 
     def _advance(self, operation: Operation, event: Event, now: float, by: SettledBy = "callback") -> Delivered:
         """Move *operation* by one event that is its own."""
+        event = seen_by(operation, event)
         call = operation if isinstance(operation, CallOperation) else call_of(operation)
         journal = call.journal
         if operation.over:
