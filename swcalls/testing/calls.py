@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from swcalls.commands import Dial, KeyedCommand, StartCommand, StatusCommand
 
@@ -26,6 +26,31 @@ RING_TIMEOUT = 30.0
 
 
 SENTENCES_KEPT = 1000
+DIGITS_KEPT = 1000
+
+
+class Line(Protocol):
+    """What connects a call with others: a bridge, or a conference."""
+
+    def others(self, call: SimulatedCall) -> list[SimulatedCall]:
+        """Return who hears *call*."""
+        ...
+
+    def leave(self, call: SimulatedCall) -> None:
+        """Part *call* from the others."""
+        ...
+
+
+class Dialplans(Protocol):
+    """Runs the SWML documents of calls."""
+
+    def redirect(self, call: SimulatedCall, document: dict[str, Any]) -> None:
+        """Run *document* on *call* from now on, or once the call is answered."""
+        ...
+
+    def entered(self, call: SimulatedCall) -> None:
+        """Take notice of the state that *call* is in now."""
+        ...
 
 
 class SimulatedCall:
@@ -34,7 +59,14 @@ class SimulatedCall:
     The far end can also be driven by hand: ``press``, ``say``, ``hang_up``.
     """
 
-    def __init__(self, wire: Wire, dial: Dial, callee: Callee, direction: Direction = "outbound") -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        dial: Dial,
+        callee: Callee,
+        direction: Direction = "outbound",
+        dialplans: Dialplans | None = None,
+    ) -> None:
         self.direction = direction
         self.id: str = str(uuid.uuid4())
         self.from_: str = dial.from_
@@ -47,6 +79,13 @@ class SimulatedCall:
         self.callee = callee
         self.spoken: deque[str] = deque(maxlen=SENTENCES_KEPT)
         """What was said, by both sides."""
+        self.heard: deque[str] = deque(maxlen=SENTENCES_KEPT)
+        """What the far end has heard: what was played, and what other parties of a bridge or a conference said."""
+        self.received_digits: str = ""
+        """The latest digits that arrived at the far end."""
+        self.line: Line | None = None
+        """The bridge, or the conference, that the call is in."""
+        self.dialplans = dialplans
         self.wire = wire
         self.clock: Clock = wire.clock
         self.presses: Script = Script(callee.presses)
@@ -99,6 +138,8 @@ class SimulatedCall:
         for digit in digits:
             for operation in self._running():
                 operation.hear_digit(digit)
+        for other in self._listeners():
+            other.receive_digits(digits)
 
     def say(self, text: str) -> None:
         """Say *text* at the far end, in no time.
@@ -114,12 +155,20 @@ class SimulatedCall:
             operation.hear_speech_begin()
             operation.hear_speech(text)
         self.overhear("remote-caller", text)
+        for other in self._listeners():
+            other.overhear("local-caller", text)
 
     def overhear(self, party: Party, text: str) -> None:
         """Let whatever writes down or listens in know what was said."""
         self.spoken.append(text)
+        if party == "local-caller":
+            self.heard.append(text)
         for operation in self._running():
             operation.overhear(party, text)
+
+    def receive_digits(self, digits: str) -> None:
+        """Have *digits* arrive at the far end."""
+        self.received_digits = (self.received_digits + digits)[-DIGITS_KEPT:]
 
     def hang_up(self, reason: str = "hangup") -> None:
         """Hang up, or refuse the call, at the far end; nothing happens when it is over already."""
@@ -140,10 +189,14 @@ class SimulatedCall:
         """Tell whether an operation of one of *kinds* runs."""
         return any(kind in kinds for kind, _ in self.operations)
 
-    def redirect(self, *, url: str | None, status_url: str | None) -> None:
-        """Note a new dialplan's *url*, which is not run, and where states are posted from now on."""
+    def redirect(
+        self, *, url: str | None = None, swml: dict[str, Any] | None = None, status_url: str | None = None
+    ) -> None:
+        """Run another document, *swml*, or note its *url*, which is not run; and where states are posted now."""
         self._url = url or self._url
         self.status_url = status_url or self.status_url
+        if swml is not None and self.dialplans is not None:
+            self.dialplans.redirect(self, swml)
 
     def end(self, reason: str) -> None:
         """End the call, then whatever runs on it; a call ends once."""
@@ -194,6 +247,9 @@ class SimulatedCall:
         # A copy: an operation that finishes leaves the dict while its fellows still have their turn.
         return list(self.operations.values())
 
+    def _listeners(self) -> list[SimulatedCall]:
+        return [] if self.line is None else self.line.others(self)
+
     def _check_answered(self, act: str) -> None:
         if self.state != "answered":
             raise RuntimeError(f"{act}: the call is {self.state}, and must be answered")
@@ -221,6 +277,8 @@ class SimulatedCall:
         }
         url = self.status_url if state in self._status_events else None
         self.wire.post(url, "calling.call.state", params)
+        if self.dialplans is not None:
+            self.dialplans.entered(self)
 
 
 class Listener:

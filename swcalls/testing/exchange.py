@@ -8,7 +8,9 @@ from swcalls.commands import Dial
 
 from .callee import Callee
 from .calls import SimulatedCall
-from .inbound import NotAnswered, announcement, answers
+from .contract import Refusal
+from .inbound import NotAnswered, announcement, read_document
+from .swml import Scripts, check_swml
 from .wire import Wire
 
 MAX_CALLS = 10_000
@@ -21,25 +23,36 @@ class Exchange:
     def __init__(self, wire: Wire, callee: Callee) -> None:
         self.calls: dict[str, SimulatedCall] = {}
         self.callees: dict[str, Callee] = {}
+        self.scripts: Scripts = Scripts(wire, self.dial)
         self._callee = callee
         self._wire = wire
 
     def dial(self, dial: Dial) -> SimulatedCall:
         """Call ``dial.to``, where the callee of that number answers, or else the one for all others."""
         callee = self.callees.get(dial.to or "", self._callee)
-        call = self._admit(SimulatedCall(self._wire, dial, callee))
+        call = self._admit(SimulatedCall(self._wire, dial, callee, dialplans=self.scripts))
+        call.redirect(swml=dial.swml)
         call.start()
         return call
 
     async def ring(self, dial: Dial, url: str, callee: Callee | None, extra: dict[str, Any]) -> SimulatedCall:
         """Ring who is behind *url*, from *dial.from_*, and have the call answered by the document that comes back."""
-        call = self._admit(SimulatedCall(self._wire, dial, callee or self._callee, "inbound"))
+        scripts = self.scripts
+        call = self._admit(SimulatedCall(self._wire, dial, callee or self._callee, "inbound", scripts))
         call.arrive()
         answer = await self._wire.fetch(url, announcement(call, self._wire, extra))
-        if answer is None or not answers(answer):
+        document = None if answer is None else read_document(answer)
+        try:
+            check_swml(document, "swml")
+        except Refusal:
+            document = None
+        if document is None:
             call.end("error")
-            raise NotAnswered(f"call {call.id}: nobody took it: no SWML document that answers came back")
-        call.answer()
+            raise NotAnswered(f"call {call.id}: nobody took it: no SWML document came back that can be run")
+        call.redirect(swml=document)
+        await scripts.until([call], "answered")
+        if call.state == "ended":
+            raise NotAnswered(f"call {call.id}: it was not answered: {call.end_reason}")
         return call
 
     def _admit(self, call: SimulatedCall) -> SimulatedCall:

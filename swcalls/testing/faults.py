@@ -17,7 +17,7 @@ Span = float | tuple[float, float]
 
 _CHANCES = (
     "drop", "duplicate", "reorder", "early", "forge", "nulls", "unknown",
-    "unanswered", "reset_before", "reset_after", "hangs_up",
+    "unanswered", "reset_before", "reset_after", "hangs_up", "lost_requests", "lost_results", "killed",
 )  # fmt: skip
 HANGS_UP_WITHIN = 2.0
 """Simulated seconds."""
@@ -62,6 +62,14 @@ class Faults(Struct, frozen=True, kw_only=True):
     """How long the answer to a command takes, in simulated seconds."""
     hangs_up: float = 0
     """Chance of the far end to hang up soon (within two simulated seconds) after a command."""
+    lost_requests: float = 0
+    """Chance of a ``request`` step of a SWML document, its tail for example, to be lost; the document goes on."""
+    lost_results: float = 0
+    """Chance of the last event of a ``connect`` (``failed``, ``disconnected``) or of a conference to be lost."""
+    killed: float = 0
+    """Chance of a SWML document to be killed in the middle, after its first step: the call ends with ``error``."""
+    redirects_count: bool = False
+    """``update`` and ``calling.transfer`` count as transfers too, of which a call has 32; documents say so of steps."""
     log_status: int | None = None
     """The HTTP status (400 to 599) with which each question to the voice log is refused."""
     seed: int | None = None
@@ -83,6 +91,8 @@ class Faults(Struct, frozen=True, kw_only=True):
             self._refuse("status", "a mapping whose chances add up to at most 1")
         if self.retry_after is not None and not _is_duration(self.retry_after):
             self._refuse("retry_after", "None, or seconds from 0")
+        if not isinstance(self.redirects_count, bool):
+            self._refuse("redirects_count", "True or False")
         if self.log_status is not None and not _is_refusal(self.log_status):
             self._refuse("log_status", "None, or an HTTP status from 400 to 599")
         if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):

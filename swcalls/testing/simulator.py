@@ -53,8 +53,10 @@ class Simulator:
         async with Simulator() as space:
             client = Client("project", "token", space.url)
 
-    It checks every command as the platform documents it, and plays calls by a clock and a ``Callee``. It runs no SWML,
-    keeps no audio behind a recording's URL, and opens no WebSocket.
+    It checks every command as the platform documents it, and plays calls by a clock and a ``Callee``. It keeps no audio
+    behind a recording's URL, and opens no WebSocket. Of the steps of a SWML document it runs answer, hangup, sleep,
+    request, switch, set, send_digits, connect, join_conference, goto, transfer, and the time that play and prompt take;
+    others are passed over. A document that a command names by its URL is not run.
 
     Args:
         project: The user name of HTTP Basic authentication.
@@ -220,6 +222,7 @@ class Simulator:
             if runner is not None:
                 await runner.cleanup()
         finally:
+            await self._exchange.scripts.close()
             # Last, since a request that was still being handled may have set timers and posted webhooks.
             self._clock.close()
             await self._deliveries.close()
@@ -242,6 +245,7 @@ class Simulator:
             try:
                 if dice.fall("early"):
                     status, answer = self._answer(body)
+                    await self._exchange.scripts.begun(_call_id(answer))
                     await self._deliveries.flushed(_call_id(answer), timeout=_EARLY)
                 else:
                     with self._deliveries.held_until(answered):

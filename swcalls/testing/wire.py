@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from .clock import Clock
 from .deliveries import Deliveries
+from .faults import Dice
 from .voicelog import VoiceLog
 
 Shape = Literal["enveloped", "bare"]
@@ -33,10 +34,16 @@ class Wire:
         *,
         method: str = "POST",
         shape: Shape | None = None,
+        lane: str | None = None,
+        is_logged: bool = True,
     ) -> None:
-        """Post *params*, which name their ``call_id``, to *url*; without one, nobody asked to be told."""
+        """Post *params*, which name their ``call_id``, to *url*; without one, nobody asked to be told.
+
+        It comes after what was posted before on the same *lane*, which is the call, unless another one is named.
+        """
         call_id = params["call_id"]
-        self.log.note(call_id, event_type, params)
+        if is_logged:
+            self.log.note(call_id, event_type, params)
         if url is None:
             return
         payload = params
@@ -49,7 +56,7 @@ class Wire:
                 "space_id": self._space_id,
                 "params": params,
             }
-        self._deliveries.post(call_id, url, payload, method)
+        self._deliveries.post(lane or call_id, url, payload, method)
 
     def post_plain(self, url: str | None, call_id: str, payload: dict[str, Any]) -> None:
         """Post *payload* as it is: its kind has one shape, and not the common one."""
@@ -61,6 +68,16 @@ class Wire:
     def origin(self) -> dict[str, str]:
         """Name the project and the space."""
         return {"project_id": self._project, "space_id": self._space_id}
+
+    @property
+    def dice(self) -> Dice:
+        """What decides on faults."""
+        return self._deliveries.dice
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """Everything on its way to the user."""
+        return self._deliveries
 
     async def fetch(self, url: str, payload: dict[str, Any]) -> bytes | None:
         """Post *payload* and return the body of a 200; ``None`` for any other answer."""
