@@ -7,6 +7,7 @@ Not confirmed on a live account.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from ..errors import shown
-from ._base import Document, HttpUrl, Name, Value, always_sent, check_document
+from ._base import HTTP_URL, Document, HttpUrl, Name, Value, always_sent, check_document
 
 Seconds = Annotated[int, Meta(ge=1, description="seconds")]
 Wait = Annotated[float, Meta(ge=0, description="seconds")]
@@ -31,6 +32,8 @@ ConnectAddress = Annotated[
 ]
 HangupReason = Literal["hangup", "busy", "decline"]
 Beep = Literal["true", "false", "onEnter", "onExit"]
+
+_is_http_url = re.compile(rf"{HTTP_URL}\Z").match
 
 SECONDS_PER_DIGIT = 0.25
 SECONDS_PER_PAUSE = 1.0
@@ -92,7 +95,7 @@ class Connect(Step, frozen=True, kw_only=True):
     timeout: Seconds | None = None
     max_duration: Seconds | None = None
     ringback: Annotated[list[Name], Meta(min_length=1)] | None = None
-    confirm: HttpUrl | list[Any] | None = None
+    confirm: Name | list[Any] | None = None
     headers: dict[str, str] | None = None
     status_url: HttpUrl | None = None
     call_state_url: HttpUrl | None = None
@@ -102,6 +105,9 @@ class Connect(Step, frozen=True, kw_only=True):
         super().__post_init__()
         if sum(way is not None for way in (self.to, self.serial, self.parallel)) != 1:
             self._refuse("to", "given, or serial, or parallel: one of the three")
+        # This is no annotation, because msgspec 0.22 corrupts memory when a string with a pattern may also be a list.
+        if isinstance(self.confirm, str) and not _is_http_url(self.confirm):
+            self._refuse("confirm", "a list of steps, or an http:// or https:// URL")
         if isinstance(self.confirm, list):
             step_objects(self.confirm, "connect: confirm")
 
