@@ -55,9 +55,11 @@ def tail_fields(kind: str) -> Callable[[Object, Object], Fields]:
     def fields(p: Object, raw: Object) -> Fields:
         names = [name for name in p if name not in _NO_VARIABLES][:MOST_VARIABLES]
         variables = {name: (text(p, name) or "")[:LONGEST_VARIABLE] for name in names}
+        key = text(p, "op" if p.get("control_id") is None else "control_id")
         return {
-            "state": states.get(variables.get(variable, ""), "finished"),
-            "control_id": text(p, "op" if p.get("control_id") is None else "control_id"),
+            # What does not say which operation it is about is no tail, and ends nothing.
+            "state": "" if key is None else states.get(variables.get(variable, ""), "finished"),
+            "control_id": key,
             "variables": variables,
         }
 

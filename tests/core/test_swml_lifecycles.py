@@ -271,4 +271,13 @@ def test_an_unknown_word_is_an_event_and_ends_nothing() -> None:
         operation = Operation(kind, "k", CallOperation(OURS, OURS))
         event: Event = read(url_kind, {"connect_state": "humming", "status": "humming"})
         assert step_of(operation, event) is None
-    assert {step.ends for step in (step_of(Operation("swml", "k", None), read("swml", {})),) if step} == {Ends.RUN}
+
+
+@pytest.mark.parametrize("kind", ["connect.tail", "conference.tail", "digits", "swml"])
+def test_what_does_not_name_the_operation_is_no_tail(kind: str) -> None:
+    about = READERS[kind].about or kind
+    named, nameless = read(kind, {"op": "k", "x": "1"}), read(kind, {"x": "1"})
+    step = step_of(Operation(about, "k", None), named)
+    assert step is not None
+    assert step.ends is Ends.RUN
+    assert step_of(Operation(about, "k", None), nameless) is None
