@@ -1,19 +1,24 @@
-"""A plot as SVG, drawn by hand: bars for ratios, whiskers for their ranges, a line where the goal is.
+"""A plot as SVG: bars for ratios, whiskers for their ranges, a line at the baseline and one at each goal.
 
-It has a background of its own, and colours for light and for dark, so that it can be read on any page.
+The picture has a background of its own, and colours for light and for dark pages.
 """
 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from html import escape
 from itertools import groupby
 
 from .harness import Row
 
-WIDTH, LABELS, RIGHT = 900, 380, 150
-ROW, BAR, GROUP, TOP = 26, 14, 52, 64
+WIDTH, LABELS, RIGHT = 980, 450, 150
+LINE, BAR, GAP, GROUP, TOP = 15, 14, 10, 56, 70
+LETTERS = 64
+"""How many letters of a label stand in one line. The widest font in common use, DejaVu Sans, takes 6 pixels a letter."""
+LESS = " (less is better)"
+"""How the name of a group ends when a small figure is the good one."""
 
 _STYLE = """
   text { font: 12px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: #24292f }
@@ -28,6 +33,7 @@ _STYLE = """
   .range { stroke: #24292f; stroke-width: 1.5 }
   .goal { stroke: #1a7f37; stroke-width: 2 }
   .goals { fill: #1a7f37 }
+  .base { stroke: #57606a; stroke-width: 1.5; stroke-dasharray: 4 3 }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3 }
     .dim { fill: #9198a1 }
@@ -39,20 +45,23 @@ _STYLE = """
     .range { stroke: #e6edf3 }
     .goal { stroke: #3fb950 }
     .goals { fill: #3fb950 }
+    .base { stroke: #9198a1 }
   }
 """
 
 
 def draw(title: str, rows: Sequence[Row]) -> str:
-    """Draw *rows*, those of a group on a scale of their own, which begins at 0."""
+    """Draw *rows*. Each group has a scale of its own, which begins at 0."""
     parts: list[str] = []
     y = TOP
     for (group, unit), members in groupby(rows, key=lambda row: (row.group, row.unit)):
         shown = list(members)
-        figure = next(iter(shown[0].figures))
-        y = _group(parts, y, f"{figure}: {group}" if unit == "x" else f"{group}", shown)
+        name = group.removesuffix(LESS)
+        if unit == "x":
+            name = f"{next(iter(shown[0].figures))}: {name}"
+        y = _group(parts, y, name, direction(shown[0]), shown)
     height = y + 16
-    legend = f"bar: median · line across: lowest to highest round · {_key(rows)}"
+    legend = f"bar: median · whisker: lowest to highest round · {_key(rows)}"
     head = [
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
@@ -66,35 +75,66 @@ def draw(title: str, rows: Sequence[Row]) -> str:
     return "\n".join([*head, *parts, *foot]) + "\n"
 
 
-def _group(parts: list[str], y: int, name: str, rows: Sequence[Row]) -> int:
+def direction(row: Row) -> str:
+    """Say which figures are the good ones in the group of *row*."""
+    return "less is better" if row.unit != "x" or row.group.endswith(LESS) else "more is better"
+
+
+def _group(parts: list[str], y: int, name: str, better: str, rows: Sequence[Row]) -> int:
     """Draw one group below *y*, and return where it ends."""
+    is_ratio = rows[0].unit == "x"
     goals = [goal for row in rows for goal in (row.at_least, row.at_most) if goal is not None]
-    step, top = scale(max([*(row.judged.high for row in rows), *goals]))
+    step, top = scale(max([*(row.judged.high for row in rows), *goals, *([1.0] if is_ratio else [])]))
     wide = WIDTH - LABELS - RIGHT
 
     def at(value: float) -> float:
         return round(LABELS + wide * value / top, 1)
 
-    bottom = y + 14 + ROW * len(rows)
+    labels = [_lines(row) for row in rows]
+    first = y + LINE + 12
+    bottom = first + sum(LINE * len(lines) + GAP for lines in labels)
+    baseline = "; dashed line: the baseline, which each row names, costs the same (1.0)" if is_ratio else ""
     parts.append(f'<text class="group" x="24" y="{y}">{escape(name)}</text>')
+    parts.append(f'<text class="dim" x="24" y="{y + LINE}">{better}{baseline}</text>')
     for number in range(round(top / step) + 1):
         x = at(number * step)
-        parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{y + 8}" y2="{bottom}"/>')
+        parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{first}" y2="{bottom}"/>')
         parts.append(f'<text class="dim" x="{x}" y="{bottom + 14}" text-anchor="middle">{_short(number * step)}</text>')
-    # If one is compared with several, these are what tells the rows apart.
-    one_subject = len({row.what for row in rows}) == 1 < len({row.against for row in rows})
-    for number, row in enumerate(rows):
-        middle = y + 14 + ROW * number + ROW / 2 - 2
-        parts += _bar(row, row.against if one_subject else row.what, middle, at)
+    above = first
+    for row, lines in zip(rows, labels, strict=True):
+        below = above + LINE * len(lines) + GAP
+        parts += _label(lines, above + GAP / 2)
+        parts += _bar(row, above, below, at)
+        above = below
+    if is_ratio:
+        parts.append(f'<line class="base" x1="{at(1)}" x2="{at(1)}" y1="{first}" y2="{bottom}"/>')
     return bottom + GROUP
 
 
-def _bar(row: Row, label: str, y: float, at: Callable[[float], float]) -> list[str]:
+def _lines(row: Row) -> list[tuple[str, str]]:
+    """Return the lines of a row's label, each with the class of its text."""
+    lines = [(line, "what") for line in textwrap.wrap(row.what, LETTERS)]
+    baseline = f"against {row.against}" if row.against else ""
+    return lines + [(line, "dim") for line in textwrap.wrap(baseline, LETTERS)]
+
+
+def _label(lines: Sequence[tuple[str, str]], top: float) -> list[str]:
+    """Write the label of one row as one text of several lines."""
+    # The space parts the lines for whoever copies the text. Before a line that is flush right, it moves nothing.
+    spans = (
+        f'<tspan class="{kind}" x="{LABELS - 10}" y="{top + LINE * (number + 1) - 4:g}">'
+        f"{' ' if number else ''}{escape(line)}</tspan>"
+        for number, (line, kind) in enumerate(lines)
+    )
+    return [f'<text class="label" text-anchor="end">{"".join(spans)}</text>']
+
+
+def _bar(row: Row, above: float, below: float, at: Callable[[float], float]) -> list[str]:
     found = row.judged
+    y = (above + below) / 2
     colour = {True: "bar", False: "missed", None: "plain"}[row.reached]
     zero, end, low, high = (at(max(0, value)) for value in (0, found.median, found.low, found.high))
     parts = [
-        f'<text x="{LABELS - 10}" y="{y + 4}" text-anchor="end">{escape(_fit(label))}</text>',
         f'<rect class="{colour}" x="{zero}" y="{y - BAR / 2}" width="{end - zero:.1f}" height="{BAR}" rx="2"/>',
         f'<line class="range" x1="{low}" x2="{high}" y1="{y}" y2="{y}"/>',
         *(f'<line class="range" x1="{x}" x2="{x}" y1="{y - 4}" y2="{y + 4}"/>' for x in (low, high)),
@@ -103,9 +143,9 @@ def _bar(row: Row, label: str, y: float, at: Callable[[float], float]) -> list[s
     wanted = ""
     if goal is not None:
         x = at(goal)
-        parts.append(f'<line class="goal" x1="{x}" x2="{x}" y1="{y - ROW / 2 + 1}" y2="{y + ROW / 2 - 1}"/>')
+        parts.append(f'<line class="goal" x1="{x}" x2="{x}" y1="{above + 2}" y2="{below - 2}"/>')
         wanted = f'<tspan class="goals" dx="8">{"≥" if row.at_least is not None else "≤"} {goal:g}</tspan>'
-    parts.append(f'<text x="{WIDTH - RIGHT + 16}" y="{y + 4}">{_short(found.median)}{wanted}</text>')
+    parts.append(f'<text x="{WIDTH - RIGHT + 16}" y="{y + 4}">{_figure(found.median)}{wanted}</text>')
     return parts
 
 
@@ -121,11 +161,12 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _fit(text: str, limit: int = 60) -> str:
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
 
 
 def _key(rows: Sequence[Row]) -> str:
     colours = {row.reached for row in rows}
-    words = {True: "blue: goal reached", False: "orange: not reached", None: "grey: no goal"}
-    return ", ".join(word for colour, word in words.items() if colour in colours)
+    words = {True: "blue: goal reached", False: "orange: goal not reached", None: "grey: no goal"}
+    shown = [word for colour, word in words.items() if colour in colours]
+    return ", ".join([*shown, *(["green line: the goal"] if colours - {None} else [])])

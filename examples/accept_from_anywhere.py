@@ -1,4 +1,4 @@
-"""Webhooks that come by another way than HTTP: as JSON lines, from whatever faces the network, over plain asyncio."""
+"""Receive webhooks without swcalls' own HTTP server: here another program passes them on as JSON lines over TCP."""
 
 import asyncio
 import json
@@ -9,12 +9,12 @@ from swcalls import Client
 
 
 async def main(port: int) -> None:
-    # Without this line, SIGTERM would end the process at once; with it, the blocks below end, and hang up.
+    # With this line, SIGTERM cancels `main`, and the blocks below hang up; without it, the process ends at once.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
     client = Client.from_env()
 
     async def webhooks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer each ``{"path": …, "headers": …, "body": …}`` with what is to be answered."""
+        """Read requests ``{"path": …, "headers": …, "body": …}``, and write the response to each."""
         async for line in reader:
             request = json.loads(line)
             reply = await client.accept(path=request["path"], headers=request["headers"], body=request["body"].encode())
@@ -23,7 +23,7 @@ async def main(port: int) -> None:
             await writer.drain()
         writer.close()
 
-    # The client is inside, so that it is closed while webhooks still come in.
+    # The server is opened first and closed last, so that webhooks still arrive while the client closes.
     async with await asyncio.start_server(webhooks, "127.0.0.1", port), client:
         async with client.dial(to="+15550198765", from_="+12069708643") as call:
             await call.answered(timeout=30)

@@ -1,4 +1,4 @@
-"""Ask for a PIN. The caller need not hear the question out: the first key stops it."""
+"""Ask for a PIN; the first key stops the question."""
 
 import asyncio
 import signal
@@ -17,7 +17,7 @@ async def ask_for_pin(call: Call, attempts: int = 3) -> str | None:
 
 
 async def main() -> None:
-    # Without this line, SIGTERM would end the process at once; with it, the blocks below end, and hang up.
+    # With this line, SIGTERM cancels `main`, and the blocks below hang up; without it, the process ends at once.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
     async with Client.from_env() as client, client.receiver.serve(port=8080):
         async with client.dial(to="+15550198765", from_="+12069708643") as call:

@@ -1,4 +1,4 @@
-"""A web application that rings a number on request; its own server receives the webhooks too."""
+"""A client in an aiohttp application: ``/ring`` calls a number, and the same server receives the webhooks."""
 
 from aiohttp import web
 
@@ -19,7 +19,7 @@ async def ring(request: web.Request) -> web.Response:
 def make_app(**settings: str) -> web.Application:
     app = web.Application()
     app.router.add_post("/ring", ring)
-    # Mounts the receiver under /swcalls, and opens and closes the client with the application.
+    # Adds the receiver below /swcalls, and opens and closes the client with the application.
     swcalls.setup(app, swcalls.Client.from_env(**settings))
     return app
 

@@ -1,4 +1,4 @@
-"""Answer calls with a menu, until SIGTERM: then no more calls are taken, and those that are up have 20 s to finish."""
+"""Answer inbound calls with a menu. After SIGTERM, new calls are refused, and running calls have 20 s to finish."""
 
 import asyncio
 import signal

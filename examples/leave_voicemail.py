@@ -1,4 +1,4 @@
-"""Talk to a person, or leave a message when an answering machine has had its say."""
+"""Talk to a person, or leave a message after the greeting of an answering machine."""
 
 import asyncio
 import signal
@@ -7,7 +7,7 @@ from swcalls import ActionFailed, Client, DetectMachine
 
 
 async def main() -> None:
-    # Without this line, SIGTERM would end the process at once; with it, the blocks below end, and hang up.
+    # With this line, SIGTERM cancels `main`, and the blocks below hang up; without it, the process ends at once.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
     async with Client.from_env() as client, client.receiver.serve(port=8080):
         async with client.dial(to="+15550198765", from_="+12069708643") as call:

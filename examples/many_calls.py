@@ -1,4 +1,4 @@
-"""Call many numbers at once, and collect what each of them came to."""
+"""Call many numbers at the same time, and print the outcome of each call."""
 
 import asyncio
 import signal
@@ -18,7 +18,7 @@ async def remind(call: Call) -> str:
 
 
 async def main() -> None:
-    # Without this line, SIGTERM would end the process at once; with it, the blocks below end, and hang up.
+    # With this line, SIGTERM cancels `main`, and the blocks below hang up; without it, the process ends at once.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
     outcomes: dict[str, str] = {}
 

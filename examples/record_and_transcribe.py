@@ -1,4 +1,4 @@
-"""Record a call and transcribe it. Both come to their end after the call, and both are waited for."""
+"""Record and transcribe a call. Recording and transcript are ready only after the call, so wait for both."""
 
 import asyncio
 import signal
@@ -7,7 +7,7 @@ from swcalls import Client
 
 
 async def main() -> None:
-    # Without this line, SIGTERM would end the process at once; with it, the blocks below end, and hang up.
+    # With this line, SIGTERM cancels `main`, and the blocks below hang up; without it, the process ends at once.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
     async with Client.from_env() as client, client.receiver.serve(port=8080):
         async with client.dial(to="+15550198765", from_="+12069708643") as call:

@@ -7,9 +7,9 @@ from swcalls import CallEnded, Client
 
 
 async def main() -> None:
-    # Without this line, SIGTERM would end the process at once; with it, the blocks below end, and hang up.
+    # With this line, SIGTERM cancels `main`, and the blocks below hang up; without it, the process ends at once.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
-    # On a server, set SWCALLS_PUBLIC_URL to where the platform reaches port 8080.
+    # On a server, set SWCALLS_PUBLIC_URL to the URL at which SignalWire reaches port 8080.
     async with Client.from_env() as client, client.receiver.serve(port=8080):
         async with client.dial(to="+15550198765", from_="+12069708643") as call:
             try:

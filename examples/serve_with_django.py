@@ -1,4 +1,4 @@
-"""A client in a Django project that an ASGI server serves. Webhooks come to another port."""
+"""A client in a Django project on an ASGI server. The receiver listens on a port of its own."""
 
 from typing import Any
 
@@ -29,13 +29,13 @@ def make_app(**more: str) -> Any:
     django = get_asgi_application()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        # Django itself knows no lifespan; the client has one, that of the server.
+        # Django does not support the lifespan protocol: it is handled here, to open and close the client.
         if scope["type"] != "lifespan":
             await django(scope, receive, send)
             return
         await receive()
-        # An ASGI server stops listening before the lifespan ends. A receiver on a port of its own, to which
-        # SWCALLS_PUBLIC_URL leads, gets webhooks until the calls that are up have come to their end.
+        # An ASGI server stops listening before the lifespan ends. A receiver on a port of its own still gets webhooks
+        # until the running calls have ended. SWCALLS_PUBLIC_URL must lead to that port.
         async with client, client.receiver.serve(port=8081):
             await send({"type": "lifespan.startup.complete"})
             await receive()

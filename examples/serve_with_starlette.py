@@ -1,4 +1,4 @@
-"""A client in an ASGI application, here Starlette's; FastAPI takes the same lifespan. Webhooks come to another port."""
+"""A client in a Starlette application; for FastAPI, use the same lifespan. The receiver listens on its own port."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,8 +27,8 @@ async def ring(request: Request) -> JSONResponse:
 def make_app(**settings: str) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        # An ASGI server stops listening before the lifespan ends. A receiver on a port of its own, to which
-        # SWCALLS_PUBLIC_URL leads, gets webhooks until the calls that are up have come to their end.
+        # An ASGI server stops listening before the lifespan ends. A receiver on a port of its own still gets webhooks
+        # until the running calls have ended. SWCALLS_PUBLIC_URL must lead to that port.
         async with Client.from_env(**settings) as client, client.receiver.serve(port=8081):
             client.receiver.on_call(greet)
             print("SWML webhook for your number:", client.receiver.inbound_url, flush=True)

@@ -1,4 +1,4 @@
-"""A flow, and its tests: calls that take half a minute are tested in milliseconds. Run it with pytest."""
+"""A call flow and its tests with the pytest plugin: calls of half a minute take milliseconds. Run it with pytest."""
 
 import pytest
 

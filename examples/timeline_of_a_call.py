@@ -1,4 +1,4 @@
-"""Draw a call, made on a simulated network: as text, or with a file's name as argument as SVG or HTML."""
+"""Draw the timeline of a simulated call: as text, or as SVG or HTML into the file that is given as argument."""
 
 import asyncio
 import sys

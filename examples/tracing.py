@@ -1,4 +1,4 @@
-"""Trace a call with OpenTelemetry: spans and metrics are printed here; give the providers another exporter for more."""
+"""Trace a call with OpenTelemetry. Spans and metrics are printed; use other exporters to send them elsewhere."""
 
 import asyncio
 import signal
@@ -14,7 +14,7 @@ from swcalls.otel import instrument
 
 
 async def main() -> None:
-    # Without this line, SIGTERM would end the process at once; with it, the blocks below end, and hang up.
+    # With this line, SIGTERM cancels `main`, and the blocks below hang up; without it, the process ends at once.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
     tracers = TracerProvider()
     tracers.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))

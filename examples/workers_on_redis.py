@@ -1,4 +1,4 @@
-"""Two workers and a receiver on one Redis: one is killed while its flow waits, and its successor goes on with it."""
+"""Two workers and a receiver connected by Redis: one worker is killed, and its successor continues its call flow."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ async def receive():
 
 async def work(name: str):
     async with Client.from_env(backplane=RedisBackplane(REDIS, owner=name, lifetime=1)) as client:
-        left = [action async for action in client.recover()]  # by a predecessor of this name
+        left = [action async for action in client.recover()]  # of a predecessor with this name
         if left:
             collect = left[0]
         else:

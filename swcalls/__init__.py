@@ -24,10 +24,10 @@ Where to look:
 
 from typing import TYPE_CHECKING, Any
 
-from ._core.inbox import Reply
 from ._core.limits import Limits
-from ._core.reconcile import Reconcile
+from ._core.log_queries import Reconcile
 from ._core.retries import Retry
+from ._core.webhooks import Reply
 from .actions import (
     Action,
     ActionStart,
@@ -49,6 +49,7 @@ from .actions import (
     TranscribeAction,
 )
 from .call import Call, CallStart
+from .call_leg import CallLeg, ChargeDetail, FabricDeviceLeg, Leg
 from .client import Client, Stats
 from .commands import (
     TTS,
@@ -103,7 +104,6 @@ from .events import (
     TranscribeEvent,
     UnknownEvent,
 )
-from .legs import CallLeg, ChargeDetail, FabricDeviceLeg, Leg
 from .outcome import Outcome
 from .results import (
     CollectResult,
@@ -125,13 +125,13 @@ from .results import (
 from .timeline import Mark, Timeline
 
 if TYPE_CHECKING:
-    from .embedding import CLIENT, setup
+    from .aiohttp_app import CLIENT, setup
     from .receiver import WebhookReceiver
     from .recording import Recorder
 
 __version__ = "0.1.0"
 
-_SERVER_SIDE = {"CLIENT": "embedding", "setup": "embedding", "WebhookReceiver": "receiver", "Recorder": "recording"}
+_SERVER_SIDE = {"CLIENT": "aiohttp_app", "setup": "aiohttp_app", "WebhookReceiver": "receiver", "Recorder": "recording"}
 
 
 if not TYPE_CHECKING:  # For a type checker, there would be no name that is not here.

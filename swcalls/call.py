@@ -6,17 +6,17 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 from ._core.lifecycle import LIVE_WORDS
+from ._engine.call_logging import about
 from .actions import HANDLES, Action, Start, Verbs, check_text
-from .actions._waiting import events_of, until, waiting
+from .actions.waiting import events_of, until, waiting
+from .call_leg import Leg
 from .commands import End, EndReason, Update
 from .errors import CallEnded, CallNotFound, SwcallsError, shown
-from .events import CallEvent
-from .legs import Leg
-from .logbook import about
-from .timeline import Timeline
+from .events import CallEvent, InboundCall
+from .timeline import Journal, Timeline
 
 _log = logging.getLogger("swcalls.call")
 
@@ -39,6 +39,36 @@ class Call(Verbs):
 
     def __repr__(self) -> str:
         return f"<Call {self.id} {self.state or 'unknown'}>"
+
+    @property
+    def id(self) -> str | None:
+        """The platform's id of the call; ``None``: the dial was not answered, and no webhook has told it."""
+        return self._operation.id
+
+    @property
+    def state(self) -> str | None:
+        """The last state that the call reached, as the platform spells it; ``None``: none is known."""
+        return self._operation.state
+
+    @property
+    def leg(self) -> Leg | None:
+        """The last response to a command; ``None`` before the first."""
+        return self._operation.leg
+
+    @property
+    def inbound(self) -> InboundCall | None:
+        """How the platform announced the call, if it came in."""
+        return self._operation.inbound
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the call has ended, as far as is known."""
+        return self._operation.has_ended
+
+    @property
+    def end_reason(self) -> str | None:
+        """Why the call has ended; ``None``: it has not, or the platform gave no reason."""
+        return self._operation.end_reason
 
     @property
     def from_(self) -> str | None:
@@ -65,7 +95,7 @@ class Call(Verbs):
     @property
     def timeline(self) -> Timeline:
         """What has happened on the call so far: commands, events, waits, outcomes; the latest ``Limits.timeline``."""
-        return Timeline.of(self.journal)
+        return Timeline.of(cast(Journal | None, self._operation.observer))
 
     async def answered(self, timeout: float | None = None) -> None:
         """Wait until the call is up; at once if it was.
@@ -75,15 +105,16 @@ class Call(Verbs):
             CallEnded: It ended without being answered; ``reason`` says why.
             ClientClosed: The client was closed.
         """
+        operation = self._operation
 
         def is_decided() -> bool:
-            return self.settled is not None or not LIVE_WORDS.isdisjoint(self.seen)
+            return operation.has_ended or not LIVE_WORDS.isdisjoint(operation.states_reached)
 
-        with waiting(self, "answered", unless=is_decided()):
-            await until(is_decided, "answered", timeout, self, check=self._look_after)
-            if LIVE_WORDS.isdisjoint(self.seen):
+        with waiting(operation, "answered", unless=is_decided()):
+            await until(is_decided, "answered", timeout, operation, check=self._check_wait)
+            if LIVE_WORDS.isdisjoint(operation.states_reached):
                 self._raise_if_closed()
-                reason = self.end_reason
+                reason = operation.end_reason
                 raise CallEnded(f"call {self.id}: it ended ({reason or 'no reason given'}) unanswered", reason=reason)
 
     async def ended(self, timeout: float | None = None) -> str | None:
@@ -96,14 +127,15 @@ class Call(Verbs):
             TimeoutError: *timeout* seconds passed first.
             ClientClosed: The client was closed.
         """
-        with waiting(self, "ended", unless=self.settled is not None):
-            await until(lambda: self.settled is not None, "ended", timeout, self, check=self._look_after)
+        operation = self._operation
+        with waiting(operation, "ended", unless=operation.has_ended):
+            await until(lambda: operation.has_ended, "ended", timeout, operation, check=self._check_wait)
             self._raise_if_closed()
         return self.end_reason
 
     def events(self) -> AsyncIterator[CallEvent]:
         """Iterate over the call's state events, from the first to the last."""
-        return events_of(self, CallEvent, self._look_after)
+        return events_of(self._operation, CallEvent, self._check_wait)
 
     def action(self, kind: str, control_id: str) -> Action[Any]:
         """Attach to an action of this call that was started elsewhere; no request is sent.
@@ -119,10 +151,12 @@ class Call(Verbs):
         if kind not in HANDLES:
             raise ValueError(f"kind={shown(kind)} must be one of {', '.join(sorted(HANDLES))}")
         handle = HANDLES[kind]
-        running = self.pending.get(control_id)
-        if isinstance(running, handle):
-            return running
-        return self._sender.attach(handle(self, control_id))
+        running = self._operation.actions.get(control_id)
+        if running is not None and isinstance(running.handle, handle):
+            return running.handle
+        action = handle(self, control_id)
+        self._engine.attach(action._operation)
+        return action
 
     async def end(self, reason: EndReason | None = None) -> Leg | None:
         """Hang up. The call is over when ``ended()`` says so. Wire: ``calling.end``.
@@ -134,15 +168,15 @@ class Call(Verbs):
             The call's leg; ``None`` when nothing was sent, since the call is known to have ended.
         """
         command = End(reason=reason)
-        if self.is_known_to_have_ended:
+        if self._operation.is_known_to_have_ended:
             return None
         try:
-            self.leg = leg = await self._sender.end(self, End.command, command, reason or "hangup")
+            leg = await self._engine.end(self._operation, End.command, command, reason or "hangup")
         except CallNotFound:
             raise
         except CallEnded:
             return None  # It ended while the command waited for its turn.
-        self._released = True
+        self._operation.handed_on = True
         return leg
 
     async def update(
@@ -162,7 +196,7 @@ class Call(Verbs):
         """
         command = Update(
             # A call without an id gets no command; it is refused where all of them are.
-            id=self.id or self.key,
+            id=self.id or self._operation.key,
             status=status,
             url=url,
             swml=swml,
@@ -170,11 +204,14 @@ class Call(Verbs):
             status_url=status_url,
         )
         if status is None:
-            leg = await self.send(Update.command, command)
+            leg = await self._send(Update.command, command)
+            if url is not None or swml is not None:
+                self._engine.registry.replaced(self._operation, None)
         else:
             reason = "cancel" if status == "canceled" else "hangup"
-            self.leg = leg = await self._sender.end(self, Update.command, command, reason)
-        self._released = self._released or not (status is None and url is None and swml is None)
+            leg = await self._engine.end(self._operation, Update.command, command, reason)
+        if status is not None or url is not None or swml is not None:
+            self._operation.handed_on = True
         return leg
 
     async def cancel(self) -> Leg:
@@ -192,33 +229,35 @@ class Call(Verbs):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Hang up, unless the call has ended, or the client is closed."""
-        if self.settled is not None and self.settled.settled_by == "closed":
+        outcome = self._operation.outcome
+        if outcome is not None and outcome.settled_by == "closed":
             return
         try:
             await self.end()
         except CallEnded:
-            pass  # It was over, and the news had not come yet.
+            pass  # The call had ended, and no webhook had told it yet.
         except SwcallsError as error:
             # What the block raised says more than that hanging up failed as well.
             if exc is None:
                 raise
-            _log.warning("call %s: not hung up: %s", self.id, error, extra=about(self))
+            _log.warning("call %s: not hung up: %s", self.id, error, extra=about(self._operation))
         except asyncio.CancelledError:
-            self._sender.finish(self._hang_up)
+            self._engine.run_until_done(self._hang_up)
             raise
 
     async def _hang_up(self) -> None:
         try:
             await self.end()
         except SwcallsError as error:
-            _log.warning("call %s: not hung up: %s", self.id, error, extra=about(self))
+            _log.warning("call %s: not hung up: %s", self.id, error, extra=about(self._operation))
 
-    def _look_after(self) -> None:
-        self._sender.look_after(self)
+    def _check_wait(self) -> None:
+        self._engine.check_liveness(self._operation)
 
     def _raise_if_closed(self) -> None:
-        if self.settled is not None and self.settled.error is not None:
-            raise self.settled.error.with_traceback(None)
+        outcome = self._operation.outcome
+        if outcome is not None and outcome.error is not None:
+            raise outcome.error.with_traceback(None)
 
 
 class CallStart(Start[Call]):

@@ -5,24 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from msgspec import Struct
 
-from ._core.inbox import Reply
 from ._core.limits import Limits
-from ._core.reconcile import Reconcile
+from ._core.log_queries import Reconcile
 from ._core.retries import Retry
-from .actions import Action, check_text
+from ._core.webhooks import Reply
+from ._engine.call_logging import log_address
+from ._engine.engine import Engine
+from .actions import Action, ActionsView, check_text
 from .backplane import Backplane
 from .call import Call, CallStart
 from .commands import PARKED, STATUS_EVENTS, Codec, Dial, StatusEvent, check_document, listed, mapped, refuse_none
 from .config import base_url, check_settings, check_webhook, from_environment, identity, space_url
 from .errors import ConfigurationError
-from .inbound import Doorbell
-from .logbook import log_address
-from .switchboard import Switchboard
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -98,7 +97,7 @@ class Client:
         backplane: Backplane | None = None,
     ) -> None:
         # aiohttp is most of what an import would cost; a program that makes no client does not pay for it.
-        from .transport import Transport
+        from ._engine.transport import Transport
 
         who = identity(project, token, path, signing_key, require_signature=require_signature)
         check_settings(
@@ -122,7 +121,7 @@ class Client:
             session=session,
         )
         reached_at = None if public_url is None else str(base_url("public_url", public_url)).rstrip("/")
-        self._switchboard = Switchboard(who, reached_at, transport, limits, reconcile, backplane)
+        self._engine = Engine(who, reached_at, transport, limits, reconcile, backplane, Call)
         self._receiver: WebhookReceiver | None = None
 
     @classmethod
@@ -142,11 +141,11 @@ class Client:
 
     async def open(self) -> None:
         """Open the client; ``async with`` does it."""
-        await self._switchboard.lifetime.open()
+        await self._engine.lifetime.open()
 
     async def close(self) -> None:
         """Close the client: what is running settles with ``ClientClosed``. A second call does nothing."""
-        await self._switchboard.lifetime.close()
+        await self._engine.lifetime.close()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -160,7 +159,7 @@ class Client:
     @property
     def actions(self) -> Mapping[str, Action[Any]]:
         """The pending actions, by ``control_id``; a read-only view."""
-        return MappingProxyType(cast(dict[str, Action[Any]], self._switchboard.registry.actions))
+        return ActionsView(self._engine.registry.actions)
 
     @property
     def receiver(self) -> WebhookReceiver:
@@ -169,23 +168,21 @@ class Client:
             # A client whose webhooks come through `accept` never pays for aiohttp's server.
             from .receiver import WebhookReceiver
 
-            self._receiver = WebhookReceiver.of(
-                self._switchboard, lambda handler, hang_up: Doorbell(self._switchboard, handler, hang_up=hang_up).ring
-            )
+            self._receiver = WebhookReceiver._of(self._engine)
         return self._receiver
 
     @property
     def stats(self) -> Stats:
         """A snapshot of the counters."""
-        registry, transport = self._switchboard.registry, self._switchboard.transport
+        registry, transport = self._engine.registry, self._engine.transport
         registry.early.trim(time.monotonic())
         return Stats(
             pending=len(registry.actions),
             sent=transport.sent,
             retried=transport.retried,
-            settled={str(by): count for by, count in registry.settled_by.items()},
-            log_questions=self._switchboard.reconciler.asked,
-            webhooks={str(verdict): count for verdict, count in self._switchboard.inbox.verdicts.items()},
+            settled={str(by): count for by, count in registry.settler.settled_by.items()},
+            log_questions=self._engine.log_checker.queried,
+            webhooks={str(verdict): count for verdict, count in self._engine.ingress.verdicts.items()},
             early=len(registry.early),
             early_dropped=registry.early.dropped,
         )
@@ -252,16 +249,17 @@ class Client:
             custom_variables=mapped(custom_variables),
         )
         log_address(Dial.command, "to", to)
-        return CallStart(partial(self._dial, Call(self._switchboard), command))
+        return CallStart(partial(self._dial, self._engine.new_call(), command))
 
     def call(self, call_id: str) -> Call:
         """Return a handle on a call that exists already; no request is sent."""
         check_text("call_id", call_id)
-        calls = self._switchboard.registry.calls
-        known = calls.get(call_id)
+        calls = self._engine.registry.calls
+        known = calls.with_id(call_id)
         if known is not None:
-            return cast(Call, known)
-        calls[call_id] = call = Call(self._switchboard, call_id)
+            return cast(Call, self._engine.handle_of(known))
+        call: Call = self._engine.new_call(call_id)
+        calls.add(call._operation)
         return call
 
     async def execute(
@@ -276,7 +274,7 @@ class Client:
             check_text("call_id", call_id)
         sent = {} if params is None else mapped(params)
         check_document("params", sent)
-        return await self._switchboard.execute(command, call_id, sent)
+        return await self._engine.execute(command, call_id, sent)
 
     async def accept(self, *, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Take in one webhook that some other server received, and say what to answer.
@@ -287,7 +285,7 @@ class Client:
             body: Its body as sent.
         """
         check_webhook(path, headers, body)
-        return await self._switchboard.intake.accept(path, headers, body)
+        return await self._engine.ingress.accept(path, headers, body)
 
     async def recover(self, owner: str | None = None) -> AsyncIterator[Action[Any]]:
         """Yield the unsettled actions that an owner left behind: this process's own name, or *owner*, if it is dead.
@@ -299,13 +297,13 @@ class Client:
             OwnerTaken: *owner* is alive, or another process was faster.
             BackplaneUnavailable: The backplane cannot be reached.
         """
-        from .recovery import recover
+        from .backplane.recovery import recover
 
-        if self._switchboard.keeper is None:
+        if self._engine.member is None:
             raise ConfigurationError("recover() needs a backplane, which remembers what was running")
-        for action in await recover(self._switchboard, self._switchboard.keeper, owner):
+        for action in await recover(self._engine, self._engine.member, owner):
             yield action
 
     async def _dial(self, call: Call, command: Dial) -> Call:
-        call.leg = await self._switchboard.dial(call, command)
+        await self._engine.dial(call._operation, command)
         return call

@@ -5,11 +5,12 @@
     client = Client.from_env()
     instrument(client)
 
-A command's span is a child of whatever span is current where the command is sent, and so is that of the action that it
-starts. The latter ends when the action settles, is linked to the spans in which its webhooks were received, and has an
-event for each. Names are those of the semantic conventions for HTTP clients and messaging, or begin with ``swcalls.``.
+The span of a command, and that of the action that the command starts, are children of the span that is current where
+the command is sent. The span of an action ends when the action settles; it has an event for each webhook, and a link to
+the span in which the webhook was received. Attributes have the names of the semantic conventions for HTTP clients and
+messaging, or begin with ``swcalls.``.
 
-Neither texts, digits, URLs of callbacks nor secrets are exported, and numbers only if asked for.
+Texts, digits, callback URLs and secrets are never exported; phone numbers only with ``numbers=True``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ try:
 except ImportError as _missing:
     raise ImportError("swcalls.otel needs opentelemetry-api: pip install 'swcalls[otel]'") from _missing
 
-from ._core.inbox import Receipt
+from ._core.webhooks import Receipt
 from .client import Client
 from .errors import ConfigurationError
 from .events import CallEvent, InboundCall
@@ -37,21 +38,22 @@ from .timeline import Journal, Mark
 _log = logging.getLogger("swcalls.otel")
 
 _LOST = frozenset({"deadline", "reconciled", "call_ended"})
+"""What settled an action whose own last webhook did not come."""
 
 Attributes = dict[str, str | int]
 
 
-class _Open(Struct, eq=False):
+class _OpenSpan(Struct, eq=False):
     """A span that has not ended."""
 
     span: Span
     since: float
-    """By the clock of the marks."""
+    """When it began, as in ``Mark.at``."""
     resends: int = 0
 
 
 class Instrumentation:
-    """What `instrument` has switched on; to `close` it is to switch it off again, which closing a client does not."""
+    """The tracing and the metrics of one client, made by `instrument`. Closing the client does not `close` it."""
 
     def __init__(
         self,
@@ -61,15 +63,15 @@ class Instrumentation:
         meter_provider: metrics.MeterProvider | None = None,
         numbers: bool = False,
     ) -> None:
-        switchboard = client._switchboard
-        if not switchboard.registry.limits.timeline:
-            raise ConfigurationError("limits.timeline=0 must be greater than 0: spans are made of what timelines note")
+        engine = client._engine
+        if not engine.limits.timeline:
+            raise ConfigurationError("limits.timeline=0 must be greater than 0: spans are made from timelines")
         self._client = client
         self._numbers = numbers
         self._is_closed = False
         self._tracer = trace.get_tracer("swcalls", tracer_provider=tracer_provider)
-        self._commands: dict[tuple[Journal, str, str | None, str, float], _Open] = {}
-        self._actions: dict[tuple[Journal, str, str | None], _Open] = {}
+        self._commands: dict[tuple[Journal, str, str | None, str, float], _OpenSpan] = {}
+        self._actions: dict[tuple[Journal, str, str | None], _OpenSpan] = {}
         space = str(client._space)
         self._peer: Attributes = {
             "http.request.method": "POST",
@@ -80,30 +82,34 @@ class Instrumentation:
         self._durations = meter.create_histogram(
             "swcalls.command.duration",
             "s",
-            "How long commands took, repetitions included, by command and what came of it.",
+            "How long commands took, including retries, by command and verdict.",
         )
         self._retries = meter.create_counter("swcalls.command.retries", "{request}", "Commands that were sent again.")
         self._deliveries = meter.create_counter("swcalls.deliveries", "{request}", "Webhooks, by kind and verdict.")
         self._settling = meter.create_histogram(
-            "swcalls.action.duration", "s", "How long actions and calls took to settle, by kind and by what."
+            "swcalls.action.duration",
+            "s",
+            "How long actions and calls took to settle, by kind and by what settled them.",
         )
         self._lost = meter.create_counter(
-            "swcalls.callbacks.lost", "{action}", "Actions whose end no webhook told, by kind and what settled them."
+            "swcalls.callbacks.lost",
+            "{action}",
+            "Actions whose last webhook did not come, by kind and by what settled them.",
         )
         meter.create_observable_gauge(
             "swcalls.actions.pending", [self._pending], "{action}", "Actions that have not settled."
         )
-        switchboard.observers.append(self._note)
-        switchboard.inbox.observers.append(self._receive)
+        engine.observers.append(self._on_mark)
+        engine.ingress.observers.append(self._on_receipt)
 
     def close(self) -> None:
-        """Observe no more, and end the spans that are open. A second call does nothing."""
+        """Stop tracing and measuring, and end the open spans. A second call does nothing."""
         if self._is_closed:
             return
         self._is_closed = True
-        switchboard = self._client._switchboard
-        switchboard.observers.remove(self._note)
-        switchboard.inbox.observers.remove(self._receive)
+        engine = self._client._engine
+        engine.observers.remove(self._on_mark)
+        engine.ingress.observers.remove(self._on_receipt)
         for opened in (*self._commands.values(), *self._actions.values()):
             opened.span.end()
         self._commands.clear()
@@ -121,54 +127,54 @@ class Instrumentation:
         if not self._is_closed:
             yield metrics.Observation(self._client.stats.pending)
 
-    def _receive(self, receipt: Receipt) -> None:
+    def _on_receipt(self, receipt: Receipt) -> None:
         attributes: Attributes = {"swcalls.verdict": receipt.verdict}
         if receipt.kind is not None and receipt.verdict != "forged":
             attributes["swcalls.kind"] = receipt.kind
         self._deliveries.add(1, attributes)
 
-    def _note(self, journal: Journal, mark: Mark) -> None:
-        """Take in a mark. An observer must not raise, whatever an exporter or a sampler does."""
+    def _on_mark(self, journal: Journal, mark: Mark) -> None:
+        """Process a mark of a timeline. It must not raise, even if an exporter or a sampler does."""
         try:
             match mark.what:
                 case "command" if mark.took is None:
-                    self._begin(journal, mark)
+                    self._on_command_sent(journal, mark)
                 case "command":
-                    self._answered(journal, mark)
+                    self._on_command_answered(journal, mark)
                 case "retry":
-                    self._repeat(journal, mark)
+                    self._on_retry(journal, mark)
                 case "event":
-                    self._hear(journal, mark)
+                    self._on_event(journal, mark)
                 case "settled":
-                    self._settle(journal, mark)
-        except Exception:  # noqa: BLE001 - it is logged, and is no fault of the call's
-            _log.exception("a mark could not be traced: %s", mark.what)
+                    self._on_settled(journal, mark)
+        except Exception:  # noqa: BLE001 - an error in tracing must not disturb the call
+            _log.exception("a timeline mark could not be traced: %s", mark.what)
 
-    def _begin(self, journal: Journal, mark: Mark) -> None:
-        about = self._about(journal, mark)
+    def _on_command_sent(self, journal: Journal, mark: Mark) -> None:
+        attributes = self._attributes(journal, mark)
         span = self._tracer.start_span(
-            mark.word, kind=SpanKind.CLIENT, attributes={"swcalls.command": mark.word, **self._peer, **about}
+            mark.word, kind=SpanKind.CLIENT, attributes={"swcalls.command": mark.word, **self._peer, **attributes}
         )
-        self._commands[journal, mark.kind, mark.key, mark.word, mark.at] = _Open(span, mark.at)
+        self._commands[journal, mark.kind, mark.key, mark.word, mark.at] = _OpenSpan(span, mark.at)
         if _starts(mark):
-            self._open(journal, mark)
+            self._start_action_span(journal, mark)
 
-    def _open(self, journal: Journal, mark: Mark) -> None:
+    def _start_action_span(self, journal: Journal, mark: Mark) -> None:
         attributes: Attributes = {
             "messaging.system": "signalwire",
             "messaging.operation.type": "process",
             "messaging.operation.name": mark.kind,
-            **self._about(journal, mark),
+            **self._attributes(journal, mark),
         }
         span = self._tracer.start_span(f"{mark.kind} action", kind=SpanKind.CONSUMER, attributes=attributes)
-        self._actions[journal, mark.kind, mark.key] = _Open(span, mark.at)
+        self._actions[journal, mark.kind, mark.key] = _OpenSpan(span, mark.at)
 
-    def _answered(self, journal: Journal, mark: Mark) -> None:
+    def _on_command_answered(self, journal: Journal, mark: Mark) -> None:
         opened = self._commands.pop((journal, mark.kind, mark.key, mark.word, mark.at), None)
-        fault = mark.detail.partition(":")[0] if mark.verdict == "failed" else ""
+        error_type = mark.detail.partition(":")[0] if mark.verdict == "failed" else ""
         outcome: Attributes = {"swcalls.command": mark.word, "swcalls.verdict": mark.verdict}
-        if fault:
-            outcome["error.type"] = fault
+        if error_type:
+            outcome["error.type"] = error_type
         self._durations.record(mark.took or 0.0, outcome)
         if opened is None:
             return
@@ -178,30 +184,30 @@ class Instrumentation:
             span.set_attribute("http.response.status_code", mark.status)
         if opened.resends:
             span.set_attribute("http.request.resend_count", opened.resends)
-        if fault:
-            # What the platform says may name a number.
-            span.set_status(Status(StatusCode.ERROR, mark.detail if self._numbers else fault))
+        if error_type:
+            # The platform's message may contain a phone number.
+            span.set_status(Status(StatusCode.ERROR, mark.detail if self._numbers else error_type))
         span.end()
-        # One whose command is unconfirmed may run all the same, and tell so.
-        if mark.verdict != "accepted" and _starts(mark) and fault != "CommandUnconfirmed":
+        # If the command is unconfirmed, the action may be running, and webhooks may come.
+        if mark.verdict != "accepted" and _starts(mark) and error_type != "CommandUnconfirmed":
             action = self._actions.pop((journal, mark.kind, mark.key), None)
             if action is not None:
                 action.span.set_attributes(outcome)
-                if fault:
-                    action.span.set_status(Status(StatusCode.ERROR, fault))
+                if error_type:
+                    action.span.set_status(Status(StatusCode.ERROR, error_type))
                 action.span.end()
 
-    def _repeat(self, journal: Journal, mark: Mark) -> None:
+    def _on_retry(self, journal: Journal, mark: Mark) -> None:
         self._retries.add(1, {"swcalls.command": mark.word})
-        for place, opened in self._commands.items():
-            if place[:4] == (journal, mark.kind, mark.key, mark.word):
+        for key, opened in self._commands.items():
+            if key[:4] == (journal, mark.kind, mark.key, mark.word):
                 opened.resends += 1
                 opened.span.add_event("retry", {"error.type": mark.detail.partition(":")[0]})
                 break
 
-    def _hear(self, journal: Journal, mark: Mark) -> None:
+    def _on_event(self, journal: Journal, mark: Mark) -> None:
         if isinstance(mark.event, InboundCall):
-            self._open(journal, mark)
+            self._start_action_span(journal, mark)
         opened = self._actions.get((journal, mark.kind, mark.key))
         if opened is None or mark.event is None:
             return
@@ -212,37 +218,37 @@ class Instrumentation:
             for name, number in (("swcalls.from", event.from_), ("swcalls.to", event.to)):
                 if number:
                     span.set_attribute(name, number)
-        # What was pressed or said is nobody's business: the state is all that is told.
+        # Digits and texts are private: only the state is exported.
         state = "inbound" if isinstance(event, InboundCall) else event.state
         span.add_event(state or "event", {"swcalls.verdict": mark.verdict})
         received = trace.get_current_span().get_span_context()
         if received.is_valid and mark.verdict not in ("reconciled", "reported"):
             span.add_link(received, {"swcalls.state": state})
 
-    def _settle(self, journal: Journal, mark: Mark) -> None:
+    def _on_settled(self, journal: Journal, mark: Mark) -> None:
         opened = self._actions.pop((journal, mark.kind, mark.key), None)
-        about: Attributes = {"swcalls.kind": mark.kind, "swcalls.settled_by": mark.verdict}
+        attributes: Attributes = {"swcalls.kind": mark.kind, "swcalls.settled_by": mark.verdict}
         is_result = mark.word == "result"
         if mark.verdict in _LOST and (not is_result or mark.verdict == "reconciled"):
-            self._lost.add(1, about)
+            self._lost.add(1, attributes)
         if opened is None:
             return
-        self._settling.record(mark.at - opened.since, about)
-        opened.span.set_attributes(about)
+        self._settling.record(mark.at - opened.since, attributes)
+        opened.span.set_attributes(attributes)
         if not is_result:
             opened.span.set_attribute("error.type", mark.word)
             if mark.verdict != "closed":
                 opened.span.set_status(Status(StatusCode.ERROR, mark.word))
         opened.span.end()
 
-    def _about(self, journal: Journal, mark: Mark) -> Attributes:
-        """Say what a span is about, as far as it is known."""
-        about: Attributes = {"swcalls.kind": mark.kind}
+    def _attributes(self, journal: Journal, mark: Mark) -> Attributes:
+        """Return the attributes that identify the action and the call of *mark*."""
+        attributes: Attributes = {"swcalls.kind": mark.kind}
         if journal.call_id is not None:
-            about["messaging.message.conversation_id"] = journal.call_id
+            attributes["messaging.message.conversation_id"] = journal.call_id
         if mark.key is not None:
-            about["messaging.message.id"] = mark.key
-        return about
+            attributes["messaging.message.id"] = mark.key
+        return attributes
 
 
 def instrument(
@@ -252,12 +258,13 @@ def instrument(
     meter_provider: metrics.MeterProvider | None = None,
     numbers: bool = False,
 ) -> Instrumentation:
-    """Trace and measure what *client* does from now on.
+    """Export spans and metrics of *client* from now on.
 
     Args:
-        tracer_provider: Where spans go; the global one by default.
-        meter_provider: Where metrics go; the global one by default.
-        numbers: Export who calls whom, and what the platform says of a command that it refuses.
+        client: The client to observe.
+        tracer_provider: The provider for spans; the global one by default.
+        meter_provider: The provider for metrics; the global one by default.
+        numbers: Whether to export phone numbers, and the platform's error messages, which may contain some.
 
     Raises:
         ConfigurationError: The client keeps no timelines: ``Limits(timeline=0)``.
@@ -266,5 +273,5 @@ def instrument(
 
 
 def _starts(mark: Mark) -> bool:
-    """Say whether *mark* is of a command that starts what it is about."""
+    """Return whether *mark* is the command that starts its action, or dials its call."""
     return mark.word in ("dial", f"calling.{mark.kind}")

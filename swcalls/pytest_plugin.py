@@ -1,6 +1,7 @@
-"""A pytest plugin: a simulated space for each test, a client of it, and the timelines of a test that failed.
+"""The pytest plugin: fixtures for a simulated space and a client, and timelines in the report of a failed test.
 
-Loaded by the entry point ``swcalls``. The fixtures are asynchronous: they need pytest-asyncio, or anyio's own plugin.
+pytest loads it by the entry point ``swcalls``. The fixtures are asynchronous: they need pytest-asyncio, or the plugin
+of anyio.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ import pytest
 from .timeline import Journal, Mark, Timeline
 
 if TYPE_CHECKING:
-    # A run that uses none of this pays for none of it.
+    # Imported in the fixtures, so that test runs without them do not load these modules.
     from .client import Client
     from .testing import Simulator
 
 SPEED = 100.0
 """Simulated seconds per second, unless the setting ``swcalls_speed`` says otherwise."""
 CALLS_SHOWN = 8
-"""Of how many calls the timeline is shown when a test has failed: those that began last."""
+"""The most calls in the report of a failed test; the calls that began last are shown."""
 LINES_SHOWN = 120
-"""Of each timeline; the beginning is left out."""
-SHORTEST = 0.5
-"""Seconds that no grace of the client falls below, however fast the space is: machines that run tests can be slow."""
+"""The most lines of a timeline in a report; the last lines are shown."""
+MIN_PERIOD = 0.5
+"""The least grace period of the client, in seconds, whatever the speed: machines that run tests can be slow."""
 
 _FIXTURES = ("swcalls_client", "swcalls_space")
 
@@ -34,7 +35,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _asynchronous(function: F) -> F:
-    """Make an asynchronous fixture, in the way of the plugin that is there."""
+    """Make *function* an asynchronous fixture: of pytest-asyncio if it is installed, else of anyio."""
     if find_spec("pytest_asyncio") is not None:
         import pytest_asyncio
 
@@ -48,16 +49,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     for line in (
-        "callee(number=None, **behaviour): who answers in swcalls_space, or at a number of it: swcalls.testing.Callee",
-        "faults(**faults): what goes wrong in swcalls_space: swcalls.testing.Faults",
-        "swcalls(**settings): of swcalls_space: speed, signing_key, shape: swcalls.testing.Simulator",
+        "callee(number=None, **behaviour): the callee of swcalls_space, or of one number: see swcalls.testing.Callee",
+        "faults(**faults): the faults of swcalls_space: see swcalls.testing.Faults",
+        "swcalls(**settings): speed, signing_key, shape, … of swcalls_space: see swcalls.testing.Simulator",
     ):
         config.addinivalue_line("markers", line)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Say in a line what a test lacks that cannot use the fixtures."""
+    """Fail a test that uses the fixtures, but is not asynchronous, or has no plugin that can run it."""
     wanted = [name for name in _FIXTURES if name in getattr(item, "fixturenames", ())]
     if not wanted:
         return
@@ -71,37 +72,37 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add to the report of a failed test what happened in its space."""
+    """Add timelines, refused commands and faults to the report of a failed test."""
     report = yield
-    story = item.stash.get(_STORY, None)
-    if story is not None and report.failed and report.when == "call":
-        report.sections.extend(story.sections())
+    recorder = item.stash.get(_RECORDER, None)
+    if recorder is not None and report.failed and report.when == "call":
+        report.sections.extend(recorder.sections())
     return report
 
 
 @pytest.fixture
 def swcalls_settings() -> dict[str, Any]:
-    """Settings of ``swcalls_client``, beside those that it needs: override it, and return arguments of ``Client``."""
+    """Additional arguments of ``Client`` for ``swcalls_client``: override this fixture to return some."""
     return {}
 
 
 @_asynchronous
 async def swcalls_space(request: pytest.FixtureRequest) -> AsyncIterator[Simulator]:
-    """A space on this machine, a hundred times faster than real time, with the callees and faults of the markers."""
+    """A simulated space, a hundred times faster than real time, with the callees and faults of the test's markers."""
     from .testing import Callee, Faults, Simulator
 
     settings = {"speed": _speed(request.config), **_keywords(request, "swcalls")}
     faults = _keywords(request, "faults")
     callees: dict[str | None, Callee] = {}
     for number, behaviour in _callees(request).items():
-        callees[number] = _made("callee", Callee, behaviour)
-    space = _made(
+        callees[number] = _build("callee", Callee, behaviour)
+    space = _build(
         "swcalls",
         Simulator,
-        {"callee": callees.pop(None, Callee()), "faults": _made("faults", Faults, faults), **settings},
+        {"callee": callees.pop(None, Callee()), "faults": _build("faults", Faults, faults), **settings},
     )
     space.callees.update({number: callee for number, callee in callees.items() if number is not None})
-    request.node.stash[_STORY] = _Story(space)
+    request.node.stash[_RECORDER] = _TimelineRecorder(space)
     async with space:
         yield space
 
@@ -110,34 +111,38 @@ async def swcalls_space(request: pytest.FixtureRequest) -> AsyncIterator[Simulat
 async def swcalls_client(
     request: pytest.FixtureRequest, swcalls_space: Simulator, swcalls_settings: dict[str, Any]
 ) -> AsyncIterator[Client]:
-    """An open client of ``swcalls_space``, whose receiver is being served; its graces are as fast as the space is."""
+    """An open client of ``swcalls_space`` with a running receiver; its grace periods are divided by the speed."""
     from .client import Client
 
     marked = _keywords(request, "swcalls")
-    who = (marked.get("project", "project"), marked.get("token", "token"), swcalls_space.url)
-    settings = {**_hurried(marked.get("speed", _speed(request.config))), "signing_key": marked.get("signing_key")}
-    client = Client(*who, **{**settings, **swcalls_settings})
-    request.node.stash[_STORY].listen_to(client)
+    account = (marked.get("project", "project"), marked.get("token", "token"), swcalls_space.url)
+    settings = {
+        **_scaled_settings(marked.get("speed", _speed(request.config))),
+        "signing_key": marked.get("signing_key"),
+    }
+    client = Client(*account, **{**settings, **swcalls_settings})
+    request.node.stash[_RECORDER].observe(client)
     async with client, client.receiver.serve():
         yield client
 
 
-class _Story:
-    """What happens in a space, for the report of a test that fails."""
+class _TimelineRecorder:
+    """Collects what happens in a space, for the report of a failed test."""
 
     def __init__(self, space: Simulator) -> None:
         self._space = space
         self._journals: dict[int, Journal] = {}
 
-    def listen_to(self, client: Client) -> None:
-        client._switchboard.observers.append(self._note)
+    def observe(self, client: Client) -> None:
+        """Collect the timelines of *client*."""
+        client._engine.observers.append(self._add)
 
     def sections(self) -> Iterator[tuple[str, str]]:
-        """Yield headings, and what stands below them."""
+        """Yield the sections of the report, as (heading, text)."""
         for journal in self._journals.values():
             timeline = Timeline.of(journal)
             lines = timeline.text(width=100).splitlines()
-            left_out = [f"… {len(lines) - LINES_SHOWN} lines before"] if len(lines) > LINES_SHOWN else []
+            left_out = [f"… {len(lines) - LINES_SHOWN} earlier lines"] if len(lines) > LINES_SHOWN else []
             yield f"swcalls: call {timeline.call_id or 'without an id'}", "\n".join([*left_out, *lines[-LINES_SHOWN:]])
         refused = [f"{sent.command} {sent.status}" for sent in self._space.commands if sent.status != 200]
         if refused:
@@ -146,17 +151,17 @@ class _Story:
             happened = ", ".join(f"{count} {fault}" for fault, count in sorted(self._space.faulted.items()))
             yield (
                 "swcalls: faults",
-                f"seed={self._space.seed} (give it to the faults to have the same again): {happened}",
+                f"seed={self._space.seed} (use it in the faults marker to get the same faults): {happened}",
             )
 
-    def _note(self, journal: Journal, mark: Mark) -> None:
+    def _add(self, journal: Journal, mark: Mark) -> None:
         if id(journal) not in self._journals:
             self._journals[id(journal)] = journal
             if len(self._journals) > CALLS_SHOWN:
                 del self._journals[next(iter(self._journals))]
 
 
-_STORY = pytest.StashKey[_Story]()
+_RECORDER = pytest.StashKey[_TimelineRecorder]()
 
 
 def _speed(config: pytest.Config) -> float:
@@ -168,7 +173,7 @@ def _speed(config: pytest.Config) -> float:
 
 
 def _keywords(request: pytest.FixtureRequest, name: str) -> dict[str, Any]:
-    """Put together the arguments of all markers of a *name*: what is nearer to the test wins."""
+    """Return the arguments of all markers *name*; a marker closer to the test overrides others."""
     found: dict[str, Any] = {}
     for marker in reversed(list(request.node.iter_markers(name))):
         if marker.args:
@@ -178,7 +183,7 @@ def _keywords(request: pytest.FixtureRequest, name: str) -> dict[str, Any]:
 
 
 def _callees(request: pytest.FixtureRequest) -> dict[str | None, dict[str, Any]]:
-    """Put together how each number behaves, and those without a marker of their own (``None``)."""
+    """Return the arguments of the callee markers by number; ``None`` stands for all other numbers."""
     found: dict[str | None, dict[str, Any]] = {}
     for marker in reversed(list(request.node.iter_markers("callee"))):
         behaviour = dict(marker.kwargs)
@@ -189,28 +194,31 @@ def _callees(request: pytest.FixtureRequest) -> dict[str | None, dict[str, Any]]
     return found
 
 
-def _made(name: str, made: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+def _build(name: str, factory: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     try:
-        return made(**arguments)
+        return factory(**arguments)
     except (TypeError, ValueError) as error:
         fault = str(error)
-    # Outside, so that the report is a line, without what was caught.
+    # Outside the except block, so that the report is one line without the exception.
     pytest.fail(f"marker {name}: {fault}", pytrace=False)
 
 
-def _hurried(speed: float) -> dict[str, Any]:
-    """Make a client as impatient as its space is fast, so that a lost webhook costs a test no minute."""
+def _scaled_settings(speed: float) -> dict[str, Any]:
+    """Return limits whose periods are divided by *speed*, so that a test with a lost webhook does not wait long."""
     from . import Limits, Reconcile
 
     limits, reconcile = Limits(), Reconcile()
     return {
         "limits": Limits(
             **{
-                name: max(getattr(limits, name) / speed, SHORTEST)
+                name: max(getattr(limits, name) / speed, MIN_PERIOD)
                 for name in ("grace", "long_grace", "transcript_grace", "margin", "unconfirmed")
             }
         ),
         "reconcile": Reconcile(
-            **{name: max(getattr(reconcile, name) / speed, SHORTEST) for name in ("patience", "sweep", "longest_sweep")}
+            **{
+                name: max(getattr(reconcile, name) / speed, MIN_PERIOD)
+                for name in ("patience", "sweep", "longest_sweep")
+            }
         ),
     }

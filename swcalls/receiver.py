@@ -7,32 +7,29 @@ import functools
 import inspect
 import os
 import sys
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar, overload
 
 from aiohttp import StreamReader, web
 
-from ._core.callbacks import CallbackUrls
-from ._core.inbox import INBOUND, Inbox, Reply
+from ._core.callback_urls import CallbackUrls
 from ._core.limits import Limits
 from ._core.registry import Registry
 from ._core.signature import Verifier
-from .admission import Ring
+from ._core.webhooks import INBOUND, Reply, WebhookReader
+from ._engine.engine import Engine
+from ._engine.ingress import Ingress
+from ._engine.server import ReceiverServer, acknowledgement
 from .backplane import Backplane
+from .backplane.handover import Handover
 from .config import base_url, identity
 from .errors import ConfigurationError
-from .intake import Intake, log_receipt
 from .recording import LIMIT, Recorder
-from .serving import ReceiverServer, acknowledgement
-from .switchboard import Switchboard
 
 Handler = Callable[[Any], Coroutine[Any, Any, object]]
 """A coroutine function that takes a ``Call``."""
 
 H = TypeVar("H", bound=Handler)
-Answer = Callable[[Handler, bool], Ring]
-"""Makes what takes calls for a handler; the flag says whether they end with it."""
 
 BODY_TIMEOUT = 10.0
 """Seconds in which a body must have come; the platform itself gives up after 5."""
@@ -73,27 +70,18 @@ class WebhookReceiver:
         who = identity(project, token, path, signing_key, require_signature=require_signature)
         reached_at = None if public_url is None else str(base_url("public_url", public_url)).rstrip("/")
         urls = CallbackUrls(project, token, path, reached_at)
-        registry = Registry(limits)
-        self._inbox = Inbox(
-            urls,
-            Verifier(who.signing_keys, require=require_signature),
-            lambda kind, key, event, size: registry.deliver(kind, key, event, size, time.monotonic()),
-            limit=limits.body,
-        )
-        self._inbox.observers.append(log_receipt)
-        self._intake = Intake(self._inbox, project, backplane)
-        self._switchboard: Switchboard | None = None
-        self._answer: Answer | None = None
+        reader = WebhookReader(urls, Verifier(who.signing_keys, require=require_signature), limits.body)
+        handover = None if backplane is None else Handover(backplane, project)
+        self._ingress = Ingress(reader, Registry(limits), handover=handover)
+        self._engine: Engine | None = None
         self._handler: Handler | None = None
 
     @classmethod
-    def of(cls, switchboard: Switchboard, answer: Answer) -> Self:
-        """Make the receiver of a client; *answer* makes what takes inbound calls for a handler."""
+    def _of(cls, engine: Engine) -> Self:
+        """Make the receiver of a client."""
         receiver = cls.__new__(cls)
-        receiver._intake = switchboard.intake
-        receiver._inbox = switchboard.inbox
-        receiver._switchboard = switchboard
-        receiver._answer = answer
+        receiver._ingress = engine.ingress
+        receiver._engine = engine
         receiver._handler = None
         return receiver
 
@@ -106,7 +94,7 @@ class WebhookReceiver:
         Raises:
             ConfigurationError: There is no public URL, and the receiver is not being served.
         """
-        return self._inbox.urls.mint(INBOUND, "calls", shared=True)
+        return self._ingress.reader.urls.mint(INBOUND, "calls", shared=True)
 
     @overload
     def on_call(self, handler: H, *, hang_up: bool = True) -> H: ...
@@ -132,19 +120,19 @@ class WebhookReceiver:
         """
         if handler is None:
             return functools.partial(self.on_call, hang_up=hang_up)
-        if self._switchboard is None or self._answer is None:
+        if self._engine is None:
             raise ConfigurationError("on_call needs the receiver of a client: this one can send no commands")
         if not _is_coroutine_function(handler):
             raise TypeError(f"on_call: handler={handler!r} must be a coroutine function (async def)")
         if self._handler is not None:
             raise ConfigurationError(f"on_call: handler={handler!r} must be the only one; {self._handler!r} is there")
         self._handler = handler
-        self._switchboard.admission.take(self._answer(handler, hang_up))
+        self._engine.inbound.handle_with(handler, hang_up=hang_up)
         return handler
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes to add to an application: ``app.add_routes(client.receiver.routes())``."""
-        return [web.post(f"{self._inbox.urls.prefix}{{callback:.+}}", self._handle)]
+        return [web.post(f"{self._ingress.reader.urls.prefix}{{callback:.+}}", self._handle)]
 
     def record(self, file: str | os.PathLike[str], *, limit: int = LIMIT) -> Recorder:
         """Write each delivery to *file*, after what is there, until the recorder is closed; it is a context manager.
@@ -158,7 +146,7 @@ class WebhookReceiver:
         Raises:
             OSError: The file cannot be opened.
         """
-        return Recorder(self._inbox, file, limit=limit)
+        return Recorder(self._ingress, file, limit=limit)
 
     def serve(self, host: str = "127.0.0.1", port: int = 0) -> ReceiverServer:
         """Return a server of its own, to be used in ``async with``; port 0 takes a free one.
@@ -166,8 +154,8 @@ class WebhookReceiver:
         When the block ends, calls that come in are refused, handlers get ``Limits.drain`` seconds to finish while
         webhooks still come in, and the calls of those that do not are ended. Then the server stops.
         """
-        lifetime = None if self._switchboard is None else self._switchboard.lifetime
-        return ReceiverServer(self._handle_any, self._inbox.urls, host, port, lifetime)
+        lifetime = None if self._engine is None else self._engine.lifetime
+        return ReceiverServer(self._handle_any, self._ingress.reader.urls, host, port, lifetime)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         reply = await self._take(request)
@@ -177,7 +165,7 @@ class WebhookReceiver:
 
     async def _handle_any(self, request: web.BaseRequest) -> web.StreamResponse:
         """Do what the router does for an application: there is one route only."""
-        urls = self._inbox.urls
+        urls = self._ingress.reader.urls
         if not urls.relative(request.raw_path).startswith(urls.prefix):
             return _response(404)
         if request.method != "POST":
@@ -191,22 +179,22 @@ class WebhookReceiver:
         # The path as sent: what a URL class makes of it (no fragment, no host) is not what was signed.
         path, headers, content = request.raw_path, request.headers, request.content
         is_plain = "Content-Encoding" not in headers and content.exception() is None
-        if is_plain and content.is_eof() and content.total_bytes <= self._inbox.limit:
+        if is_plain and content.is_eof() and content.total_bytes <= self._ingress.reader.limit:
             # It came with its headers, as nearly all do: there is nothing to wait for, and nothing to save.
-            return self._intake.accept(path, headers, content.read_nowait())
+            return self._ingress.accept(path, headers, content.read_nowait())
         return self._read(request, path, headers, content)
 
     async def _read(
         self, request: web.BaseRequest, path: str, headers: Mapping[str, str], content: StreamReader
     ) -> Reply:
-        inbox, length = self._inbox, request.content_length
-        if length is not None and length > inbox.limit:
-            return inbox.refuse("oversized", path, headers)
-        is_known = inbox.knows(path)
-        limit = inbox.limit if is_known else min(inbox.limit, UNVERIFIED_BODY)
+        ingress, reader, length = self._ingress, self._ingress.reader, request.content_length
+        if length is not None and length > reader.limit:
+            return ingress.refuse("oversized", path, headers)
+        is_known = reader.knows(path)
+        limit = reader.limit if is_known else min(reader.limit, UNVERIFIED_BODY)
         if "Content-Encoding" in headers:
             # Webhooks come as they are; to unpack one would be to let its sender say how large it becomes.
-            return inbox.refuse("malformed" if is_known else "forged", path, headers)
+            return ingress.refuse("malformed" if is_known else "forged", path, headers)
         chunks, size = [], 0
         try:
             async with asyncio.timeout(BODY_TIMEOUT):
@@ -214,10 +202,10 @@ class WebhookReceiver:
                     chunks.append(await content.readany())
                     size += len(chunks[-1])
         except (TimeoutError, web.RequestPayloadError, ConnectionError):
-            return inbox.refuse("malformed" if is_known else "forged", path, headers)
+            return ingress.refuse("malformed" if is_known else "forged", path, headers)
         if size > limit and not is_known:
-            return inbox.refuse("forged", path, headers)
-        return await self._intake.accept(path, headers, b"".join(chunks))
+            return ingress.refuse("forged", path, headers)
+        return await self._ingress.accept(path, headers, b"".join(chunks))
 
 
 class ObservingReceiver(WebhookReceiver):

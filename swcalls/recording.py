@@ -1,4 +1,7 @@
-"""Deliveries on disk: written as they come, one JSON object a line, and read again. Knows neither servers nor rules."""
+"""Recordings of webhooks: `Recorder` appends each delivery to a file as a JSON line, `read_recording` reads them.
+
+``WebhookReceiver.record`` and ``swcalls listen --record`` write recordings; `swcalls.testing.replay` reads them.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +17,23 @@ from typing import Annotated, Self
 import msgspec
 from msgspec import Meta, Struct
 
-from ._core.inbox import Inbox, Reply
 from ._core.signature import SHA1_HEADER, SHA256_HEADER
+from ._core.webhooks import Reply
+from ._engine.ingress import Ingress
 
 HEADERS = ("Content-Type", "User-Agent", SHA1_HEADER, SHA256_HEADER)
-"""What of a request's headers is recorded."""
+"""The request headers that are recorded."""
 
 LIMIT = 100 * 1024 * 1024
-"""How many bytes a recording comes to have, unless it is said."""
+"""The default for the greatest size of a recording, in bytes."""
 
 MASK = "***"
-"""Stands for the MAC of a callback URL: whoever has a recording can post nothing with it."""
+"""Replaces the MAC of a callback URL, so that nobody can post webhooks with the URLs in a recording."""
 
-_LARGEST_UNVERIFIED = 16 * 1024
-"""Bytes of a body that nobody has vouched for; a larger one would let anybody fill the file."""
-_LONGEST_LINE = 64 * 1024 * 1024
-"""Bytes; a longer line is none that was written here."""
+_MAX_UNVERIFIED = 16 * 1024
+"""The largest recorded body of a request that was refused, in bytes; larger ones would let anybody fill the file."""
+_MAX_LINE = 64 * 1024 * 1024
+"""The longest line that is read, in bytes."""
 
 _NAMES = {name.lower(): name for name in HEADERS}
 
@@ -37,23 +41,25 @@ _log = logging.getLogger("swcalls.recording")
 
 
 class RecordingError(ValueError):
-    """What was read is no recording of deliveries; the message names the file, the line, and what is wrong."""
+    """The file is not a recording of deliveries; the message names the file, the line, and what is wrong."""
 
 
 class Recorded(Struct, frozen=True, kw_only=True):
-    """One delivery, as it was recorded."""
+    """One delivery of a recording."""
 
     line: int
-    """Where in the file it is, from 1."""
+    """The number of its line in the file, from 1."""
     time: float
-    """Unix seconds."""
+    """When it came, in Unix seconds."""
     path: str
-    """As sent, but for the MAC and any query."""
+    """The path of the request, without the query, and with its MAC masked."""
     headers: dict[str, str]
     body: bytes | None
-    """``None``: it was not read to its end, or too large to be kept unverified."""
+    """``None``: the body was not read to its end, or the request was refused and its body is large."""
     verdict: str
+    """What the receiver decided."""
     status: int
+    """The HTTP status of the response."""
 
 
 class _Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -71,32 +77,33 @@ _decode = msgspec.json.Decoder(_Line).decode
 
 
 class Recorder:
-    """Writes each delivery to a file until it is closed; made by ``WebhookReceiver.record``, a context manager.
+    """Writes each delivery to a file until it is closed. ``WebhookReceiver.record`` returns one, a context manager.
 
-    Each is on its way to the disk before it is answered. A disk that fails is logged once, and disturbs no answer.
+    A delivery is written before it is answered. If a write fails, a warning is logged once, and the delivery is still
+    answered.
     """
 
-    def __init__(self, inbox: Inbox, file: str | os.PathLike[str], *, limit: int = LIMIT) -> None:
+    def __init__(self, ingress: Ingress, file: str | os.PathLike[str], *, limit: int = LIMIT) -> None:
         if isinstance(limit, bool) or not isinstance(limit, int) or limit <= 0:
             raise ValueError(f"limit={limit!r} must be a whole number greater than 0")
         self.written: int = 0
         """How many deliveries were written."""
         self.dropped: int = 0
-        """How many were not: the disk failed, or the file is as large as it may be."""
-        self._inbox = inbox
+        """How many deliveries were not written: a write failed, or the file has reached its limit."""
+        self._ingress = ingress
         self._name = os.fspath(file)
         self._limit = limit
-        self._complained = False
+        self._has_warned = False
         self._is_full = False
         self._file = open(file, "ab+", buffering=0, opener=_open_private)  # noqa: SIM115 - closed by `close`
         try:
             self._size = os.fstat(self._file.fileno()).st_size
-            # Whoever wrote before may have been stopped in the middle of a line.
-            self._is_torn = self._size > 0 and not self._ends_with_a_line()
+            # The process that wrote the file before may have been stopped in the middle of a line.
+            self._lacks_newline = self._size > 0 and not self._ends_with_newline()
         except BaseException:
             self._file.close()
             raise
-        inbox.recorders.append(self._record)
+        ingress.recorders.append(self._record)
 
     def __enter__(self) -> Self:
         return self
@@ -107,19 +114,19 @@ class Recorder:
         self.close()
 
     def close(self) -> None:
-        """Record nothing more, and close the file. A second call does nothing."""
-        if self._record in self._inbox.recorders:
-            self._inbox.recorders.remove(self._record)
+        """Stop recording, and close the file. A second call does nothing."""
+        if self._record in self._ingress.recorders:
+            self._ingress.recorders.remove(self._record)
         self._file.close()
 
     def _record(self, path: str, headers: Mapping[str, str], body: bytes | None, reply: Reply) -> None:
-        if body is not None and reply.verdict in ("forged", "oversized") and len(body) > _LARGEST_UNVERIFIED:
+        if body is not None and reply.verdict in ("forged", "oversized") and len(body) > _MAX_UNVERIFIED:
             body = None
         text = None if body is None else _text(body)
         line = _Line(
             time=time.time(),
             path=_clean(self._masked(path)),
-            headers=_that_matter(headers),
+            headers=_recorded_headers(headers),
             body=text,
             body_base64=body if text is None else None,
             verdict=reply.verdict,
@@ -129,38 +136,38 @@ class Recorder:
             self._write(_encode(line) + b"\n")
         except OSError as error:
             self.dropped += 1
-            self._complain(f"{error.strerror or error}; deliveries are lost to it while that is so")
+            self._warn_once(f"{error.strerror or error}; deliveries are not recorded until this is solved")
         else:
             self.written += not self._is_full
             self.dropped += self._is_full
 
     def _write(self, line: bytes) -> None:
-        data = b"\n" + line if self._is_torn else line
+        data = b"\n" + line if self._lacks_newline else line
         if self._size + len(data) > self._limit:
-            # For good, so that what is there has no gaps but at its end.
+            # From now on nothing is written, so that the recording has no gaps.
             self._is_full = True
-            self._complain(f"full: it may have {self._limit} bytes, and what comes now is dropped")
+            self._warn_once(f"full: its limit is {self._limit} bytes; further deliveries are not recorded")
         if self._is_full:
             return
         count = self._file.write(data) or 0
         self._size += count
         if count < len(data):
-            self._is_torn = count > 0 or self._is_torn
+            self._lacks_newline = count > 0 or self._lacks_newline
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._is_torn = False
+        self._lacks_newline = False
 
-    def _complain(self, what: str) -> None:
-        if not self._complained:
-            self._complained = True
+    def _warn_once(self, what: str) -> None:
+        if not self._has_warned:
+            self._has_warned = True
             _log.warning("recording %r: %s", self._name, what)
 
-    def _ends_with_a_line(self) -> bool:
+    def _ends_with_newline(self) -> bool:
         self._file.seek(-1, os.SEEK_END)
         return self._file.read(1) == b"\n"
 
     def _masked(self, path: str) -> str:
-        """Mask the MAC; of a path that may have it in another place, whatever may be it."""
-        urls = self._inbox.urls
+        """Return *path* with its MAC masked; if the MAC may be elsewhere in the path, mask that part, too."""
+        urls = self._ingress.reader.urls
         path = path.partition("?")[0]
         relative = urls.relative(path)
         if relative.startswith(urls.prefix):
@@ -178,12 +185,12 @@ def read_recording(file: str | os.PathLike[str]) -> Iterator[Recorded]:
 
     Raises:
         OSError: The file cannot be read.
-        RecordingError: A line is none of a recording.
+        RecordingError: A line is not a recorded delivery.
     """
     name = os.fspath(file)
     with Path(file).open("rb") as lines:
         number = 0
-        while line := lines.readline(_LONGEST_LINE):
+        while line := lines.readline(_MAX_LINE):
             number += 1
             if line.strip():
                 yield _recorded(name, number, line)
@@ -193,8 +200,8 @@ def _recorded(name: str, number: int, line: bytes) -> Recorded:
     try:
         found = _decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        torn = "" if line.endswith(b"\n") else "; it has no end, so delete it to read what is before it"
-        raise RecordingError(f"{name}, line {number}: not a delivery: {error}{torn}") from None
+        hint = "" if line.endswith(b"\n") else "; the line is incomplete: delete it to read the lines before it"
+        raise RecordingError(f"{name}, line {number}: not a delivery: {error}{hint}") from None
     if found.body is not None and found.body_base64 is not None:
         raise RecordingError(f"{name}, line {number}: it has both `body` and `body_base64`")
     return Recorded(
@@ -208,7 +215,7 @@ def _recorded(name: str, number: int, line: bytes) -> Recorded:
     )
 
 
-def _that_matter(headers: Mapping[str, str]) -> dict[str, str]:
+def _recorded_headers(headers: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for given, value in headers.items():
         name = _NAMES.get(given.lower())
@@ -225,7 +232,7 @@ def _text(body: bytes) -> str | None:
 
 
 def _clean(text: str) -> str:
-    """Escape what UTF-8 has no bytes for: headers may come with any."""
+    """Escape characters that UTF-8 cannot encode: headers may contain any bytes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from .payload import Received
+from .events import Received
 
 
 class Result(Received, frozen=True, kw_only=True):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio.base_events
 import asyncio.constants
 import linecache
 import os
+import time
 import traceback
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +19,7 @@ import pytest
 from aiohttp import web
 from hypothesis import HealthCheck, settings
 
-from swcalls import Call, Client, Limits, Retry
+from swcalls import Action, Call, Client, Limits, Retry
 
 pytest_plugins = ["pytester"]
 
@@ -27,6 +29,20 @@ asyncio.constants.DEBUG_STACK_DEPTH = 3
 traceback.extract_stack.__defaults__ = (None, asyncio.constants.DEBUG_STACK_DEPTH)
 # For each of them it also looked whether the files have changed.
 linecache.checkcache = lambda filename=None: None
+
+_attach = asyncio.base_events.Server._attach
+
+
+def _attach_always(server: Any, *transport: Any) -> None:
+    """Attach a connection that was accepted just before its server closed: there CPython asserts, and leaks the socket."""
+    sockets, server._sockets = server._sockets, server._sockets or ()
+    try:
+        _attach(server, *transport)
+    finally:
+        server._sockets = sockets
+
+
+asyncio.base_events.Server._attach = _attach_always
 
 # Examples are drawn anew in each run, and no machine is too slow for them.
 settings.register_profile(
@@ -126,6 +142,11 @@ class Space:
         async with self._session.post(url, data=body, headers=headers) as response:
             await response.read()
             return response.status
+
+    @staticmethod
+    def overdue(action: Action[Any]) -> None:
+        """Let the deadline of *action* pass now: one of some milliseconds could pass before its command is sent."""
+        action.call._engine.registry.deadlines.set(action._operation, time.monotonic())
 
     def last(self, command: str) -> dict[str, Any]:
         """The params of the last *command* that came."""

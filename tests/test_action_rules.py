@@ -51,7 +51,7 @@ async def test_a_refused_command_raises_and_leaves_nothing_registered(space, cal
     with pytest.raises(InvalidParams):
         await call.play(TTS("Hi"))
     assert not client.actions
-    assert not call.pending
+    assert not call._operation.actions
 
 
 async def test_whoever_found_a_refused_action_is_not_left_waiting(space, call: Call, client: Client) -> None:
@@ -111,7 +111,8 @@ async def test_settles_by_the_end_of_the_call(space, call: Call) -> None:
 
 
 async def test_settles_by_its_deadline(space, call: Call) -> None:
-    play = await call.play(TTS("Hi"), deadline=0.01)
+    play = await call.play(TTS("Hi"), deadline=60)
+    space.overdue(play)
     with pytest.raises(ActionExpired) as caught:
         await play
     assert not isinstance(caught.value, TimeoutError)
@@ -163,7 +164,8 @@ async def test_a_timeout_is_the_builtin_one_and_the_action_lives_on(space, call:
 
 
 async def test_a_deadline_ends_the_action(space, call: Call, client: Client) -> None:
-    play = await call.play(TTS("Hi"), deadline=0.01)
+    play = await call.play(TTS("Hi"), deadline=60)
+    space.overdue(play)
     await play.outcome()
     assert not client.actions
     await space.tell("calling.play", state="finished")
@@ -432,7 +434,7 @@ async def test_a_block_whose_stop_is_refused_ends_quietly(space, call: Call, sta
     space.answers.extend([space.leg({"id": call.id}), web.json_response({}, status=status)])
     async with call.record():
         pass
-    assert call.settled is None
+    assert call._operation.outcome is None
 
 
 async def test_a_stop_that_comes_too_late_is_no_error(space, call: Call) -> None:
@@ -448,7 +450,7 @@ async def test_a_stop_that_is_refused_otherwise_raises(space, call: Call) -> Non
     space.answers.append(web.json_response({}, status=422))
     with pytest.raises(InvalidParams):
         await play.stop()
-    assert not play.stopping
+    assert not play._operation.stopping
 
 
 async def test_after_our_own_stop_the_next_event_ends_a_collect(space, call: Call) -> None:
@@ -492,7 +494,7 @@ async def test_attaching_to_an_action_that_was_started_elsewhere(space, call: Ca
     assert again is call
     play = call.action("play", "elsewhere")
     assert call.action("play", "elsewhere") is play
-    url = client._switchboard.urls.mint("play", "elsewhere")
+    url = client._engine.urls.mint("play", "elsewhere")
     assert await space.post(url, {"control_id": "elsewhere", "state": "finished"}) == 200
     assert isinstance(await play, Playback)
     with pytest.raises(ValueError, match="kind='dance'"):

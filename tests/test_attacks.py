@@ -28,15 +28,16 @@ import pytest
 from aiohttp import web
 
 import swcalls
-from swcalls import Call, Client, Limits, Playback, receiver, serving
-from swcalls._core.callbacks import CallbackUrls
+from swcalls import Call, Client, Limits, Playback, receiver
+from swcalls._core.callback_urls import CallbackUrls
 from swcalls._core.decoding import DEEPEST, READERS
-from swcalls._core.inbox import INBOUND, SHAPES_KEPT, Inbox
 from swcalls._core.operation import CallOperation, Operation
 from swcalls._core.registry import Registry
 from swcalls._core.signature import Verifier
+from swcalls._core.webhooks import INBOUND, MOST_SHAPES, WebhookReader
+from swcalls._engine import server as serving
+from swcalls._engine.ingress import Ingress, log_receipt
 from swcalls.actions import HANDLES
-from swcalls.intake import log_receipt
 from swcalls.receiver import ObservingReceiver
 
 SCALE = float(os.environ.get("SWCALLS_DEEP", "1"))
@@ -99,12 +100,12 @@ class Door:
         self._served = 0
 
     def path(self, kind: str = "play", key: str | None = None) -> str:
-        urls = self.client._switchboard.urls
+        urls = self.client._engine.urls
         assert urls.public_url is not None
         return urls.mint(kind, f"{kind}-1" if key is None else key).removeprefix(urls.public_url)
 
     def url(self, path: str) -> str:
-        return f"{self.client._switchboard.urls.public_url}{path}"
+        return f"{self.client._engine.urls.public_url}{path}"
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port)
@@ -129,7 +130,7 @@ class Door:
 
     async def is_unharmed(self) -> bool:
         """Look whether nothing was settled, and whether the next webhook is still served."""
-        if any(action.done() or action.settled for action in self.pending.values()):
+        if any(action.done() for action in self.pending.values()):
             return False
         self._served += 1
         action = self.call.action("play", f"served-{self._served}")
@@ -163,7 +164,7 @@ async def open_door(
             stack.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             port = runner.addresses[0][1]
-            client._switchboard.urls.public_url = f"http://127.0.0.1:{port}"
+            client._engine.urls.public_url = f"http://127.0.0.1:{port}"
             return Door(client, port)
 
         yield make
@@ -202,26 +203,28 @@ def nothing_of_a_stranger_and_no_secret_is_logged(
 
 
 def core(
-    *keys: str, require: bool = False, limits: Limits = Limits(), kinds: tuple[str, ...] = (), key: str = "x"
-) -> tuple[Inbox, Registry, list[Operation]]:
-    """An inbox without a server, whose registry expects an operation of each of *kinds*."""
+    *keys: str,
+    require: bool = False,
+    limits: Limits = Limits(),
+    kinds: tuple[str, ...] = (),
+    key: str = "x",
+    dispatch: Any = None,
+) -> tuple[Ingress, Registry, list[Operation]]:
+    """An ingress without a server, whose registry expects an operation of each of *kinds*."""
     urls = CallbackUrls("project", TOKEN, "/swcalls", "https://hooks.example.com")
     registry = Registry(limits)
-
-    def deliver(kind: str, key: str, event: Any, size: int) -> Any:
-        return registry.deliver(kind, key, event, size, 0.0)
-
-    inbox = Inbox(urls, Verifier(keys, require=require), deliver, limit=limits.body)
+    ingress = Ingress(WebhookReader(urls, Verifier(keys, require=require), limits.body), registry, dispatch)
+    ingress.observers.clear()
     call = CallOperation("call", CALL_ID)
     registry.expect_call(call, 0)
     pending = [Operation(kind, key, call) for kind in kinds]
     for operation in pending:
         registry.expect(operation, 0.0)
-    return inbox, registry, pending
+    return ingress, registry, pending
 
 
-def minted(inbox: Inbox, kind: str, key: str) -> str:
-    return inbox.urls.mint(kind, key).removeprefix("https://hooks.example.com")
+def minted(ingress: Ingress, kind: str, key: str) -> str:
+    return ingress.reader.urls.mint(kind, key).removeprefix("https://hooks.example.com")
 
 
 # The URL
@@ -241,17 +244,17 @@ def changes(path: str, alphabet: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("key", ["x", CALL_ID, "a/b", "ключ", "~", HOSTILE])
 def test_every_change_of_one_character_of_a_path_is_refused(key: str) -> None:
-    inbox, _, (operation,) = core(kinds=("play",), key=key)
-    path = minted(inbox, "play", key)
+    ingress, _, (operation,) = core(kinds=("play",), key=key)
+    path = minted(ingress, "play", key)
     changed = {*changes(path, URL_SAFE + "/%;:@&=+$,!*'()\\ \0\u202e")} - {path}
     # With a question mark, what is before it is the path: one at the end changes nothing.
     changed |= {path[:at] + "?" + path[at:] for at in range(len(path))}
     for other in changed:
-        assert inbox.accept(other, {}, b'{"state":"finished"}').status == 403, other
-    assert operation.settled is None
-    assert inbox.verdicts == {"forged": len(changed)}
-    assert inbox.accept(path, {}, b'{"state":"finished"}').verdict == "applied"
-    assert operation.settled is not None
+        assert ingress.accept_now(other, {}, b'{"state":"finished"}').status == 403, other
+    assert operation.outcome is None
+    assert ingress.verdicts == {"forged": len(changed)}
+    assert ingress.accept_now(path, {}, b'{"state":"finished"}').verdict == "applied"
+    assert operation.outcome is not None
 
 
 @pytest.mark.parametrize("key", ["play-1", "ключ"])
@@ -336,29 +339,29 @@ async def test_a_url_is_good_for_one_kind_key_project_and_token_only(door: Door)
 
 
 def test_the_boundaries_of_kind_and_key_cannot_be_moved() -> None:
-    inbox, _, _ = core()
-    macs = {minted(inbox, kind, key).rpartition("/")[2] for kind, key in [("a", "bc"), ("ab", "c"), ("a/b", "c")]}
+    ingress, _, _ = core()
+    macs = {minted(ingress, kind, key).rpartition("/")[2] for kind, key in [("a", "bc"), ("ab", "c"), ("a/b", "c")]}
     macs.add(CallbackUrls("projecta", TOKEN, "/swcalls", "").mint("", "bc").rpartition("/")[2])
     assert len(macs) == 4
 
 
 @pytest.mark.parametrize("base", ["", "/swc", "/swcalls", "/hooks/v1", "/swcalls/play"])
 def test_a_path_of_the_public_url_lets_in_what_was_minted_and_nothing_else(base: str) -> None:
-    inbox, _, (operation,) = core(kinds=("play",))
-    inbox.urls.public_url = f"https://hooks.example.com{base}"
-    whole = minted(inbox, "play", "x")
+    ingress, _, (operation,) = core(kinds=("play",))
+    ingress.reader.urls.public_url = f"https://hooks.example.com{base}"
+    whole = minted(ingress, "play", "x")
     stripped = whole.removeprefix(base)
     for path in (base + whole, base + base + stripped, "/x" + whole, base + "x" + stripped):
         if path not in (whole, stripped):
-            assert inbox.accept(path, {}, b'{"state":"finished"}').status == 403, path
-    assert operation.settled is None
-    assert inbox.accept(stripped, {}, b'{"state":"playing"}').verdict == "applied"
-    assert inbox.accept(whole, {}, b'{"state":"finished"}').verdict == "applied"
+            assert ingress.accept_now(path, {}, b'{"state":"finished"}').status == 403, path
+    assert operation.outcome is None
+    assert ingress.accept_now(stripped, {}, b'{"state":"playing"}').verdict == "applied"
+    assert ingress.accept_now(whole, {}, b'{"state":"finished"}').verdict == "applied"
 
 
 def test_secrets_are_compared_in_constant_time_and_by_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    inbox, _, _ = core(KEY)
-    path, body = minted(inbox, "play", "x"), b'{"state":"playing"}'
+    ingress, _, _ = core(KEY)
+    path, body = minted(ingress, "play", "x"), b'{"state":"playing"}'
     signature = sha1(b"https://hooks.example.com" + path.encode() + body)
     compared: list[tuple[str, str]] = []
 
@@ -372,10 +375,10 @@ def test_secrets_are_compared_in_constant_time_and_by_nothing_else(monkeypatch: 
     decide(True)
     # If anything else were looked at, this would not pass.
     forged = path.rpartition("/")[0] + "/" + "A" * 36
-    assert inbox.accept(forged, {"X-SignalWire-Signature": "0" * 40}, body).status == 200
+    assert ingress.accept_now(forged, {"X-SignalWire-Signature": "0" * 40}, body).status == 200
     assert [{len(one), len(other)} for one, other in compared] == [{36}, {40}]
     decide(False)
-    assert inbox.accept(path, {"X-SignalWire-Signature": signature}, body).status == 403
+    assert ingress.accept_now(path, {"X-SignalWire-Signature": signature}, body).status == 403
 
 
 # The payload
@@ -417,14 +420,14 @@ NAMES = _NAMES.split()
 @pytest.mark.parametrize("kind", HANDLES)
 @pytest.mark.parametrize("value", [None, {}, [], [None], "", False, "\ud83d\ude00", [[{}]], {"params": None}])
 def test_fields_that_are_null_or_of_a_wrong_type_are_tolerated_and_settle_nothing(kind: str, value: object) -> None:
-    inbox, _, (operation,) = core(kinds=(kind,))
+    ingress, _, (operation,) = core(kinds=(kind,))
     keep = {"control_id": None} if READERS[kind].keyed else {}
     payload = dict.fromkeys(NAMES, value) | keep
     inner = {name: dict.fromkeys(NAMES, value) for name in NAMES}
     for body in (payload, payload | {"event_type": "calling.x", "params": payload}, inner | keep, {"params": payload}):
-        reply = inbox.accept(minted(inbox, kind, "x"), {}, json.dumps(body).encode())
+        reply = ingress.accept_now(minted(ingress, kind, "x"), {}, json.dumps(body).encode())
         assert reply.status == 200, body
-    assert operation.settled is None
+    assert operation.outcome is None
 
 
 GOING = b'{"state":"playing",'
@@ -498,15 +501,15 @@ async def test_a_body_is_answered_as_the_contract_says_whatever_is_in_it(door: D
 @pytest.mark.parametrize("depth", [950, 980, 985, 990, 995])
 @pytest.mark.parametrize("kind", ["play", "tap"])
 def test_a_depth_that_can_just_be_parsed_is_no_fault_of_ours(kind: str, depth: int) -> None:
-    inbox, _, _ = core(kinds=(kind,))
-    inbox.observers.append(log_receipt)
+    ingress, _, _ = core(kinds=(kind,))
+    ingress.observers.append(log_receipt)
     nested = b'{"event_type":"calling.call.%s","timestamp":1,"params":{"state":"a","device":{"x":%b1%b}}}' % (
         kind.encode(),
         b'{"x":' * depth,
         b"}" * depth,
     )
     # Twice: what looks like a repetition is compared.
-    assert [inbox.accept(minted(inbox, kind, "x"), {}, nested).status for _ in range(2)] == [400, 400]
+    assert [ingress.accept_now(minted(ingress, kind, "x"), {}, nested).status for _ in range(2)] == [400, 400]
 
 
 @pytest.mark.parametrize("kind", READERS)
@@ -514,7 +517,7 @@ def test_a_depth_that_can_just_be_parsed_is_no_fault_of_ours(kind: str, depth: i
     "number", ["9" * 10_000, "1e999999", "-inf", "nan", "1_0", " 7 ", "٣", 10**4000, -(10**400), 1e308]
 )
 def test_numbers_of_any_size_and_spelling_are_read_or_left_out(kind: str, number: object) -> None:
-    inbox, _, _ = core()
+    ingress, _, _ = core()
     names = (
         "timestamp",
         "ts",
@@ -530,7 +533,7 @@ def test_numbers_of_any_size_and_spelling_are_read_or_left_out(kind: str, number
     fields: dict[str, Any] = dict.fromkeys(names, number)
     body = fields | dict.fromkeys(("record", "result", "fax", "params", "sidecar_event"), fields)
     for payload in (body, {"event_type": "calling.x", "timestamp": number, "params": body}):
-        assert inbox.accept(minted(inbox, kind, "x"), {}, json.dumps(payload).encode()).status == 200
+        assert ingress.accept_now(minted(ingress, kind, "x"), {}, json.dumps(payload).encode()).status == 200
 
 
 # Signatures
@@ -595,8 +598,8 @@ async def test_a_signature_that_is_there_must_be_right(open_door: OpenDoor, wron
 
 @pytest.mark.parametrize("wrong", signatures("", b""))
 def test_a_mapping_of_headers_may_be_any_and_hides_nothing(wrong: str) -> None:
-    inbox, _, _ = core(KEY)
-    path, body = minted(inbox, "play", "play-1"), b'{"state":"finished"}'
+    ingress, _, _ = core(KEY)
+    path, body = minted(ingress, "play", "play-1"), b'{"state":"finished"}'
     lines = [
         line if isinstance(line, str) else line.decode("utf-8", "surrogateescape")
         for line in signatures(f"https://hooks.example.com{path}", body)[wrong]
@@ -608,10 +611,10 @@ def test_a_mapping_of_headers_may_be_any_and_hides_nothing(wrong: str) -> None:
         def items(self) -> Any:
             return [(line.partition(":")[0], line.partition(":")[2].strip()) for line in lines]
 
-    assert inbox.accept(path, Headers(), body).verdict == "forged"
+    assert ingress.accept_now(path, Headers(), body).verdict == "forged"
     plain = {line.partition(":")[0]: line.partition(":")[2].strip() for line in lines}
     if len(plain) == len(lines):
-        assert inbox.accept(path, plain, body).verdict == "forged"
+        assert ingress.accept_now(path, plain, body).verdict == "forged"
 
 
 async def test_a_signature_that_is_right_passes_in_either_form_or_both(open_door: OpenDoor) -> None:
@@ -922,7 +925,7 @@ async def test_requests_in_one_go_are_answered_in_their_order(door: Door) -> Non
     states = ["playing", "paused", "playing", "paused"] * 25
     writer.write(b"".join(request(path, b'{"state":"%b"}' % state.encode()) for state in states))
     assert [await read_status(reader) for _ in states] == [200] * len(states)
-    assert [event.state for event in door.pending["play"].history or ()] == states
+    assert [event.state for event in door.pending["play"]._operation.history or ()] == states
     writer.close()
     assert await door.is_unharmed()
 
@@ -979,13 +982,13 @@ async def test_upgrades_and_other_methods_get_nobody_in(door: Door) -> None:
 # What is logged
 
 
-def hostile_requests(inbox: Inbox) -> Iterator[tuple[str, dict[str, str], bytes]]:
+def hostile_requests(ingress: Ingress) -> Iterator[tuple[str, dict[str, str], bytes]]:
     """Requests of every verdict, with what would break a line wherever a sender can put anything."""
     headers = {HOSTILE: HOSTILE, "X-SignalWire-Signature": HOSTILE}
     fields: dict[str, Any] = dict.fromkeys(NAMES, HOSTILE) | {"control_id": None}
     for key in ("x", HOSTILE):
         for kind in (*READERS, "hologram"):
-            path = minted(inbox, kind, key)
+            path = minted(ingress, kind, key)
             for state in ("playing", HOSTILE, "finished", "finished"):
                 for payload in (
                     fields | {"state": state},
@@ -998,7 +1001,7 @@ def hostile_requests(inbox: Inbox) -> Iterator[tuple[str, dict[str, str], bytes]
             yield path, {}, HOSTILE.encode()
             yield path, headers, HOSTILE.encode()
             yield path + HOSTILE, headers, HOSTILE.encode()
-    calls = minted(inbox, INBOUND, "calls")
+    calls = minted(ingress, INBOUND, "calls")
     for call_id in (HOSTILE, "c"):
         yield (
             calls,
@@ -1008,16 +1011,16 @@ def hostile_requests(inbox: Inbox) -> Iterator[tuple[str, dict[str, str], bytes]
         yield calls, {}, json.dumps({"call_id": call_id, "call_state": HOSTILE}).encode()
     yield HOSTILE, headers, HOSTILE.encode()
     yield f"/swcalls/{HOSTILE}/{HOSTILE}/{HOSTILE}", headers, HOSTILE.encode()
-    yield minted(inbox, "play", "x"), headers, b" " * (inbox.limit + 1)
+    yield minted(ingress, "play", "x"), headers, b" " * (ingress.reader.limit + 1)
 
 
 @pytest.mark.parametrize("keys", [(), (KEY,)])
 def test_nothing_that_is_sent_can_forge_a_line_of_the_log(
     caplog: pytest.LogCaptureFixture, keys: tuple[str, ...]
 ) -> None:
-    inbox, _, _ = core(*keys, limits=Limits(body=10_000), kinds=("play",))
-    inbox.observers.append(log_receipt)
-    verdicts = {inbox.accept(*sent).verdict for sent in hostile_requests(inbox)}
+    ingress, _, _ = core(*keys, limits=Limits(body=10_000), kinds=("play",))
+    ingress.observers.append(log_receipt)
+    verdicts = {ingress.accept_now(*sent).verdict for sent in hostile_requests(ingress)}
     expected = {
         "applied",
         "late",
@@ -1032,17 +1035,17 @@ def test_nothing_that_is_sent_can_forge_a_line_of_the_log(
     }
     # With a key, the call that comes in is forged, since it must be signed.
     assert verdicts == (expected - {"busy"} if keys else expected)
-    assert len(caplog.get_records("call")) == sum(inbox.verdicts.values())
+    assert len(caplog.get_records("call")) == sum(ingress.verdicts.values())
 
 
 def test_a_line_of_the_log_is_short_however_much_was_sent(caplog: pytest.LogCaptureFixture) -> None:
-    inbox, _, _ = core(kinds=("play",))
-    inbox.observers.append(log_receipt)
+    ingress, _, _ = core(kinds=("play",))
+    ingress.observers.append(log_receipt)
     long = "y" * 100_000
     for kind in READERS:
         payload = dict.fromkeys(NAMES, long) | {"control_id": None, "event_type": None}
-        inbox.accept(minted(inbox, kind, "x"), {}, json.dumps(payload).encode())
-        inbox.accept(minted(inbox, kind, "x"), {}, json.dumps({"event_type": long, "params": payload}).encode())
+        ingress.accept_now(minted(ingress, kind, "x"), {}, json.dumps(payload).encode())
+        ingress.accept_now(minted(ingress, kind, "x"), {}, json.dumps({"event_type": long, "params": payload}).encode())
     lengths = [len(record.getMessage()) for record in caplog.get_records("call")]
     caplog.clear()
     assert max(lengths) <= LONGEST_LINE
@@ -1050,13 +1053,12 @@ def test_a_line_of_the_log_is_short_however_much_was_sent(caplog: pytest.LogCapt
 
 @pytest.mark.parametrize("call_id", [HOSTILE, "../../../evil", "x y", "", "ü", "x" * 129, {}, ["x"]])
 def test_what_is_no_id_names_no_call(call_id: object) -> None:
-    inbox, registry, _ = core()
     rung: list[Any] = []
-    inbox.ring = lambda call: rung.append(call.call_id) is None
-    path = minted(inbox, INBOUND, "calls")
+    ingress, registry, _ = core(dispatch=lambda call: rung.append(call.call_id) is None)
+    path = minted(ingress, INBOUND, "calls")
     is_id = call_id == "../../../evil"  # Odd, but whoever puts it into a URL or a line quotes it.
     for payload in ({"call": {"call_id": call_id}}, {"call_id": call_id, "call_state": "ended"}):
-        assert inbox.accept(path, {}, json.dumps(payload).encode()).status == (200 if is_id else 400)
+        assert ingress.accept_now(path, {}, json.dumps(payload).encode()).status == (200 if is_id else 400)
     assert len(rung) == len(registry.early) == is_id
 
 
@@ -1065,32 +1067,32 @@ def test_what_is_no_id_names_no_call(call_id: object) -> None:
 
 def test_authentic_events_for_nobody_stay_within_their_bounds_and_drops_are_counted() -> None:
     limits = Limits(early_events=100, early_bytes=20_000, body=5000)
-    inbox, registry, _ = core(limits=limits)
+    ingress, registry, _ = core(limits=limits)
     sent = 0
     for size in (10, 4000, 100):
         for number in range(1000):
             body = b'{"state":"playing","x":"%b"}' % (b"y" * size)
-            assert inbox.accept(minted(inbox, "play", f"nobody-{number % 700}"), {}, body).verdict == "early"
+            assert ingress.accept_now(minted(ingress, "play", f"nobody-{number % 700}"), {}, body).verdict == "early"
             sent += 1
             assert len(registry.early) <= limits.early_events
             assert registry.early._bytes <= limits.early_bytes
             assert registry.early.dropped == sent - len(registry.early)
-    assert inbox.verdicts == {"early": sent}
+    assert ingress.verdicts == {"early": sent}
     assert not registry.actions
 
 
 def test_forged_requests_leave_nothing_but_their_number() -> None:
-    inbox, registry, _ = core(KEY)
-    genuine = minted(inbox, "play", "x")
+    ingress, registry, _ = core(KEY)
+    genuine = minted(ingress, "play", "x")
     wrong = {"X-SignalWire-Signature": "0" * 40}
 
     def attack(start: int) -> None:
         for number in range(start, start + 1000):
-            assert inbox.accept(f"/swcalls/kind-{number}/{number}/{number}", {}, b"x" * 1000).status == 403
-            assert inbox.accept(genuine, wrong, b'{"state":"%d"}' % number).status == 403
-            assert inbox.accept(genuine, {}, b"[%d" % number).status == 400
-            assert inbox.accept(genuine, {}, b'{"control_id":"other-%d"}' % number).status == 403
-            inbox.refuse("oversized", f"/{number}", {})
+            assert ingress.accept_now(f"/swcalls/kind-{number}/{number}/{number}", {}, b"x" * 1000).status == 403
+            assert ingress.accept_now(genuine, wrong, b'{"state":"%d"}' % number).status == 403
+            assert ingress.accept_now(genuine, {}, b"[%d" % number).status == 400
+            assert ingress.accept_now(genuine, {}, b'{"control_id":"other-%d"}' % number).status == 403
+            ingress.refuse("oversized", f"/{number}", {})
 
     attack(0)
     tracemalloc.start()
@@ -1101,25 +1103,28 @@ def test_forged_requests_leave_nothing_but_their_number() -> None:
         assert tracemalloc.get_traced_memory()[0] - before < 5000
     finally:
         tracemalloc.stop()
-    assert inbox.verdicts == {"forged": 6000, "malformed": 3000, "foreign": 3000, "oversized": 3000}
+    assert ingress.verdicts == {"forged": 6000, "malformed": 3000, "foreign": 3000, "oversized": 3000}
     assert len(registry.early) == registry.early.dropped == 0
-    assert not inbox._shapes
+    assert not ingress._shapes._seen
 
 
 def test_the_shapes_and_words_that_are_remembered_are_bounded_in_number_and_length() -> None:
-    inbox, _, (operation,) = core(kinds=("play",))
+    ingress, _, (operation,) = core(kinds=("play",))
     tracemalloc.start()
     try:
-        for number in range(2 * SHAPES_KEPT):
+        for number in range(2 * MOST_SHAPES):
             long = f"{number}-" + "y" * 50_000
             for payload in ({"state": long}, {"event_type": long, "params": {"state": long}}):
-                assert inbox.accept(minted(inbox, "play", "x"), {}, json.dumps(payload).encode()).verdict == "unknown"
+                assert (
+                    ingress.accept_now(minted(ingress, "play", "x"), {}, json.dumps(payload).encode()).verdict
+                    == "unknown"
+                )
                 if operation.history:
                     operation.history.clear()
         assert tracemalloc.get_traced_memory()[0] < 1_000_000
     finally:
         tracemalloc.stop()
-    assert len(inbox._shapes) == SHAPES_KEPT
+    assert len(ingress._shapes._seen) == MOST_SHAPES
 
 
 async def test_a_flood_over_sockets_leaves_nothing_behind(open_door: OpenDoor) -> None:
@@ -1138,8 +1143,14 @@ async def test_a_flood_over_sockets_leaves_nothing_behind(open_door: OpenDoor) -
 
 async def test_no_secret_is_shown_by_anything_that_can_be_printed(open_door: OpenDoor) -> None:
     door = await open_door(signing_key=[KEY, NEXT_KEY])
-    switchboard = door.client._switchboard
-    shown = [door.client, door.client.receiver, switchboard.inbox, switchboard.urls, switchboard.inbox._verifier]
+    switchboard = door.client._engine
+    shown = [
+        door.client,
+        door.client.receiver,
+        switchboard.ingress,
+        switchboard.urls,
+        switchboard.ingress.reader._verifier,
+    ]
     shown += [door.call, door.client.receiver.serve(), *door.pending.values(), door.client.stats]
     shown += [ObservingReceiver("project", TOKEN, signing_key=KEY)]
     text = " ".join(f"{one!r} {one}" for one in shown)

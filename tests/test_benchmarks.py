@@ -66,19 +66,30 @@ def test_a_benchmark_runs_and_says_what_it_skipped(
     for modules in GOALS[name]:
         assert installed(*modules) or any("needs" in why for why in found.skipped.values())
 
-    assert ET.parse(tmp_path / f"{name}.svg").getroot().tag.endswith("svg")
+    assert_each_row_has_a_label_of_its_own((tmp_path / f"{name}.svg").read_text(), found)
     table = (tmp_path / f"{name}.md").read_text()
     assert all(row.what in table for row in found.rows)
     assert all(f"Skipped: {what}" in table for what in found.skipped)
     assert table in capsys.readouterr().out
 
 
+def texts_of(drawn: str) -> list[str]:
+    return ["".join(text.itertext()) for text in ET.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def assert_each_row_has_a_label_of_its_own(drawn: str, found: Result) -> None:
+    texts = texts_of(drawn)
+    labels = [f"{row.what} against {row.against}" if row.against else row.what for row in found.rows]
+    assert len(set(labels)) == len(labels)
+    assert all(texts.count(label) == 1 for label in labels)
+
+
 def spread_of(value: float) -> Spread:
     return Spread(value, value, value, 1)
 
 
-def row(median: float, **goals: float) -> Row:
-    return Row(what="this <b>", against="that", group="g", figures={"CPU": spread_of(median)}, **goals)
+def row(median: float, *, what: str = "this <b>", group: str = "g", **goals: float) -> Row:
+    return Row(what=what, against="that", group=group, figures={"CPU": spread_of(median)}, **goals)
 
 
 def test_every_variant_runs_once_a_round_after_one_that_does_not_count() -> None:
@@ -117,10 +128,24 @@ def test_a_goal_is_about_the_median(found: Row, reached: bool | None) -> None:
 
 def test_a_plot_is_well_formed_and_shows_each_row() -> None:
     drawn = plot.draw("a & b", [row(0.9, at_least=0.85), row(22, at_least=30), row(1.2)])
-    texts = ["".join(text.itertext()) for text in ET.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]
-    assert texts.count("this <b>") == 3
+    texts = texts_of(drawn)
+    assert texts.count("this <b> against that") == 3
     assert "a & b" in texts
-    assert "22 ≥ 30".replace(" ", "") in [text.replace(" ", "") for text in texts]
+    assert "22.0 ≥ 30".replace(" ", "") in [text.replace(" ", "") for text in texts]
+
+
+def test_a_plot_says_which_figures_are_the_good_ones() -> None:
+    drawn = plot.draw("a", [row(1.2), row(0.5, group="h (less is better)")])
+    directions = [text.partition(";")[0] for text in texts_of(drawn) if " is better" in text]
+    assert directions == ["more is better", "less is better"]
+
+
+def test_a_long_label_is_wrapped_and_nothing_is_cut_off() -> None:
+    long = " ".join(["words"] * 30)
+    drawn = plot.draw("a", [row(1.2, what=long)])
+    assert f"{long} against that" in texts_of(drawn)
+    spans = ET.fromstring(drawn).iter("{http://www.w3.org/2000/svg}tspan")
+    assert all(len("".join(span.itertext()).strip()) <= plot.LETTERS for span in spans)
 
 
 @pytest.mark.parametrize(("highest", "step", "top"), [(0.9, 0.5, 1.0), (1.0, 0.5, 1.0), (23, 10, 30), (300, 100, 300)])
@@ -137,11 +162,38 @@ def test_all_run_by_one_command_too() -> None:
     assert all(f"{name}.run" in program for name in NAMES)
 
 
-def test_the_readme_has_the_section_that_its_results_make() -> None:
-    readme = report.README.read_text()
+def test_both_readmes_have_the_sections_that_the_results_make() -> None:
     results = report.load(report.RESULTS)
-    assert results
+    assert [found.benchmark for found in results] == NAMES
+    readme, page = report.README.read_text(), report.PAGE.read_text()
     assert report.renewed(readme, results) == readme
+    assert report.renewed(page, results, report.section) == page
+
+
+def test_the_plots_and_tables_are_those_of_the_results() -> None:
+    for found in report.load(report.RESULTS):
+        drawn = (report.RESULTS / f"{found.benchmark}.svg").read_text()
+        assert_each_row_has_a_label_of_its_own(drawn, found)
+        assert drawn == plot.draw(found.question, found.rows)
+        assert (report.RESULTS / f"{found.benchmark}.md").read_text() == report.markdown(found)
+
+
+def test_every_headline_is_a_row_of_its_result() -> None:
+    results = {found.benchmark: found for found in report.load(report.RESULTS)}
+    for benchmark, keys in report.HEADLINES.items():
+        rows = {(row.what, row.against) for row in results[benchmark].rows}
+        assert rows.issuperset(keys)
+    assert sum(map(len, report.HEADLINES.values())) <= 12
+
+
+def test_drawing_anew_measures_nothing_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: dict[str, str] = {}
+    monkeypatch.setattr(Path, "write_text", lambda path, text: written.update({path.name: text}))
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--redraw"])
+    report.main(lambda size: pytest.fail("a benchmark ran"))
+    assert {f"{name}.svg" for name in NAMES} < set(written)
+    assert not any(name.endswith(".json") for name in written)
+    assert written["commands.svg"] == (report.RESULTS / "commands.svg").read_text()
 
 
 def test_renewing_the_section_leaves_the_rest_of_the_readme() -> None:

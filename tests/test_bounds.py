@@ -5,12 +5,14 @@ A refusal names the parameter, the value and the rule, and comes before anything
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar
 
 import pytest
-from msgspec import inspect
+from msgspec import Meta, inspect, structs
 
 import swcalls.commands
 from swcalls import (
@@ -33,12 +35,28 @@ from swcalls import (
     Speech,
     WsDevice,
 )
-from swcalls.commands import Transfer
+from swcalls.commands import KeyedCommand, Transfer, UserEvent
+from swcalls.commands._rules import rule_of
 
 CLIENT = Client("project", "token", "space", public_url="https://hooks.example.com")
 CALL = CLIENT.call("call-1")
 HI = TTS("Hi")
 BIG = 2**31
+
+
+class Text(str):
+    """A string that msgspec cannot encode."""
+
+    __slots__ = ()
+
+
+class Whisper(KeyedCommand, kw_only=True):
+    """A command that the platform may have one day."""
+
+    command: ClassVar[str] = "calling.whisper"
+
+    text: str
+    times: Annotated[int, Meta(ge=1, le=3)] | None = None
 
 
 def dial(**params: Any) -> Any:
@@ -103,7 +121,7 @@ BOUNDS: list[tuple[Callable[..., Any], str, list[Any], list[Any], list[Any]]] = 
     (dial, "custom_variables", [{"a": "b", "_x1": "y" * 1024}, {f"k{n}": "v" for n in range(20)}],
      [{"1a": "b"}, {"a-b": "c"}, {"SW_x": "y"}, {"signalwire_x": "y"}, {"rtc_x": "y"}, {"Internal_x": "y"}, {"a": ""},
       {"a": "y" * 1025}, {"a": "ü" * 513}, {f"k{n}": "v" for n in range(21)}], [{"a": 1}]),
-    (play, "volume", [-40, 40, 0.5], [-40.1, 41, math.nan, -math.inf], ["loud", True]),
+    (play, "volume", [-40, 40, 0.5], [-40.1, 41, math.nan, -math.inf], ["loud", True, Decimal(1)]),
     (play, "loop", [0, 1, BIG - 1], [-1, BIG], [1.0, "2"]),
     (play, "direction", ["listen", "speak", "both"], ["up", ""], [1]),
     (play, "gender", ["male", "female"], ["other"], [1]),
@@ -123,19 +141,19 @@ BOUNDS: list[tuple[Callable[..., Any], str, list[Any], list[Any], list[Any]]] = 
     (lambda **p: Digits(4, **p), "terminators", ["", "#*"], ["x"], [1]),
     (lambda **p: Digits(4, **p), "digit_timeout", [0.1], [0, -1], ["1"]),
     (Speech, "end_silence_timeout", [0.1], [0], ["1"]),
-    (Speech, "speech_timeout", [0.1], [0], ["1"]),
+    (Speech, "speech_timeout", [0.1], [0, 10**400], ["1", Decimal(1)]),
     (Speech, "engine", ["Google", "Google.V2", "Deepgram"], ["google"], [1]),
-    (Speech, "hints", [["one"], []], [], [[1], "one"]),
+    (Speech, "hints", [["one"], [], ("one",)], [["\ud800"]], [[1], "one"]),
     (collect, "initial_timeout", [0.1], [0, -1], ["1"]),
     (collect, "continuous", [True], [], ["yes"]),
-    (collect, "digits", [Digits(1)], [], [4, "4"]),
+    (collect, "digits", [Digits(1)], [], [4, "4", {"max": 4}, Speech()]),
     (DetectMachine, "initial_timeout", [0, 4.5], [-1], ["1"]),
     (DetectMachine, "machine_words_threshold", [0, 6], [-1], [1.5]),
     (DetectMachine, "detect_message_end", [True, False], [], [1]),
     (DetectFax, "tone", ["CNG", "CED", "cng", "ced"], ["Ced"], [1]),
     (DetectDigit, "digits", ["", "12#"], ["x"], [1]),
     (CALL.detect, "timeout", [0, 30.5], [-1, math.inf], ["1"]),
-    (TTS, "text", ["Hi", "ü"], ["", "\ud800"], [1]),
+    (TTS, "text", ["Hi", "ü"], ["", "\ud800"], [1, Text("Hi")]),
     (Audio, "url", ["https://e.com/a.mp3"], ["file:///a.mp3", "//e.com"], [1]),
     (Silence, "duration", [0.1], [0, -1, math.inf], ["1"]),
     (Ringtone, "name", ["us", "bong", "za"], ["xx", "US"], [1]),
@@ -172,6 +190,7 @@ BOUNDS: list[tuple[Callable[..., Any], str, list[Any], list[Any], list[Any]]] = 
     (SidecarParams, "vad_thresh", [0, 10000], [-1, 10001], []),
     (SidecarParams, "debug_level", [0, 100], [-1, 101], []),
     (Reset, "full_reset", [True], [], [1]),
+    (lambda **p: Whisper(**{"control_id": "mine", "text": "Hi", **p}), "times", [1, 3], [0, 4], ["1", True]),
     (Retry, "attempts", [1, 10**9], [0, -1], [None, True, 1.5, "4", math.inf, math.nan]),
     (Retry, "budget", [0, 100], [-1], [None, True, 1.5, "4"]),
     (Retry, "first_wait", [0, 0.5], [-0.1, math.nan, 10**400], [None, True, "1"]),
@@ -270,6 +289,23 @@ async def test_one_shots_check_types_too(make: Callable[[Call], Any]) -> None:
         await make(CALL)
 
 
+def is_too_deep(depth: int) -> bool:
+    document: dict[str, Any] = {}
+    for _ in range(depth):
+        document = {"inner": document}
+    try:
+        UserEvent(event=document)
+    except ValueError:
+        return True
+    return False
+
+
+def test_a_document_that_is_only_just_too_deep_is_refused_clearly() -> None:
+    # The limit depends on how deep the stack is where the command is built, so every depth near it is tried.
+    limit = bisect.bisect_left(range(100_000), True, key=is_too_deep)
+    assert {is_too_deep(depth) for depth in range(limit - 20, limit + 20)} == {True, False}
+
+
 def test_a_long_value_is_cut_and_a_secret_one_hidden() -> None:
     with pytest.raises(ValueError, match="must be") as caught:
         Audio("x" * 10_000)
@@ -277,6 +313,39 @@ def test_a_long_value_is_cut_and_a_secret_one_hidden() -> None:
     with pytest.raises(TypeError, match=r"password=\*\*\* must be") as wrong:
         dial(password=["hunter2"])
     assert "hunter2" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Digits(0), "Digits: max=0 must be a whole number, at least 1 and at most 2147483647"),
+        (lambda: Digits("4"), "Digits: max='4' must be a whole number, at least 1 and at most 2147483647"),
+        (lambda: Silence(math.inf), "Silence: duration=inf must be a finite number of seconds, greater than 0"),
+        (lambda: play(volume=41), "calling.play: volume=41 must be a number of dB, at least -40 and at most 40"),
+        (lambda: play(gender="x"), "calling.play: gender='x' must be one of 'female', 'male'"),
+        (lambda: play(language=""), "calling.play: language='' must be a string that is not empty"),
+        (CALL.play, "calling.play: media=[] must be at least one of Audio, TTS, Silence, Ringtone"),
+        (lambda: collect(digits={"max": 4}), "calling.collect: digits={'max': 4} must be a Digits"),
+        (lambda: collect(continuous=1), "calling.collect: continuous=1 must be True or False"),
+        (lambda: listen(status_url="x"), "calling.live_transcribe: status_url=*** must be an http:// or https:// URL"),
+        (lambda: dial(region=1),
+         ("dial: region=1 must be a string that is not empty or a list in which each item is a string"
+          " that is not empty")),
+        (lambda: sidecar(hints=[]),
+         ("calling.ai_sidecar: hints=[] must be a list that is not empty and in which each item is"
+          " a string")),
+        (lambda: sidecar(swaig={"a": object}),
+         ("calling.ai_sidecar: swaig=*** must be a value that JSON can hold (Encoding"
+          " objects of type type is unsupported)")),
+        (lambda: stream(custom_parameters={1: "a"}),
+         ("calling.stream: custom_parameters={1: 'a'} must be a dict with string"
+          " keys")),
+    ],
+)  # fmt: skip
+def test_a_message_says_the_parameter_the_value_and_the_rule(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        make()
+    assert str(caught.value) == message
 
 
 def parts(kind: inspect.Type) -> Iterator[inspect.Type]:
@@ -290,9 +359,26 @@ def parts(kind: inspect.Type) -> Iterator[inspect.Type]:
                 yield from parts(each)
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in swcalls.commands.__all__ if hasattr(getattr(swcalls.commands, n), "__struct_fields__")]
-)
+STRUCTS = [n for n in swcalls.commands.__all__ if hasattr(getattr(swcalls.commands, n), "__struct_fields__")]
+
+
+@pytest.mark.parametrize("name", [name for name in STRUCTS if name != "Request"])
+def test_every_parameter_has_a_rule_in_words(name: str) -> None:
+    for field in structs.fields(getattr(swcalls.commands, name)):
+        assert rule_of(field.type)
+
+
+@pytest.mark.parametrize("name", STRUCTS)
+def test_every_number_has_bounds_that_exclude_infinity_and_nan(name: str) -> None:
+    """msgspec allows both where no bound excludes them, and JSON has neither."""
+    kinds = parts(inspect.type_info(getattr(swcalls.commands, name)))
+    for number in (kind for kind in kinds if isinstance(kind, inspect.FloatType)):
+        assert number.le is not None
+        assert math.isfinite(number.le)
+        assert number.ge is not None or number.gt is not None
+
+
+@pytest.mark.parametrize("name", STRUCTS)
 def test_no_pattern_stands_beside_a_collection(name: str) -> None:
     """It would have msgspec corrupt memory when the process ends."""
     unions = [p for p in parts(inspect.type_info(getattr(swcalls.commands, name))) if isinstance(p, inspect.UnionType)]

@@ -171,7 +171,7 @@ class Flow:
         """Whatever it came to, it is its own."""
         self.ledger[f"{outcome.settled_by}"] += 1
         assert (outcome.result is None) != (outcome.error is None)
-        for event in action.history or ():
+        for event in action._operation.history or ():
             assert event.control_id in (None, action.control_id)
             assert event.call_id in (None, action.call.id)
         digits = getattr(outcome.result, "digits", None)
@@ -209,9 +209,9 @@ async def storm(seed: int, ledger: Counter[str]) -> None:
                 group.create_task(run(number))
 
         assert not client.actions
-        registry = client._switchboard.registry
+        registry = client._engine.registry
         # A detector that answered after the end of its call is followed until its grace is over.
-        while registry._running or registry._held or len(client._switchboard.tasks):
+        while registry.settler.answered or registry.calls._held or len(client._engine.tasks):
             await asyncio.sleep(0)
         assert all(delivery.status in (403, None) for delivery in space.deliveries if delivery.is_forged)
         assert set(client.stats.settled) >= {"callback", "call_ended", "deadline"}

@@ -129,7 +129,7 @@ def test_from_env_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("SIGNALWIRE_SPACE", "example")
     monkeypatch.setenv("SWCALLS_PUBLIC_URL", "https://hooks.example.com/")
     client = Client.from_env()
-    assert client._switchboard.urls.mint("play", "x").startswith("https://hooks.example.com/swcalls/play/x/")
+    assert client._engine.urls.mint("play", "x").startswith("https://hooks.example.com/swcalls/play/x/")
     assert "other.signalwire.com" in repr(Client.from_env(space="other"))
 
 
@@ -622,7 +622,7 @@ async def test_a_dial_that_is_cancelled_while_it_waits_to_be_repeated_is_not_sen
     dial.cancel()
     with pytest.raises(asyncio.CancelledError):
         await dial
-    while len(client._switchboard.tasks):
+    while len(client._engine.tasks):
         await asyncio.sleep(0)
     assert [command["command"] for command in space.commands] == ["dial"]
 
@@ -637,9 +637,9 @@ async def test_an_action_whose_command_never_left_says_so(space, connect) -> Non
         pass
     second = asyncio.create_task(call.play(TTS("Hi"), control_id="second"))
     await asyncio.sleep(0)
-    assert [client.actions[name].stage for name in ("first", "second")] == ["unconfirmed", "not_sent"]
+    assert [client.actions[name]._operation.stage for name in ("first", "second")] == ["unconfirmed", "not_sent"]
     release.set()
-    assert [(await start).stage for start in (first, second)] == ["accepted", "accepted"]
+    assert [(await start)._operation.stage for start in (first, second)] == ["accepted", "accepted"]
 
 
 async def test_not_found_means_that_the_call_is_over(space, call: Call) -> None:
@@ -657,7 +657,7 @@ async def test_not_found_for_a_control_may_mean_the_operation(space, call: Call)
     space.answers.append(web.json_response({"error": "Not Found"}, status=404))
     with pytest.raises(CallNotFound):
         await play.pause()
-    assert call.settled is None
+    assert call._operation.outcome is None
     space.answers.append(web.json_response({"error": "Gone"}, status=410))
     with pytest.raises(CallNotFound):
         await play.pause()
@@ -678,7 +678,7 @@ async def test_not_found_for_what_a_call_may_lack_says_nothing_of_the_call(space
     space.answers.append(web.json_response({"error": "Not Found"}, status=404))
     with pytest.raises(CallNotFound):
         await send(call)
-    assert call.settled is None
+    assert call._operation.outcome is None
 
 
 @pytest.mark.parametrize(
@@ -694,7 +694,7 @@ async def test_not_found_for_what_every_call_has_is_the_end_of_the_call(space, c
     space.answers.append(web.json_response({"error": "Not Found"}, status=404))
     with pytest.raises(CallNotFound):
         await send(call)
-    assert call.settled is not None
+    assert call._operation.outcome is not None
 
 
 async def test_a_final_status_in_a_response_ends_the_call(space, call: Call) -> None:
@@ -735,7 +735,7 @@ async def test_no_message_repr_or_log_line_shows_a_secret(space, connect, caplog
             "bearer-secret",
             b64encode(f"project:{TOKEN}".encode()).decode(),
         )
-        shown = [repr(client), repr(client.__dict__), repr(client._switchboard.__dict__)]
+        shown = [repr(client), repr(client.__dict__), repr(client._engine.__dict__)]
         call = await client.dial(to="sip:a@b", from_="+2", username="u", password="sip-password")
         for secret, send in (
             ("sip-password", lambda: client.dial(to="sip:a@b", from_="+2", username="u", password="sip-password")),

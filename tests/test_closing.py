@@ -19,8 +19,8 @@ from aiohttp import web
 
 import swcalls
 from swcalls import TTS, Call, Client, ClientClosed, CommandNotSent, ConfigurationError, Limits, Retry
+from swcalls._engine.server import Address
 from swcalls.backplane import Backplane, BackplaneUnavailable
-from swcalls.serving import Address
 
 FROM = "+12069708643"
 REFUSED = (CommandNotSent, ClientClosed)
@@ -85,7 +85,7 @@ async def application(
     client: Client, prepare: Callable[[web.Application], None] = lambda _: None
 ) -> AsyncIterator[None]:
     listening = listener()
-    client._switchboard.urls.public_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    client._engine.urls.public_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     app = web.Application()
     swcalls.setup(app, client)
     prepare(app)
@@ -184,8 +184,8 @@ async def test_a_handler_that_was_cancelled_before_its_first_step_has_its_call_e
         raise AssertionError
 
     async with client, client.receiver.serve():
-        path = client.receiver.inbound_url.removeprefix(client._switchboard.urls.public_url)
-        client._switchboard.intake.inbox.accept(path, {}, b'{"call": {"call_id": "in-1"}}')
+        path = client.receiver.inbound_url.removeprefix(client._engine.urls.public_url)
+        client._engine.ingress.accept_now(path, {}, b'{"call": {"call_id": "in-1"}}')
     assert [command["command"] for command in space.commands] == ["calling.end"]
 
 
@@ -264,7 +264,7 @@ async def test_a_second_cancellation_is_passed_on_and_leaves_nothing(space, way:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert [command["command"] for command in space.commands] == ["calling.end"]
-    assert not len(client._switchboard.tasks)
+    assert not len(client._engine.tasks)
     with pytest.raises(RuntimeError, match="closed"):
         await client.open()
 
@@ -299,7 +299,7 @@ async def test_a_third_cancellation_does_not_keep_a_call_from_being_ended(space)
     release.set()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert not len(client._switchboard.tasks)
+    assert not len(client._engine.tasks)
 
 
 async def test_a_handler_may_leave_the_server_itself(space) -> None:
@@ -348,7 +348,7 @@ async def test_a_handler_may_close_the_client_itself(space, while_closing: bool)
             proceed.set()
             await closing
     assert [command["command"] for command in space.commands] == ["calling.end"], "nobody could end it afterwards"
-    assert not len(client._switchboard.tasks)
+    assert not len(client._engine.tasks)
 
 
 # While it closes
@@ -446,7 +446,7 @@ async def test_done_callbacks_have_run_when_it_is_closed(space, connect) -> None
     client = await connect()
     play = await (await dial(client)).play(TTS("Hi"))
     told: list[str] = []
-    play.add_done_callback(lambda action: told.append(action.settled.settled_by))
+    play.add_done_callback(lambda action: told.append(action._operation.outcome.settled_by))
     await client.close()
     assert told == ["closed"]
 
@@ -481,13 +481,13 @@ async def test_no_timer_and_no_socket_is_left(space) -> None:
         call = await dial(client)
         await call.play(TTS("Hi"), deadline=1000)
         session = session_of(client)
-        timer = client._switchboard.timekeeper._timer
+        timer = client._engine.timer._handle
         assert session is not None
         assert timer is not None
     assert session.closed
     assert timer.cancelled()
-    assert client._switchboard.timekeeper._timer is None
-    assert not len(client._switchboard.tasks)
+    assert client._engine.timer._handle is None
+    assert not len(client._engine.tasks)
     del session, call, client
     gc.collect()  # A socket that was left open would be a ResourceWarning, which is an error here.
 
@@ -551,7 +551,7 @@ async def test_a_dial_that_is_on_its_way_is_hung_up(space, borrowed: bool, cance
         with pytest.raises(asyncio.CancelledError if cancelled else ClientClosed):
             await dialling
     assert [command["command"] for command in space.commands] == ["dial", "calling.end"]
-    assert not len(client._switchboard.tasks)
+    assert not len(client._engine.tasks)
 
 
 async def test_a_dial_whose_answer_has_come_but_was_not_taken_is_hung_up(space) -> None:
@@ -559,7 +559,7 @@ async def test_a_dial_whose_answer_has_come_but_was_not_taken_is_hung_up(space) 
     await client.open()
     dialling = asyncio.create_task(dial(client))
     await space.arrived.get()
-    while not any(task.done() for task in client._switchboard.tasks._dials):
+    while not any(task.done() for task in client._engine.tasks._dials):
         await asyncio.sleep(0)
     await client.close()
     with pytest.raises(ClientClosed):
@@ -589,7 +589,7 @@ async def test_a_dial_that_was_not_begun_yet_is_not_sent(space) -> None:
     client = made(space, public_url="http://127.0.0.1:9")
     await client.open()
     dialling = asyncio.create_task(dial(client))
-    while not client._switchboard.tasks._dials:
+    while not client._engine.tasks._dials:
         await asyncio.sleep(0)
     await client.close()
     with pytest.raises(ClientClosed):
@@ -600,7 +600,7 @@ async def test_a_dial_that_was_not_begun_yet_is_not_sent(space) -> None:
 async def test_a_dial_without_an_answer_is_waited_for_as_long_as_handlers_are(
     space, caplog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(swcalls.tasks, "HANG_UP_WITHIN", 0.01)
+    monkeypatch.setattr(swcalls._engine.tasks, "HANG_UP_WITHIN", 0.01)
     client = made(space, public_url="http://127.0.0.1:9", limits=Limits(drain=0.01))
     await client.open()
     space.answers.append(space.hang)
@@ -610,7 +610,7 @@ async def test_a_dial_without_an_answer_is_waited_for_as_long_as_handlers_are(
     with pytest.raises(ClientClosed):
         await dialling
     assert "a phone may be ringing" in caplog.text
-    assert not len(client._switchboard.tasks)
+    assert not len(client._engine.tasks)
 
 
 async def test_a_dial_of_a_handler_that_is_cancelled_is_hung_up(space) -> None:
@@ -706,7 +706,7 @@ class Plane(Backplane):
 
 
 def session_of(client: Client) -> aiohttp.ClientSession | None:
-    return client._switchboard.transport._session
+    return client._engine.transport._session
 
 
 @pytest.mark.parametrize("borrowed", [False, True])
@@ -732,7 +732,7 @@ async def test_an_opening_that_fails_leaves_nothing_and_may_be_tried_again(
         assert all(opened.closed for opened in made_sessions)
         assert len(made_sessions) == (not borrowed)
         assert session_of(client) is None
-        assert client._switchboard.timekeeper._timer is None
+        assert client._engine.timer._handle is None
         assert plane.said == ["open", "close"], "it is left, and offers nothing"
         plane.opening = plane.closing = None
         await client.open()
@@ -839,7 +839,7 @@ async def test_a_transport_that_fails_to_close_keeps_nothing_waiting(space, monk
 async def test_a_close_that_is_cancelled_in_the_middle_is_done_all_the_same(
     space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(swcalls.keeper, "CLOSING", 0.01)
+    monkeypatch.setattr(swcalls.backplane.member, "CLOSING", 0.01)
     plane, reached = Plane(), asyncio.Event()
 
     async def wait() -> None:
@@ -875,7 +875,7 @@ async def test_a_cancellation_is_passed_on_although_something_fails_too(space) -
     client = made(space, backplane=plane, limits=Limits(drain=3600))
     client.receiver.on_call(takes_nothing)
     await client.open()
-    client._switchboard.tasks.handle(wait(), lambda: None)
+    client._engine.tasks.handle(wait(), lambda: None)
     await reached.wait()
     plane.closing = OSError("the disk is full")
     closing = asyncio.create_task(client.close())
@@ -883,7 +883,7 @@ async def test_a_cancellation_is_passed_on_although_something_fails_too(space) -
     closing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await closing
-    assert client._switchboard.lifetime.is_closed
+    assert client._engine.lifetime.is_closed
 
 
 async def test_other_processes_are_told_whether_calls_are_taken(space) -> None:
@@ -983,7 +983,7 @@ async def test_no_connection_is_left_open_that_nobody_reads_from(space) -> None:
     task = asyncio.create_task(main())
     await entered.wait()
     url = client.receiver.inbound_url
-    port = int(client._switchboard.urls.public_url.rpartition(":")[2])
+    port = int(client._engine.urls.public_url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     await space.post(url, announcement())
     await waiting.wait()
@@ -1046,7 +1046,7 @@ async def test_where_nothing_can_stand_in_handlers_are_cancelled_and_their_calls
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
         async def take(_: web.Application) -> None:
-            other.bind(("127.0.0.1", int(client._switchboard.urls.public_url.rpartition(":")[2])))
+            other.bind(("127.0.0.1", int(client._engine.urls.public_url.rpartition(":")[2])))
             other.listen()
 
         async with application(client, lambda app: app.on_shutdown.insert(0, take)):

@@ -170,7 +170,7 @@ async def test_a_call_that_is_cancelled_while_it_rings(space: Simulator, client:
 
 
 async def test_the_far_end_hangs_up_in_the_middle(space: Simulator, client: Client) -> None:
-    client._switchboard.registry.limits = Limits(grace=30)
+    client._engine.registry.limits = Limits(grace=30)
     async with client.dial(to=TO, from_=FROM) as call:
         await call.answered(timeout=10)
         play = await call.play(Silence(1000))
@@ -325,12 +325,10 @@ async def test_a_tap_a_translation_and_a_fax(space: Simulator, client: Client) -
         await live.finished(timeout=10)
         assert call.id is not None
         sent = call.action("send_fax", "fax-1")
-        fax(space.calls[call.id], "fax-1", client._switchboard.urls.mint("send_fax", "fax-1"), pages=2)
+        fax(space.calls[call.id], "fax-1", client._engine.urls.mint("send_fax", "fax-1"), pages=2)
         assert (await sent.finished(timeout=10)).pages == 2
         stopped = call.action("receive_fax", "fax-2")
-        fax(
-            space.calls[call.id], "fax-2", client._switchboard.urls.mint("receive_fax", "fax-2"), receive=True, pages=99
-        )
+        fax(space.calls[call.id], "fax-2", client._engine.urls.mint("receive_fax", "fax-2"), receive=True, pages=99)
         await stopped.stop()
         with pytest.raises(ActionFailed):
             await stopped.finished(timeout=10)

@@ -19,11 +19,12 @@ import pytest
 from aiohttp import web
 from hypothesis import HealthCheck, example, given, settings
 
-from swcalls import Client, receiver, serving
-from swcalls._core.callbacks import CallbackUrls
+from swcalls import Client, receiver
+from swcalls._core.callback_urls import CallbackUrls
 from swcalls._core.decoding import READERS
-from swcalls._core.inbox import INBOUND, Reply
 from swcalls._core.operation import Operation, Options
+from swcalls._core.webhooks import INBOUND, Reply
+from swcalls._engine import server as serving
 from swcalls.actions import HANDLES
 
 SCALE = float(os.environ.get("SWCALLS_DEEP", "1"))
@@ -131,31 +132,31 @@ class Town:
 
     def __init__(self, kind: str, options: Options = Options(), **settings: Any) -> None:
         self.client = Client("project", "token", "space", public_url=BASE, **settings)
-        self.registry = self.client._switchboard.registry
-        self.inbox = self.client._switchboard.inbox
+        self.registry = self.client._engine.registry
+        self.ingress = self.client._engine.ingress
         self.bystanders: dict[str, Operation] = {}
         self.call = self.client.call("call-of-bystanders")
         for other in HANDLES:
-            self.bystanders[other] = self.call.action(other, f"{other}-1")
+            self.bystanders[other] = self.call.action(other, f"{other}-1")._operation
         for other in ("denoise", "ai_sidecar.ask", "ai_sidecar.summarize"):
-            self.bystanders[other] = bystander = Operation(other, f"{other}-1", self.call)
+            self.bystanders[other] = bystander = Operation(other, f"{other}-1", self.call._operation)
             self.registry.expect(bystander, 0.0)
         self.target_call = self.client.call(CALL_ID)
         self.target: Operation | None = None
         if kind == "call":
-            self.target_call.key = "target"
-            self.registry.expect_call(self.target_call, 0)
-            self.target = self.target_call
+            self.target = self.target_call._operation
+            self.target.key = "target"
+            self.registry.expect_call(self.target, 0)
         elif kind in HANDLES:
-            self.target = self.target_call.action(kind, "target")
+            self.target = self.target_call.action(kind, "target")._operation
             self.target.options = options
         elif kind in READERS:
-            self.target = Operation(kind, "target", self.target_call, options)
+            self.target = Operation(kind, "target", self.target_call._operation, options)
             self.registry.expect(self.target, 0.0)
-        self.path = self.inbox.urls.mint(kind, "calls" if kind == INBOUND else "target").removeprefix(BASE)
+        self.path = self.ingress.reader.urls.mint(kind, "calls" if kind == INBOUND else "target").removeprefix(BASE)
 
     def accept(self, body: bytes, path: str | None = None, /, **headers: str) -> Reply:
-        reply = self.inbox.accept(self.path if path is None else path, headers, body)
+        reply = self.ingress.accept_now(self.path if path is None else path, headers, body)
         assert reply.status == ANSWERS[reply.verdict]
         return reply
 
@@ -163,9 +164,9 @@ class Town:
         """Nobody but the target was touched."""
         assert not self.call.has_ended
         for bystander in self.bystanders.values():
-            assert bystander.settled is None
+            assert bystander.outcome is None
             assert not bystander.history
-            assert not bystander.seen
+            assert not bystander.states_reached
             assert self.registry.actions[bystander.key] is bystander
 
 
@@ -205,7 +206,7 @@ def test_whatever_is_posted_to_an_action_is_about_that_action_only(
     if town.target is not None:
         town.target.stopping = again
     for payload in sent * 2 if again else sent:
-        outcome = None if town.target is None else town.target.settled
+        outcome = None if town.target is None else town.target.outcome
         reply = town.accept(json.dumps(payload).encode())
         if kind == INBOUND:
             assert reply.status in (200, 400, 503)
@@ -218,8 +219,8 @@ def test_whatever_is_posted_to_an_action_is_about_that_action_only(
                 assert town.target.history
                 assert town.target.history[-1].raw == payload
             if reply.verdict in ("foreign", "late"):
-                assert town.target.settled is outcome
-            assert outcome is None or town.target.settled is outcome
+                assert town.target.outcome is outcome
+            assert outcome is None or town.target.outcome is outcome
             repr(town.target.last_event)
         town.check()
 
@@ -254,8 +255,8 @@ def test_a_body_that_was_damaged_on_the_way_harms_nobody(
 
 
 TOWN = Town("play")
-MINTED = {kind: TOWN.inbox.urls.mint(kind, "target").removeprefix(BASE) for kind in READERS}
-MINTED["awkward"] = TOWN.inbox.urls.mint("play", "a/b ключ").removeprefix(BASE)
+MINTED = {kind: TOWN.ingress.reader.urls.mint(kind, "target").removeprefix(BASE) for kind in READERS}
+MINTED["awkward"] = TOWN.ingress.reader.urls.mint("play", "a/b ключ").removeprefix(BASE)
 
 
 @given(path=st.text(max_size=300) | st.text(string.printable, max_size=100) | st.binary(max_size=99).map(os.fsdecode))
@@ -348,11 +349,11 @@ class Gate:
         """Let an action of *kind* wait for what comes, in the place of the last one; return its path."""
         last = self.town.target
         # Of a detector that has answered, the run goes on.
-        if last is not None and not last.over:
+        if last is not None and not last.closed:
             self.town.registry.withdraw(last, RuntimeError("the example is over"))
         if kind in HANDLES:
-            self.town.target = self.town.target_call.action(kind, "target")
-        return self.town.inbox.urls.mint(kind, "target").removeprefix(BASE)
+            self.town.target = self.town.target_call.action(kind, "target")._operation
+        return self.town.ingress.reader.urls.mint(kind, "target").removeprefix(BASE)
 
     async def send(self, data: bytes, *, to_the_end: bool = False) -> int | None:
         """Send *data*, and give the status of the first answer, if there is one; go on *to_the_end* that a server makes."""
@@ -434,9 +435,9 @@ async def test_no_path_and_no_header_gets_anybody_in_over_a_socket(
     other = path[:keep] + changed
     if other[:1] == "/" and other != path:
         assert await gate.post(other, b'{"state":"finished"}', name + b": " + value) in (400, 403, 404)
-        assert not gate.town.target.settled
+        assert not gate.town.target.outcome
     assert await gate.post(path, b'{"state":"finished"}', b"X-Any: thing") == 200
-    assert gate.town.target.settled
+    assert gate.town.target.outcome
     gate.town.check()
 
 
@@ -458,5 +459,5 @@ async def test_a_request_that_was_damaged_is_no_fault_of_ours(
     status = await gate.send(damaged, to_the_end=True)
     assert status is None or status in (200, 400, 403, 404, 405, 413)
     assert await gate.post(path, b'{"state":"finished"}') == 200
-    assert gate.town.target.settled
+    assert gate.town.target.outcome
     gate.town.check()

@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from swcalls.actions._line import new_id
+from swcalls._engine.ids import new_id
 
 
 def test_an_id_is_a_random_uuid() -> None:

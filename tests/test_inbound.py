@@ -52,7 +52,7 @@ def rung(client: Client) -> asyncio.Queue[Call]:
 async def test_an_inbound_call_is_parked_and_handed_over(space, client: Client, rung) -> None:
     url = client.receiver.inbound_url
     reply = await client.accept(
-        path=url.removeprefix(client._switchboard.urls.public_url), headers={}, body=msgspec.json.encode(announcement())
+        path=url.removeprefix(client._engine.urls.public_url), headers={}, body=msgspec.json.encode(announcement())
     )
     assert (reply.status, reply.verdict, reply.content_type) == (200, "inbound", "application/json")
     assert msgspec.json.decode(reply.body)["sections"]["main"] == [{"answer": {}}, {"sleep": -1}]
@@ -137,7 +137,7 @@ async def handled(space, connect, handle: Handle, **options: bool) -> list[tuple
 
     await space.post(client.receiver.inbound_url, announcement())
     await done.wait()
-    await client._switchboard.lifetime.drain()
+    await client._engine.lifetime.drain()
     return [(sent["command"], sent.get("params", {})) for sent in space.commands]
 
 
@@ -213,7 +213,7 @@ async def completes(space, call: Call) -> None:
 
 
 async def is_told_of_the_end(space, call: Call) -> None:
-    url = call._sender.urls.mint("inbound", "calls", shared=True)
+    url = call._engine.urls.mint("inbound", "calls", shared=True)
     assert await space.post(url, {"call_id": "in-1", "call_state": "ended", "end_reason": "hangup"}) == 200
     assert await call.ended() == "hangup"
 

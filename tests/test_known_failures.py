@@ -137,7 +137,7 @@ async def test_08_cancelling_one_waiter_cancels_no_other_and_leaks_nothing(space
     assert isinstance(await second, Playback)
     assert isinstance(await play, Playback)
     assert not client.actions
-    assert not play.watchers
+    assert not play._operation.watchers
 
 
 @pytest.mark.parametrize("reason", ["busy", "noAnswer", "decline"])
@@ -233,18 +233,18 @@ async def test_17_what_never_ends_does_not_pile_up_beyond_its_call(space, connec
     outcomes = await asyncio.gather(*(tap.outcome() for tap in taps))
     assert {type(outcome.error) for outcome in outcomes} == {CallEnded}
     assert client.stats.pending == 0
-    keys = {tap.key for tap in taps}
+    keys = {tap.control_id for tap in taps}
     del taps, outcomes
     await asyncio.sleep(0)  # until then the loop holds what the last step was given
     gc.collect()
-    assert not [thing for thing in gc.get_objects() if isinstance(thing, TapAction) and thing.key in keys]
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, TapAction) and thing.control_id in keys]
 
 
 async def test_18_an_event_that_nobody_knows_is_kept_and_counted(space, connect) -> None:
     client = await connect(limits=Limits(early_events=2))
     await client.dial(to=NUMBER, from_=FROM)
     for n in range(3):
-        url = client._switchboard.urls.mint("play", f"unknown-{n}")
+        url = client._engine.urls.mint("play", f"unknown-{n}")
         assert await space.post(url, {"control_id": f"unknown-{n}", "state": "finished"}) == 200
     assert (client.stats.webhooks["early"], client.stats.early, client.stats.early_dropped) == (3, 2, 1)
     play = client.call("c").action("play", "unknown-2")
@@ -298,7 +298,7 @@ async def test_21_a_signature_that_covers_the_url_alone_is_refused(space, connec
 async def test_22_any_server_can_receive_and_media_have_types(space, client: Client) -> None:
     call = await client.dial(to=NUMBER, from_=FROM)
     play = await call.play(TTS("Hi", voice="amy"))
-    path = space.last("calling.play")["status_url"].removeprefix(client._switchboard.urls.public_url)
+    path = space.last("calling.play")["status_url"].removeprefix(client._engine.urls.public_url)
     reply = await client.accept(path=path, headers={}, body=b'{"state": "finished"}')
     assert reply.status == 200
     await play

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-import swcalls.logbook
+import swcalls._engine.call_logging
 from swcalls import TTS, ActionExpired, Client, Digits, Limits
 
 
@@ -24,7 +24,8 @@ async def test_at_info_the_life_of_a_call_and_what_no_webhook_told(space, connec
     client = await connect(reconcile=None, limits=Limits(margin=0.01))
     call = await client.dial(to="+15550198765", from_="+12069708643")
     await space.tell_call("answered")
-    action = await call.play(TTS("Hi"), control_id="p1", deadline=0.02)
+    action = await call.play(TTS("Hi"), control_id="p1", deadline=60)
+    space.overdue(action)
     with pytest.raises(ActionExpired):
         await action.finished(timeout=10)
     await call.play(TTS("Hi"), control_id="p2")
@@ -63,20 +64,20 @@ async def test_at_debug_everything_but_what_was_pressed(space, connect, caplog) 
 async def test_where_nobody_reads_it_nothing_is_made_for_the_log(space, connect, caplog) -> None:
     caplog.set_level(logging.WARNING, "swcalls")
     client = await connect()
-    assert not client._switchboard.observers
+    assert not client._engine.observers
 
 
 async def test_a_refused_webhook_says_which(space, call, client: Client, caplog) -> None:
     action = await call.play(TTS("Hi"), control_id="p1")
-    caplog.set_level(logging.WARNING, "swcalls.intake")
+    caplog.set_level(logging.WARNING, "swcalls.ingress")
     assert await space.tell("calling.play", control_id="other", state="playing") == 403
-    (record,) = [record for record in caplog.records if record.name == "swcalls.intake"]
+    (record,) = [record for record in caplog.records if record.name == "swcalls.ingress"]
     assert (record.verdict, record.kind, record.control_id) == ("foreign", "play", "other")
     assert not action.done()
 
 
 async def test_a_number_without_plus_is_sent_as_it_is_and_warned_of_once(space, client: Client, caplog) -> None:
-    swcalls.logbook._warn_of_missing_plus.cache_clear()
+    swcalls._engine.call_logging._warn_of_missing_plus.cache_clear()
     for to in ("15550198765", "15550198766", "+15550198765"):
         call = await client.dial(to=to, from_="+12069708643")
     assert [command["params"]["to"] for command in space.commands] == ["15550198765", "15550198766", "+15550198765"]

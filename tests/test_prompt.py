@@ -96,7 +96,8 @@ async def test_a_collect_that_is_refused_plays_nothing(space, call: Call) -> Non
 
 
 async def test_a_deadline_stops_both(space, call: Call) -> None:
-    prompt = await call.prompt(TTS("Your PIN?"), digits=Digits(4), deadline=0.01)
+    prompt = await call.prompt(TTS("Your PIN?"), digits=Digits(4), deadline=60)
+    space.overdue(prompt)
     with pytest.raises(ActionExpired):
         await prompt
     await sent(space, "calling.play.stop")

@@ -47,7 +47,7 @@ async def test_an_answer_has_an_empty_body(space, call: Call) -> None:
 
 
 async def test_what_no_action_wants_yet_is_kept_and_handed_over(space, call: Call, client: Client) -> None:
-    url = client._switchboard.urls.mint("play", "later")
+    url = client._engine.urls.mint("play", "later")
     assert await space.post(url, {"control_id": "later", "state": "finished"}) == 200
     assert client.stats.webhooks == {"early": 1}
     assert client.stats.early == 1
@@ -59,7 +59,7 @@ async def test_what_no_action_wants_yet_is_kept_and_handed_over(space, call: Cal
 async def test_what_is_kept_is_bounded_and_what_is_dropped_is_counted(space, connect) -> None:
     client = await connect(limits=Limits(early_events=2))
     for number in range(5):
-        url = client._switchboard.urls.mint("play", f"unknown-{number}")
+        url = client._engine.urls.mint("play", f"unknown-{number}")
         assert await space.post(url, {"state": "playing"}) == 200
     assert (client.stats.early, client.stats.early_dropped) == (2, 3)
 
@@ -124,7 +124,7 @@ async def test_a_body_over_the_limit_is_413(space, connect) -> None:
 
 
 async def test_other_paths_and_methods_are_refused(client: Client) -> None:
-    base = client._switchboard.urls.public_url
+    base = client._engine.urls.public_url
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{base}/swcalls/play/x/y") as response:
             assert response.status == 405
@@ -205,7 +205,7 @@ async def test_mounted_below_another_application(space) -> None:
     runner = web.AppRunner(outer, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    client._switchboard.urls.public_url = f"http://127.0.0.1:{runner.addresses[0][1]}/api"
+    client._engine.urls.public_url = f"http://127.0.0.1:{runner.addresses[0][1]}/api"
     call = await client.dial(to="+15550198765", from_="+12069708643")
     play = await call.play(TTS("Hi"))
     assert await space.tell("calling.play", state="finished") == 200
@@ -224,7 +224,7 @@ async def test_embedded_in_an_application_with_setup(space) -> None:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    client._switchboard.urls.public_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    client._engine.urls.public_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     call = await client.dial(to="+15550198765", from_="+12069708643")
     play = await call.play(TTS("Hi"))
     assert await space.tell("calling.play", state="finished") == 200
@@ -241,7 +241,7 @@ async def test_accept_takes_any_mapping_of_headers(space, connect) -> None:
     call = await client.dial(to="+15550198765", from_="+12069708643")
     play = await call.play(TTS("Hi"))
     url = space.last("calling.play")["status_url"]
-    path = url.removeprefix(client._switchboard.urls.public_url)
+    path = url.removeprefix(client._engine.urls.public_url)
     body = msgspec.json.encode({"state": "finished"})
     headers = {name.lower(): value for name, value in signed(url, body).items()}
     assert (await client.accept(path=path, headers={}, body=body)).verdict == "forged"
@@ -251,7 +251,7 @@ async def test_accept_takes_any_mapping_of_headers(space, connect) -> None:
 
 async def test_a_webhook_is_taken_even_if_nobody_is_left_to_be_answered(space, call: Call, client: Client) -> None:
     play = await call.play(TTS("Hi"))
-    path = space.last("calling.play")["status_url"].removeprefix(client._switchboard.urls.public_url)
+    path = space.last("calling.play")["status_url"].removeprefix(client._engine.urls.public_url)
     request = asyncio.create_task(client.accept(path=path, headers={}, body=b'{"state": "finished"}'))
     await asyncio.sleep(0)
     assert not play.done()
@@ -267,7 +267,7 @@ async def test_webhooks_that_come_at_once_are_all_dealt_with_before_any_is_answe
     paths = []
     for _ in range(3):
         await call.play(TTS("Hi"))
-        paths.append(space.last("calling.play")["status_url"].removeprefix(client._switchboard.urls.public_url))
+        paths.append(space.last("calling.play")["status_url"].removeprefix(client._engine.urls.public_url))
     pending: list[int] = []
 
     async def post(path: str) -> None:
@@ -282,12 +282,12 @@ async def test_a_served_receiver_fills_in_the_public_url_for_its_time(space) -> 
     async with Client("project", "token", space.url) as client:
         async with client.receiver.serve(host="127.0.0.1", port=0) as server:
             assert server.url.startswith("http://127.0.0.1:")
-            assert client._switchboard.urls.public_url == server.url
-        assert client._switchboard.urls.public_url is None
+            assert client._engine.urls.public_url == server.url
+        assert client._engine.urls.public_url is None
 
 
 async def test_a_port_that_is_taken_is_an_os_error(client: Client) -> None:
-    port = int(client._switchboard.urls.public_url.rpartition(":")[2])
+    port = int(client._engine.urls.public_url.rpartition(":")[2])
     other = Client("project", "token", "space")
     with pytest.raises(OSError, match="address already in use"):
         async with other.receiver.serve(port=port):
@@ -299,15 +299,15 @@ async def test_a_receiver_in_a_process_that_sends_no_commands(
 ) -> None:
     receiver = ObservingReceiver("project", "token", signing_key=KEY)
     async with receiver.serve() as server:
-        url = client._switchboard.urls.mint("play", "x").replace(client._switchboard.urls.public_url, server.url)
+        url = client._engine.urls.mint("play", "x").replace(client._engine.urls.public_url, server.url)
         assert await space.post(url, {"state": "playing"}) == 200
-        forged = Client("project", "other token", "space", public_url=server.url)._switchboard.urls.mint("play", "x")
+        forged = Client("project", "other token", "space", public_url=server.url)._engine.urls.mint("play", "x")
         assert await space.post(forged, {"state": "playing"}) == 403
 
 
 async def test_an_aborted_request_harms_nobody(space, call: Call, client: Client) -> None:
     play = await call.play(TTS("Hi"))
-    host, _, port = client._switchboard.urls.public_url.removeprefix("http://").partition(":")
+    host, _, port = client._engine.urls.public_url.removeprefix("http://").partition(":")
     path = space.last("calling.play")["status_url"].partition(port)[2]
     _, writer = await asyncio.open_connection(host, int(port))
     writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
@@ -342,7 +342,7 @@ async def test_its_own_server_acknowledges_in_a_few_bytes_with_the_date() -> Non
     receiver = ObservingReceiver("project", "token")
     async with receiver.serve() as server:
         body = b'{"state": "playing"}'
-        url = receiver._inbox.urls.mint("play", "p1")
+        url = receiver._ingress.reader.urls.mint("play", "p1")
         # Two at once, on one connection, are answered in turn.
         host, _, port = server.url.removeprefix("http://").rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
@@ -354,7 +354,7 @@ async def test_its_own_server_acknowledges_in_a_few_bytes_with_the_date() -> Non
             assert parsedate_to_datetime(headers[1].removeprefix("Date: ")).utcoffset() == timedelta(0)
         writer.close()
         await writer.wait_closed()
-    assert receiver._inbox.verdicts["early"] == 2
+    assert receiver._ingress.verdicts["early"] == 2
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ async def test_its_own_server_does_as_the_sender_says_about_the_connection(
 ) -> None:
     receiver = ObservingReceiver("project", "token")
     async with receiver.serve() as server:
-        url = receiver._inbox.urls.mint("play", "p1")
+        url = receiver._ingress.reader.urls.mint("play", "p1")
         host, _, port = server.url.removeprefix("http://").rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(posted(url, b"{}", version, *headers))

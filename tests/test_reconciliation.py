@@ -55,7 +55,7 @@ async def test_a_lost_end_of_a_call_is_found_in_the_log(space, connect) -> None:
     call = await dialled(client)
     space.logs(("calling_call_state", {"call_state": "ended", "end_reason": "busy"}), status="ended")
     assert await call.ended() in {"busy", None}
-    assert call.settled.settled_by == "reconciled"
+    assert call._operation.outcome.settled_by == "reconciled"
 
 
 async def test_the_end_of_a_call_that_was_dialled_elsewhere_is_found_in_the_log(space, connect) -> None:
@@ -147,7 +147,7 @@ async def test_a_log_that_cannot_be_read_keeps_nobody_waiting(space, connect, an
     space.log = dict.fromkeys((call.id, "events"), answer or space.hang)
     with pytest.raises(ActionExpired):
         await call.play(TTS("Hi"), deadline=0.1).finished()
-    assert client._switchboard.reconciler.unanswered == 1
+    assert client._engine.log_checker.unanswered == 1
 
 
 async def test_it_can_be_switched_off(space, connect) -> None:
@@ -161,7 +161,8 @@ async def test_it_can_be_switched_off(space, connect) -> None:
 async def test_what_nobody_waits_on_asks_nothing(space, connect) -> None:
     client = await connect()
     call = await dialled(client)
-    play = await call.play(TTS("Hi"), deadline=0.01)
+    play = await call.play(TTS("Hi"), deadline=60)
+    space.overdue(play)
     while not play.done():
         await asyncio.sleep(0)
     with pytest.raises(ActionExpired):
@@ -240,7 +241,7 @@ async def test_kinds_that_bound_themselves_have_a_deadline_of_their_own(space, c
     )
     for action in (detect, silence):
         assert (await action.outcome()).settled_by == "deadline"
-    assert collect.due is None, "its clock does not run yet"
+    assert collect._operation.due is None, "its clock does not run yet"
     await collect.start_input_timers()
     assert (await collect.outcome()).settled_by == "deadline"
 
@@ -261,7 +262,7 @@ async def test_what_nothing_bounds_has_none_unless_asked_for(space, connect, com
         "prompt": lambda: call.prompt(TTS("Hi"), digits=Digits(max=1)),
     }[command]
     action = await start()
-    assert action.due is None
+    assert action._operation.due is None
 
 
 async def test_a_deadline_that_was_asked_for_takes_its_place(space, connect) -> None:

@@ -30,11 +30,11 @@ def make(**settings: Any) -> WebhookReceiver:
 
 
 def path_of(receiver: WebhookReceiver, kind: str = "play", key: str = "k") -> str:
-    return receiver._inbox.urls.mint(kind, key).removeprefix(BASE)
+    return receiver._ingress.reader.urls.mint(kind, key).removeprefix(BASE)
 
 
 def send(receiver: WebhookReceiver, body: bytes = b'{"state":"playing"}', **headers: str) -> int:
-    return receiver._inbox.accept(path_of(receiver), headers, body).status
+    return receiver._ingress.accept_now(path_of(receiver), headers, body).status
 
 
 def lines(file: Path) -> list[dict[str, Any]]:
@@ -78,7 +78,7 @@ def test_a_delivery_is_one_line(file: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "Cookie": "secret",
     }
     with receiver.record(file) as recorder:
-        receiver._inbox.accept(path_of(receiver), headers, '{"state":"playing","text":"ü\u2028"}'.encode())
+        receiver._ingress.accept_now(path_of(receiver), headers, '{"state":"playing","text":"ü\u2028"}'.encode())
     assert file.read_text(encoding="utf-8") == (
         '{"time":1777565746.5,"path":"/swcalls/play/k/***","headers":{"Content-Type":"application/json",'
         '"User-Agent":"SignalWire","X-SignalWire-Signature":"0a","X-SignalWire-SHA256-Signature":"0b"},'
@@ -93,7 +93,7 @@ def test_each_verdict_is_recorded_in_its_turn(file: Path) -> None:
         send(receiver)
         send(receiver, b"[")
         send(receiver, b'{"control_id":"other"}')
-        receiver._inbox.accept("/swcalls/play/k/x", {}, b"{}")
+        receiver._ingress.accept_now("/swcalls/play/k/x", {}, b"{}")
     assert [(line["verdict"], line["status"]) for line in lines(file)] == [
         ("early", 200),
         ("malformed", 400),
@@ -123,7 +123,7 @@ def test_a_body_that_is_no_text_is_in_base64(file: Path) -> None:
 def test_what_cannot_be_written_in_utf_8_is_escaped(file: Path) -> None:
     receiver = make()
     with receiver.record(file) as recorder:
-        receiver._inbox.accept("/swcalls/play/\udcff/x", {"User-Agent": "a\udcff"}, b"{}")
+        receiver._ingress.accept_now("/swcalls/play/\udcff/x", {"User-Agent": "a\udcff"}, b"{}")
     assert recorder.written == 1
     assert lines(file)[0]["path"] == r"/swcalls/play/\udcff/***"
     assert lines(file)[0]["headers"] == {"User-Agent": r"a\udcff"}
@@ -134,7 +134,7 @@ def test_of_a_header_that_came_twice_the_first_counts(file: Path) -> None:
 
     receiver = make()
     with receiver.record(file):
-        receiver._inbox.accept(path_of(receiver), CIMultiDict([("user-agent", "a"), ("User-Agent", "b")]), b"{}")
+        receiver._ingress.accept_now(path_of(receiver), CIMultiDict([("user-agent", "a"), ("User-Agent", "b")]), b"{}")
     assert lines(file)[0]["headers"] == {"User-Agent": "a"}
 
 
@@ -161,7 +161,7 @@ def test_the_mac_of_a_url_is_nowhere_in_a_recording(file: Path, public_url: str,
     receiver = make(public_url=public_url)
     mac = path_of(receiver).rpartition("/")[2]
     with receiver.record(file):
-        receiver._inbox.accept(came.format(mac=mac), {}, b"{}")
+        receiver._ingress.accept_now(came.format(mac=mac), {}, b"{}")
     assert lines(file)[0]["path"] == recorded
     assert mac not in file.read_text()
 
@@ -177,7 +177,7 @@ def test_a_body_that_nobody_vouches_for_is_kept_only_if_it_is_small(file: Path) 
     small, large, huge = b"x" * 16_384, b"x" * 16_385, b"x" * 50_001
     with receiver.record(file):
         for path, body in (("/swcalls/a/b/c", small), ("/swcalls/a/b/c", large), (path_of(receiver), huge)):
-            receiver._inbox.accept(path, {}, body)
+            receiver._ingress.accept_now(path, {}, body)
         send(receiver, large)
     assert [(one.verdict, one.body) for one in read_recording(file)] == [
         ("forged", small),
@@ -189,12 +189,12 @@ def test_a_body_that_nobody_vouches_for_is_kept_only_if_it_is_small(file: Path) 
 
 async def test_a_request_that_is_not_read_to_its_end_is_recorded_without_a_body(space, connect, file: Path) -> None:
     client = await connect(limits=Limits(body=1000))
-    url = client._switchboard.urls.mint("play", "k")
-    host, _, port = client._switchboard.urls.public_url.removeprefix("http://").partition(":")
+    url = client._engine.urls.mint("play", "k")
+    host, _, port = client._engine.urls.public_url.removeprefix("http://").partition(":")
     with client.receiver.record(file):
         assert await space.post(url, b"x" * 1001) == 413
         refused = asyncio.Event()
-        client._switchboard.inbox.observers.append(lambda receipt: refused.set())
+        client._engine.ingress.observers.append(lambda receipt: refused.set())
         _, writer = await asyncio.open_connection(host, int(port))
         writer.write(f"POST {url.partition(port)[2]} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
         await writer.drain()
@@ -253,7 +253,7 @@ def test_after_its_end_nothing_is_recorded(file: Path, tmp_path: Path) -> None:
     send(receiver)
     other.close()
     assert (recorder.written, other.written) == (1, 2)
-    assert receiver._inbox.recorders == []
+    assert receiver._ingress.recorders == []
 
 
 def test_a_file_that_cannot_be_opened_is_an_os_error_and_nothing_is_left(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_file_that_cannot_be_opened_is_an_os_error_and_nothing_is_left(tmp_pat
         receiver.record(tmp_path / "nowhere" / "incident.jsonl")
     with pytest.raises(OSError, match=str(tmp_path.name)):
         receiver.record(tmp_path)
-    assert receiver._inbox.recorders == []
+    assert receiver._ingress.recorders == []
 
 
 def test_a_file_that_cannot_be_looked_into_is_closed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,7 +273,7 @@ def test_a_file_that_cannot_be_looked_into_is_closed(file: Path, monkeypatch: py
         opened.append(recorder._file)
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(Recorder, "_ends_with_a_line", fail)
+    monkeypatch.setattr(Recorder, "_ends_with_newline", fail)
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
         make().record(file)
     assert opened[0].closed
@@ -307,7 +307,7 @@ def test_a_recording_is_bounded_and_has_no_gaps(file: Path, caplog: pytest.LogCa
     assert (recorder.written, recorder.dropped) == (1, 3)
     assert len(lines(file)) == 3
     assert [record.message for record in caplog.records] == [
-        f"recording {str(file)!r}: full: it may have {2 * size + 20} bytes, and what comes now is dropped"
+        f"recording {str(file)!r}: full: its limit is {2 * size + 20} bytes; further deliveries are not recorded"
     ]
 
 
@@ -385,7 +385,7 @@ def test_a_recording_is_read_line_by_line(file: Path) -> None:
         (GOOD.replace("{},", "[],"), 1, r"at `\$.headers`"),
         (GOOD.replace('"verdict"', '"body_base64":"/w==","verdict"'), 1, "both `body` and `body_base64`"),
         (GOOD.replace('"body":"{}"', '"body_base64":"%"'), 1, "base64"),
-        (GOOD + GOOD[:40], 2, "it has no end, so delete it to read what is before it"),
+        (GOOD + GOOD[:40], 2, "the line is incomplete: delete it to read the lines before it"),
         ('{"x":' + "[" * 100_000 + "\n", 1, "not a delivery"),
         ("\udcff\n", 1, "not a delivery"),
     ],

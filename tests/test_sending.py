@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-import swcalls.transport
+import swcalls._engine.transport
 from swcalls import TTS, Client, ClientClosed, CommandNotSent, ConfigurationError, Limits, RateLimited, Retry
 
 FROM = "+12069708643"
@@ -33,8 +33,10 @@ class FakeTime:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTime]:
     clock = FakeTime()
-    monkeypatch.setattr(swcalls.transport, "time", SimpleNamespace(monotonic=lambda: clock.now, time=lambda: clock.now))
-    monkeypatch.setattr(swcalls.transport, "_passes", clock.passes)
+    monkeypatch.setattr(
+        swcalls._engine.transport, "time", SimpleNamespace(monotonic=lambda: clock.now, time=lambda: clock.now)
+    )
+    monkeypatch.setattr(swcalls._engine.transport, "_passes", clock.passes)
     return clock
 
 
@@ -80,7 +82,7 @@ async def test_a_repetition_keeps_the_pace_too(space, connect, clock: FakeTime) 
 async def test_waiting_for_a_turn_is_cancellable_and_takes_no_turn(space, connect) -> None:
     client = await connect(dial_rate=0.001)
     await client.dial(to="+15550198765", from_=FROM)
-    gate = client._switchboard.transport._dials
+    gate = client._engine.transport._dials
     before = gate._pace._next
     waiting = [asyncio.create_task(_dial(client, f"+1555019{n:04}")) for n in range(3)]
     while not gate.turn.locked():
@@ -144,7 +146,7 @@ async def test_a_wait_that_was_asked_for_is_kept(space, connect, clock: FakeTime
 async def test_a_connection_that_could_not_be_made_is_made_again(space, connect) -> None:
     """The request never left, so it is safe to repeat: the second time the platform is there."""
     client = await connect(retry=Retry(attempts=2, first_wait=0.001))
-    session = client._switchboard.transport._session
+    session = client._engine.transport._session
     post, tries = session.post, []
 
     def flaky(*args, **kwargs):
@@ -165,7 +167,7 @@ async def test_closing_wakes_whoever_waits_for_a_turn(space, connect) -> None:
     client = await connect(dial_rate=0.001)
     await client.dial(to="+15550198765", from_=FROM)
     waiting = [asyncio.create_task(_dial(client, f"+1555019{n:04}")) for n in range(3)]
-    while not client._switchboard.transport._dials.turn.locked():
+    while not client._engine.transport._dials.turn.locked():
         await asyncio.sleep(0)
     await client.close()
     assert {type(r) for r in await asyncio.gather(*waiting, return_exceptions=True)} == {ClientClosed}
@@ -185,7 +187,7 @@ async def test_closing_wakes_whoever_waits_to_try_again(space, connect) -> None:
 
 
 async def test_closing_wakes_whoever_waits_for_a_slot(space, connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("swcalls.tasks.HANG_UP_WITHIN", 0.05)
+    monkeypatch.setattr("swcalls._engine.tasks.HANG_UP_WITHIN", 0.05)
     client = await connect(max_connections=1, limits=Limits(drain=0.05))
     call = await client.dial(to="+15550198765", from_=FROM)
     release = asyncio.Event()

@@ -205,7 +205,7 @@ async def test_a_one_off_summary(space, call: Call) -> None:
 
 async def test_a_fax_can_be_attached_to(space, call: Call, client: Client) -> None:
     fax = call.action("send_fax", "fax-1")
-    url = client._switchboard.urls.mint("send_fax", "fax-1")
+    url = client._engine.urls.mint("send_fax", "fax-1")
     for type_, params in (("page", {"number": 1}), ("finished", {"success": "true", "pages": "3"})):
         body = {
             "event_type": "calling.call.fax",

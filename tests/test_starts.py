@@ -158,7 +158,7 @@ async def test_a_live_transcription_that_is_cancelled_under_way_is_stopped(space
 async def test_a_stop_that_comes_before_the_command_that_was_cut_off_is_repeated(
     space, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("swcalls.actions._base.PAUSES", (3600.0,))
+    monkeypatch.setattr("swcalls.actions.action.PAUSES", (3600.0,))
     release = asyncio.Event()
     space.answers.extend([space.held(release), web.json_response({}, status=404)])
     task = asyncio.create_task(awaited(call.play(TTS("Hi"))))
@@ -217,7 +217,7 @@ async def test_a_start_whose_wait_is_cancelled_is_stopped(space, call: Call) -> 
 
 async def test_a_start_in_one_expression_whose_deadline_passes_is_stopped(space, call: Call) -> None:
     with pytest.raises(ActionExpired):
-        await call.play(TTS("Hi"), deadline=0.01).finished()
+        await call.play(TTS("Hi"), deadline=0.2).finished()
     await sent(space, "calling.play.stop")
 
 
@@ -252,7 +252,8 @@ async def test_closing_waits_for_the_stop_of_what_was_cancelled(space, connect) 
 
 
 async def test_what_expired_here_is_still_stopped_by_stop(space, call: Call) -> None:
-    play = await call.play(TTS("Hi"), deadline=0.01)
+    play = await call.play(TTS("Hi"), deadline=60)
+    space.overdue(play)
     with pytest.raises(ActionExpired):
         await play
     assert await play.stop() is not None
@@ -260,7 +261,8 @@ async def test_what_expired_here_is_still_stopped_by_stop(space, call: Call) -> 
 
 
 async def test_what_expired_in_a_block_is_stopped_at_its_end(space, call: Call) -> None:
-    async with call.play(TTS("Hi"), deadline=0.01) as play:
+    async with call.play(TTS("Hi"), deadline=60) as play:
+        space.overdue(play)
         await play.outcome()
     assert names(space)[-1] == "play.stop"
 
@@ -415,7 +417,7 @@ async def test_the_rate_counts_what_leaves_and_not_what_waits_for_a_connection(s
     call = await client.dial(to="+15550198765", from_=FROM)
     release = asyncio.Event()
     space.answers.append(space.held(release))
-    gate = client._switchboard.transport._commands
+    gate = client._engine.transport._commands
     passed: list[float] = []
     pace = gate.passed
 

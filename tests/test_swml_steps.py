@@ -117,7 +117,7 @@ ENDLESS["play"] = ENDLESS
         (lambda: Connect(to=BOB, serial=[BOB]), ValueError, "one of the three"),
         (lambda: Connect(to="Bob"), ValueError, "to='Bob' must be a phone number"),
         (lambda: Connect(to=BOB, caller_id=""), ValueError, "caller_id=''"),
-        (lambda: Connect(to=BOB, timeout=0), ValueError, "timeout=0 must be at least 1 seconds"),
+        (lambda: Connect(to=BOB, timeout=0), ValueError, "timeout=0 must be a whole number of seconds, at least 1"),
         (lambda: Connect(to=BOB, confirm=[3]), TypeError, r"connect: confirm\[0\]=3"),
         (lambda: Connect(to=BOB, headers={"X": 1}), TypeError, "headers="),
         (lambda: SendDigits(""), ValueError, "digits=''"),

@@ -85,7 +85,7 @@ async def test_an_action_that_was_attached_before_the_client_is_open_gets_its_ev
     client = Client("project", "token", space.url, public_url="https://example.com")
     play = client.call(CALL_ID).action("play", "mine")
     async with client:
-        path = client._switchboard.urls.mint("play", "mine").removeprefix("https://example.com")
+        path = client._engine.urls.mint("play", "mine").removeprefix("https://example.com")
         await client.accept(path=path, headers={}, body=b'{"control_id": "mine", "state": "finished"}')
         await play.finished(timeout=1)
 
@@ -150,21 +150,21 @@ async def test_a_pause_stops_the_time_of_a_bounded_action_and_a_resume_starts_it
     client = await connect(reconcile=None)
     call = await client.dial(to="+15550198765", from_="+12069708643")
     record = await call.record(max_length=20)
-    assert record.due is not None
+    assert record._operation.due is not None
     await space.tell("calling.record", state="paused")
-    assert record.due is None
-    assert client._switchboard.registry.deadlines.next is not None, "the call's own check"
+    assert record._operation.due is None
+    assert client._engine.registry.deadlines.next is not None, "the call's own check"
     await space.tell("calling.record", state="recording")
-    assert record.due is not None
-    assert client._switchboard.timekeeper._wakes_at < record.due + 1
+    assert record._operation.due is not None
+    assert client._engine.timer._due < record._operation.due + 1
     await record.pause()
-    assert record.due is None
+    assert record._operation.due is None
     await record.resume()
-    assert record.due is not None
+    assert record._operation.due is not None
 
 
 async def test_a_sidecar_that_nobody_waits_for_has_no_log_asked(space, connect) -> None:
     client = await connect(reconcile=Reconcile(sweep=0.01))
     call = await client.dial(to="+15550198765", from_="+12069708643")
     await call.sidecar("en-US")
-    assert not call.is_watched
+    assert not call._operation.is_watched

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from .operation import Operation
 
@@ -16,9 +16,14 @@ Setting and clearing a deadline takes a step in a dict, and leaves nothing behin
 
 
 class Deadlines:
-    """The deadlines, by the slot of time that they are in."""
+    """The deadlines, by the slot of time that they are in.
 
-    def __init__(self) -> None:
+    Args:
+        moved: Called with the new value of `next` when `next` has become earlier.
+    """
+
+    def __init__(self, moved: Callable[[float], object] | None = None) -> None:
+        self._moved = moved
         self._slots: dict[int, dict[Operation, None]] = {}
         self._order: list[int] = []
         """A heap of the slots that there are, empty ones too until their time has come."""
@@ -41,6 +46,8 @@ class Deadlines:
         if slot is None:
             slot = self._slots[number] = {}
             heapq.heappush(self._order, number)
+            if self._moved is not None and self._order[0] == number:
+                self._moved((number + 1) * SLOT)
         slot[operation] = None
 
     def clear(self, operation: Operation) -> None:

@@ -223,6 +223,9 @@ class Reader(msgspec.Struct, frozen=True):
 _FAX = Reader(FaxEvent, _fax, ("calling.call.fax",))
 _TRANSCRIPTS = ("calling.transcript.completed", "calling.transcript.failed", "calling.call.transcribe")
 
+LEG = "connect.leg"
+"""The kind of the URL for the states of the legs that a connect dials."""
+
 READERS: Mapping[str, Reader] = {
     "call": Reader(CallEvent, _call, ("calling.call.state",), keyed=False),
     "play": Reader(PlayEvent, _play, ("calling.call.play",)),
@@ -241,7 +244,7 @@ READERS: Mapping[str, Reader] = {
     "ai_sidecar": Reader(SidecarEvent, _sidecar, keyed=False),
     "ai_sidecar.summarize": Reader(SpeechEvent, _speech, keyed=False),
     "connect": Reader(ConnectEvent, connect_fields, ("calling.call.connect",), keyed=False),
-    "connect.leg": Reader(CallEvent, _call, ("calling.call.state",), keyed=False, about="connect"),
+    LEG: Reader(CallEvent, _call, ("calling.call.state",), keyed=False, about="connect"),
     "connect.tail": Reader(SwmlEvent, tail_fields("connect"), about="connect", signed=False),
     "conference": Reader(ConferenceEvent, conference_fields, ("calling.conference",), keyed=False),
     "conference.tail": Reader(SwmlEvent, tail_fields("conference"), about="conference", signed=False),

@@ -1,63 +1,79 @@
-"""One thing that was asked for and is not over, and the call that it belongs to, as the rules see them.
+"""The record of one running operation, and of the call that it belongs to: identity, state, history, outcome.
 
-Handles (`swcalls.actions`, `swcalls.call`) extend these with what a loop can await; the rules know no loop, and tell
-whoever watches that something has changed.
+The rules (`registry`, `lifecycle`) read and write these records. A user never sees them: a handle (``Action``,
+``Call``) holds one, and shows what is for users.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
+from weakref import ReferenceType
 
 from msgspec import Struct
 
-from ..events import Event
-from ..outcome import Outcome, Stage
-from ..timeline import Journal
+from ..call_leg import Leg
+from ..events import Event, InboundCall
+from ..outcome import Identified, Outcome, Stage
+from .observer import CallObserver
 
-WORDS_KEPT = 64
+MOST_STATES = 64
 """How many different states an operation remembers; the platform knows about ten, a broken sender any number."""
 
 
 class Options(Struct, frozen=True):
-    """What a command asked for that decides which event is its end."""
+    """The parameters of a command that decide which event is the last one, and when it is due."""
 
     continuous: bool = False
     message_end: bool = False
     summary: bool = False
-    """A summary was asked for, which may be the last thing to come."""
+    """A summary was asked for. It may be the last event."""
     bound: float | None = None
-    """Seconds that its own parameters let it run at most, from the last that was heard of it."""
+    """Seconds that the command's own parameters let the operation run at most, counted from its last event."""
+    at_once: bool = False
+    """A leg that a connect has dialled is bridged as soon as it answers, with nothing to confirm."""
     held: bool = False
-    """That time does not run yet: a further command starts it."""
+    """The time of *bound* does not run yet: a further command starts it."""
 
 
 PLAIN = Options()
 
 
 def bounded(seconds: float | None) -> Options:
-    """Say that *seconds* bound it, if any do."""
+    """Return options with this bound; ``None``: without one."""
     return PLAIN if seconds is None else Options(bound=seconds)
 
 
+class Handle(Identified, Protocol):
+    """What the user holds of an action. The engine calls these two methods."""
+
+    def _accepted(self, answer: Mapping[str, Any]) -> None:
+        """Take the platform's answer to the command that started the action."""
+        ...
+
+    def _abandon(self) -> None:
+        """Stop in the background what may be running at the platform: no user has the handle."""
+        ...
+
+
 class Operation:
-    """A running operation: its identity, and how far it has come."""
+    """A running operation: a playback, a recording, …, or a call."""
 
     __slots__ = (
-        "asked",
         "call",
+        "closed",
         "dropped",
         "due",
+        "handle",
         "history",
         "key",
         "kind",
         "options",
-        "over",
+        "outcome",
         "rank",
-        "seen",
-        "settled",
         "stage",
         "state",
+        "states_reached",
         "stopping",
         "watchers",
     )
@@ -65,53 +81,46 @@ class Operation:
     def __init__(self, kind: str, key: str, call: CallOperation | None, options: Options = PLAIN) -> None:
         self.kind: str = kind
         self.key: str = key
+        """The ``control_id``. For what the platform knows by no id: what its callback URL is made of."""
         self.call: CallOperation | None = call
         self.options: Options = options
+        self.handle: Handle | None = None
+        """The user's handle, until the operation is closed."""
         self.stage: Stage = "not_sent"
         self.state: str | None = None
+        """The last state that was reached, as the platform spells it."""
         self.rank: int = 0
+        """How far *state* is along the lifecycle; it never goes down."""
+        self.states_reached: tuple[str, ...] = ()
         self.stopping: bool = False
-        """We asked for the end: what comes next may be it, whatever it looks like."""
+        """A stop was sent: the next event may be the last one, whatever its state is."""
         self.history: list[Event] | None = None
-        """The latest events; made with the first one."""
+        """The latest events; the list is made with the first one."""
         self.dropped: int = 0
-        """How many events were pushed out of *history*."""
-        self.seen: tuple[str, ...] = ()
+        """How many older events *history* has lost, since it is bounded."""
         self.due: float | None = None
-        """When it must be over, by the clock of whoever passes ``now``."""
-        self.asked: bool = False
-        """It is overdue, and the voice log was asked, or is being asked."""
-        self.settled: Outcome[Any] | None = None
-        self.over: bool = False
-        """No event can follow. A detector that has answered, and a call whose end was inferred, settle before this."""
+        """When the operation expires, by the clock of whoever passes ``now``; see `Deadlines`."""
+        self.outcome: Outcome[Any] | None = None
+        """How the operation settled; ``None``: it has not."""
+        self.closed: bool = False
+        """No event can follow. A detector that has answered, and a call whose end was inferred, settle before."""
         self.watchers: list[Callable[[], object]] | None = None
-        """Called when an event was applied, and when it settles or is over. They must not raise."""
+        """Called after every event, and when the operation settles or closes. They must not raise."""
 
     @property
-    def control_id(self) -> str:
-        """What names it at the platform, where the platform knows it by an id."""
-        return self.key
-
-    @property
-    def journal(self) -> Journal | None:
-        """Where what happens on its call is written down; ``None``: nowhere."""
-        return None if self.call is None else self.call.journal
+    def observer(self) -> CallObserver | None:
+        """Who is told what happens on its call; ``None``: nobody."""
+        return None if self.call is None else self.call.observer
 
     @property
     def last_event(self) -> Event | None:
         """The latest event; ``None``: none has come."""
         return self.history[-1] if self.history else None
 
-    def leaves(self) -> None:
-        """Be told that the command that starts it is leaving: from now on it may have arrived."""
+    def note_sent(self) -> None:
+        """Note that the command that starts the operation is being sent: from now on it may have arrived."""
         if self.stage == "not_sent":
             self.stage = "unconfirmed"
-
-    def abandon(self) -> None:
-        """Be told that nobody has the handle, and that what may be running is to be stopped."""
-
-    def accepted(self, answer: Mapping[str, Any]) -> None:
-        """Be told what the platform answered to the command that started it."""
 
     def remember(self, event: Event, limit: int) -> None:
         """Append *event* to the history, which keeps the latest *limit* events."""
@@ -122,14 +131,14 @@ class Operation:
             if len(self.history) > limit:
                 del self.history[0]
                 self.dropped += 1
-        self.note(event)
+        self.note_states(event)
 
-    def note(self, event: Event) -> None:
-        """Remember which words were reached."""
-        seen = self.seen
+    def note_states(self, event: Event) -> None:
+        """Note which states *event* has reached."""
+        reached = self.states_reached
         for word in event.words:
-            if word not in seen and len(seen) < WORDS_KEPT:
-                self.seen = seen = (*seen, word)
+            if word not in reached and len(reached) < MOST_STATES:
+                self.states_reached = reached = (*reached, word)
 
     def watch(self, watcher: Callable[[], object]) -> None:
         """Call *watcher* at every change from now on."""
@@ -143,42 +152,71 @@ class Operation:
             self.watchers.remove(watcher)
 
     def changed(self) -> None:
-        """Tell the watchers."""
+        """Call the watchers."""
         if self.watchers:
             for watcher in tuple(self.watchers):
                 watcher()
 
 
 class CallOperation(Operation):
-    """A call: an operation whose end is the end of the call, and whose end is felt by all others on it."""
+    """A call. When it ends, its actions get their grace period."""
 
-    __slots__ = ("__weakref__", "asked_reason", "end_reason", "heard", "id", "journal", "pending", "sweep")
+    __slots__ = (
+        "__weakref__",
+        "actions",
+        "asked_reason",
+        "call_handle",
+        "check_interval",
+        "end_reason",
+        "handed_on",
+        "id",
+        "inbound",
+        "last_activity",
+        "leg",
+        "observer",
+    )
 
-    def __init__(self, key: str, call_id: str | None = None) -> None:
+    def __init__(self, key: str, call_id: str | None = None, observer: CallObserver | None = None) -> None:
         super().__init__("call", key, None)
         self.id: str | None = call_id
+        self.observer: CallObserver | None = observer
+        if observer is not None:
+            observer.call_id = call_id
+        self.call_handle: ReferenceType[Any] | None = None
+        """The user's ``Call``. It is a weak reference: the call is let go of with the last handle."""
+        self.leg: Leg | None = None
+        """The last response to a command; ``None`` before the first."""
+        self.inbound: InboundCall | None = None
+        """How the platform announced the call, if it came in."""
+        self.handed_on: bool = False
+        """The call was told to end, or a dialplan drives it now: nobody hangs it up on leaving it."""
         self.end_reason: str | None = None
         self.asked_reason: str | None = None
-        """The reason that we gave when we ended it; it counts when the platform says only that it is over."""
-        self.pending: dict[str, Operation] = {}
-        """The operations of this call that can still get events, by key."""
-        self.heard: float = 0.0
-        """When anything was last heard of it, or asked of it."""
-        self.sweep: float = 0.0
-        """How long it may be silent before the voice log is asked what has become of it."""
-        self.journal: Journal | None = None
+        """The reason that we gave when we ended the call; it counts when the platform gives none."""
+        self.actions: dict[str, Operation] = {}
+        """The actions of this call that can still get events, by key."""
+        self.last_activity: float = 0.0
+        """When the platform last told something of the call, or when somebody began to wait for it."""
+        self.check_interval: float = 0.0
+        """How many seconds the call may be silent before the voice log is asked about it."""
 
     @property
     def is_watched(self) -> bool:
-        """Whether anybody waits for it, or for anything on it."""
-        return bool(self.watchers) or any(action.watchers for action in self.pending.values())
+        """Whether anybody waits for the call, or for one of its actions."""
+        return bool(self.watchers) or any(action.watchers for action in self.actions.values())
 
     @property
     def has_ended(self) -> bool:
         """Whether the call has ended, as far as is known; its last event may still be on its way."""
-        return self.settled is not None
+        return self.outcome is not None
 
     @property
     def is_known_to_have_ended(self) -> bool:
-        """Whether the platform said so. A call that was only silent for too long may still be up."""
-        return self.settled is not None and self.settled.settled_by not in ("deadline", "closed")
+        """Whether the platform told that the call has ended. A call that was only silent may still be up."""
+        return self.outcome is not None and self.outcome.settled_by not in ("deadline", "closed")
+
+
+def call_of(action: Operation) -> CallOperation:
+    """Return the call of *action*, which is not a call itself."""
+    assert action.call is not None
+    return action.call

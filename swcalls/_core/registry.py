@@ -1,305 +1,368 @@
-"""Which operations are running: who joins, who hears what, whose time has come, and what the log proves.
+"""Which operations are running, which event moves which of them, and how each of them settles, exactly once.
 
-Knows nothing of URLs, signatures or JSON (`inbox` does), and no clock: every method that needs the time takes ``now``.
+The engine calls `Registry.expect` before it sends a command, `Registry.deliver` for each verified webhook, and
+`Registry.expire` when a deadline has come. No clock here: every method that needs the time takes ``now``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
-from ..errors import ActionExpired, CallEnded, ClientClosed
+from ..errors import ActionFailed, Replaced
 from ..events import CallEvent, Event
 from ..outcome import SettledBy
-from .decoding import READERS
-from .early import EarlyEvents
-from .evidence import Evidence
-from .lifecycle import CALL, LIFECYCLES, step_of
+from .call_checks import CallChecks
+from .call_table import CallTable
+from .deadlines import Deadlines
+from .decoding import LEG, READERS
+from .early_events import EarlyEvents
+from .endings import name_of, outcome_of, reason_in, settles_without_event
+from .event_order import is_duplicate, is_older
+from .lifecycle import CALL, LIFECYCLES, seen_by, step_of
 from .limits import Limits
-from .operation import CallOperation, Operation
-from .reconcile import Inquiries, Reconcile
+from .log_queries import LogQueries, Reconcile
+from .observer import EventVerdict
+from .operation import CallOperation, Operation, call_of
+from .settler import Listener, Settler
 from .steps import Ends
-from .transitions import Delivered, Transitions, call_of, outcome_of
+from .swml_lifecycles import SWML_LIFECYCLES
+from .time_limits import TimeLimits
+from .voice_log import Evidence
+
+Delivered = Literal["applied", "unknown", "duplicate", "late", "early"]
+"""What became of an event. ``unknown``: passed on to iterators, but no lifecycle knows its state."""
 
 
-class Registry(Transitions):
-    """The running operations, as the shells see them.
+class Registry:
+    """The running operations."""
 
-    Whoever keeps time calls `expire` when ``deadlines.next`` has come, and sees to ``inquiries`` after it.
-    """
-
-    def __init__(self, limits: Limits, reconcile: Reconcile | None = None) -> None:
-        super().__init__(limits)
+    def __init__(self, limits: Limits, reconcile: Reconcile | None = None, listener: Listener | None = None) -> None:
+        self.limits = limits
+        self.settler: Settler = Settler(limits, listener)
+        self.actions: dict[str, Operation] = self.settler.actions
+        """The actions that have not settled, by key."""
+        self.calls: CallTable = self.settler.calls
+        self.deadlines: Deadlines = self.settler.deadlines
+        self.time_limits: TimeLimits = self.settler.time_limits
+        self.log_queries: LogQueries = self.settler.log_queries
+        """The calls whose log is to be read; `log_answered` takes the answer."""
         self.early: EarlyEvents = EarlyEvents(limits)
-        self.inquiries: Inquiries = Inquiries()
-        """The calls whose log is to be asked; `answered` takes the answer."""
-        self._reconcile = reconcile
         self.is_closed: bool = False
-        """Everything was settled: nothing more will."""
+        """Everything has been settled, and nothing more is expected."""
+        self._call_checks = CallChecks(limits, reconcile, self.deadlines)
+        self._reconcile = reconcile
+        self._listener = listener
+
+    # Commands
 
     def expect(self, action: Operation, now: float, deadline: float | None = None) -> None:
-        """Take on *action*, before its command is sent; events that came before it are applied at once.
+        """Follow *action*, before its command is sent. Events that came before are applied at once.
 
         Raises:
             ValueError: Its key is in use by an action that is still running.
         """
-        if self.follows(action.key):
-            raise ValueError(f"{action.kind}: control_id={action.key!r} must be unique among running actions")
-        self._settled.discard(action.key)
-        self.actions[action.key] = action
-        call = call_of(action)
-        call.pending[action.key] = action
-        call.heard = now
-        self.look_after(call, now)
+        key, call = action.key, call_of(action)
+        if self.follows(key):
+            raise ValueError(f"{action.kind}: control_id={key!r} must be unique among running actions")
+        self.settler.recent.discard(key)
+        self.actions[key] = action
+        call.actions[key] = action
+        call.last_activity = now
+        self._call_checks.schedule(call, now)
         if deadline is not None:
             self.deadlines.set(action, now + deadline)
         if call.has_ended:
-            self._give_grace(action, now)
-        for event in self.early.take(action.kind, action.key, now):
-            self._advance(action, event, now)
+            self.time_limits.start_grace(action, now)
+        for event in self.early.take(action.kind, key, now):
+            self._apply(action, event, now)
 
     def confirm(self, action: Operation, now: float) -> None:
         """Note that the command of *action* was accepted."""
         action.stage = "accepted"
-        self.count_down(action, now)
-
-    def look_after(self, call: CallOperation, now: float) -> None:
-        """Schedule a liveness check of *call*, since somebody is about to wait for it or for an action on it."""
-        if call.has_ended:
-            return
-        longest = self._longest_silence(call)
-        call.sweep = longest if self._reconcile is None else min(self._reconcile.sweep, longest)
-        if call.due is None:
-            # How long it was silent before was nobody's concern.
-            call.heard = now
-        if call.due is None or call.due > now + call.sweep:
-            self.deadlines.set(call, now + call.sweep)
+        self.time_limits.start_bound(action, now)
 
     def withdraw(self, action: Operation, error: Exception) -> None:
-        """Forget *action*: its command was refused or never left, so nothing will be heard of it.
+        """Forget *action*, whose command was refused or not sent.
 
-        Whoever found it in the meantime, and waits for it, gets *error*.
+        A handle may have been found by its id meanwhile: whoever waits for it gets *error*.
         """
-        if action.settled is None:
-            action.settled = outcome_of(action, "closed", error=error)
-        self._finish(action)
-        self._settled.discard(action.key)
+        if action.outcome is None:
+            action.outcome = outcome_of(action, "closed", error=error)
+        self.settler.close(action)
+        self.settler.recent.discard(action.key)
 
-    def expect_call(self, call: CallOperation, now: float, *, hold: bool = True) -> None:
-        """Take on the state webhooks of a call that is about to be dialled; *hold*: some will come."""
-        call.heard = now
-        self._by_key[call.key] = call
-        if hold:
-            self._held[call.key] = call
+    def stopped(self, action: Operation, now: float) -> None:
+        """Note that a stop was accepted, or answered with 404: the last event of *action* must come soon.
+
+        An action that may end without an event of its own ends now.
+        """
+        if action.outcome is not None:
+            return
+        if not settles_without_event(action):
+            self.time_limits.start_margin(action, now)
+        elif action.options.summary:
+            self.deadlines.set(action, now + self.limits.grace)
+        else:
+            self.settler.give_up(action)
+
+    def expect_answer(self, sidecar: Operation, ask_id: str, question: Operation, now: float) -> None:
+        """Expect that a webhook of *sidecar* answers *question*, which the platform calls *ask_id*."""
+        event = self.settler.questions.expect(sidecar, ask_id, question)
+        if event is not None:
+            self._apply(question, event, now)
+        elif sidecar.closed:
+            self.settler.fail_questions(sidecar)
 
     def follows(self, key: str) -> bool:
-        """Say whether an action with this *key* is followed."""
-        return key in self.actions or key in self._running
+        """Say whether an action with this *key* is running."""
+        return key in self.actions or key in self.settler.answered
 
-    def dialled(self, key: str) -> CallOperation | None:
-        """Return the call whose state webhooks come for *key*, if it is followed."""
-        return self._by_key.get(key)
+    # Calls
+
+    def expect_call(self, call: CallOperation, now: float, *, hold: bool = True) -> None:
+        """Follow a call that is about to be dialled; *hold*: its state webhooks come here."""
+        call.last_activity = now
+        self.calls.follow(call, hold=hold)
 
     def adopt(self, call: CallOperation, now: float) -> None:
-        """Take on a call that came in: it is up as soon as it has our answer, and its id is its key."""
+        """Follow a call that came in. It is up, and its id is its key."""
         assert call.id is not None
         call.key = call.id
         call.stage = "accepted"
         call.state, call.rank = "answered", CALL["answered"].rank
-        call.seen = ("answered",)
-        self.calls[call.id] = call
+        call.states_reached = ("answered",)
+        self.calls.add(call)
         self.expect_call(call, now)
-        self.look_after(call, now)
+        self._call_checks.schedule(call, now)
         for event in self.early.take("call", call.key, now):
-            self._advance(call, event, now)
+            self._apply(call, event, now)
 
     def withdraw_call(self, call: CallOperation) -> None:
         """Forget a call that was never started."""
-        self._held.pop(call.key, None)
-        self._by_key.pop(call.key, None)
+        self.calls.remove(call)
         self.deadlines.clear(call)
-        if self.on_over is not None:
-            self.on_over(call)
+        self.settler.is_over(call)
+
+    def identify(self, call: CallOperation, call_id: str) -> None:
+        """Note the id of a call, unless it is known."""
+        if call.id is None:
+            call.id = call_id
+            self.calls.add(call)
+            if call.observer is not None:
+                call.observer.call_id = call_id
+
+    def check_liveness(self, call: CallOperation, now: float) -> None:
+        """Schedule a liveness check of *call*, since somebody is about to wait for it or for one of its actions."""
+        self._call_checks.schedule(call, now)
 
     def report(self, call: CallOperation, event: CallEvent, now: float, by: SettledBy = "callback") -> None:
-        """Apply a state of *call* that an answer told, to a command or from the log; it is no event of its history."""
-        call.heard = now
+        """Apply a state from a command's response or from the voice log. It is not an event of the call's history."""
+        call.last_activity = now
         step = step_of(call, event)
         if step is None or call.has_ended or step.rank < call.rank:
             return
         call.stage = "accepted"
-        if call.journal is not None:
-            call.journal.event("call", call.key, event, "reconciled" if by == "reconciled" else "reported", now)
+        if call.observer is not None:
+            call.observer.event("call", call.key, event, "reconciled" if by == "reconciled" else "reported", now)
         self._reach(call, event.state, step.rank, now)
-        call.note(event)
+        call.note_states(event)
         if step.ends is Ends.NOTHING:
             call.changed()
         else:
-            self._infer_end(call, event.end_reason, now, by)
+            self.settler.infer_end(call, event.end_reason, now, by)
 
     def lose(self, call: CallOperation, now: float) -> None:
-        """Note that the platform does not know *call* any more, so that it has ended."""
+        """Note that the platform does not know *call* any more: it has ended."""
         if not call.has_ended:
             call.state = "ended"
-            self._infer_end(call, None, now, own=False)
+            self.settler.infer_end(call, None, now, own=False)
 
-    def stopped(self, action: Operation, now: float) -> None:
-        """Note that *action* was told to stop, or was not there to be stopped: its last event must come soon.
-
-        What may end without an event of its own does so.
-        """
-        silent_end = LIFECYCLES[action.kind].silent_end
-        if action.settled is not None:
-            return
-        if silent_end is None:
-            self._hurry(action, now + self._margin(action))
-        elif action.options.summary:
-            self.deadlines.set(action, now + self.limits.grace)
-        else:
-            self.settle(action, "callback", result=silent_end(action, action.last_event))
-
-    def tell(self, action: Operation, event: Event, now: float) -> None:
-        """Apply an event that came for another operation, but is about *action* too."""
-        self._advance(action, event, now)
+    # Webhooks
 
     def deliver(self, kind: str, key: str, event: Event, size: int, now: float) -> Delivered:
-        """Apply a verified event, whose body had *size* bytes, to the operation that its URL names."""
+        """Apply a verified event, whose body had *size* bytes, to the operation that its callback URL names."""
+        if kind == LEG:
+            return self._deliver_leg(key, event, size, now)
+        reader = READERS.get(kind)
+        if reader is not None and reader.about:
+            kind = reader.about
+        operation: Operation | None
         if kind == "call":
-            operation: Operation | None = self._by_key.get(key)
+            operation = self.calls.with_key(key)
         else:
-            operation = self.actions.get(key) or self._running.get(key)
+            operation = self.actions.get(key) or self.settler.answered.get(key)
         if operation is not None and operation.kind == kind:
-            return self._advance(operation, event, now)
-        verdict: Delivered = "late" if key in self._settled else "early"
+            return self._apply(operation, event, now)
+        verdict: Delivered = "late" if key in self.settler.recent else "early"
         if verdict == "early":
             self.early.keep(kind, key, event, size, now)
-        call = self.calls.get(event.call_id or "")
-        if call is not None and call.journal is not None:
-            call.journal.event(kind, key, event, verdict, now)
+        call = self.calls.with_id(event.call_id or "")
+        if call is not None and call.observer is not None:
+            call.observer.event(kind, key, event, verdict, now)
         return verdict
 
+    def _deliver_leg(self, key: str, event: Event, size: int, now: float) -> Delivered:
+        """Apply a state of a leg that the connect *key* has dialled: to the connect, and to the leg's own call.
+
+        The event is kept for a call that is not followed yet: the user asks for it when the leg has answered.
+        """
+        connect = self.actions.get(key)
+        verdict: Delivered = "late" if key in self.settler.recent else "early"
+        if connect is not None and connect.kind == "connect":
+            verdict = self._apply(connect, event, now)
+        leg = self.calls.with_key(event.call_id or "")
+        if leg is not None:
+            return self._apply(leg, event, now)
+        if event.call_id is not None:
+            self.early.keep("call", event.call_id, event, size, now)
+        return verdict
+
+    def replaced(self, call: CallOperation, by: Operation | None) -> None:
+        """Settle the SWML document that ran on *call* until now; *by*: the action of the new one, if it has one."""
+        for action in list(call.actions.values()):
+            if action.kind in SWML_LIFECYCLES and action is not by and action.stage != "not_sent":
+                message = f"{name_of(action)}: another SWML document runs on the call now"
+                self.settler.settle(action, "callback", error=Replaced(message, action=action.handle))
+
+    # Time
+
     def expire(self, now: float) -> None:
-        """See to every operation whose time has come: it settles, unless the log can still say how."""
+        """Settle, or check, every operation whose deadline has come."""
         for operation in self.deadlines.expired(now):
             if isinstance(operation, CallOperation):
                 if operation.has_ended:
-                    self._finish_call(operation)
+                    self.settler.close_call(operation)
                 else:
-                    self._sweep(operation, now)
-            elif operation.settled is not None:
-                self._finish(operation)
-            elif not self._ask_first(operation, now):
-                self.give_up(operation)
+                    self._check_call(operation, now)
+            elif operation.outcome is not None:
+                self.settler.close(operation)
+            elif not self._query_log(operation, now):
+                self.settler.give_up(operation)
 
-    def answered(self, call: CallOperation, evidence: Evidence | None, now: float) -> None:
-        """Take in what the log says of *call*; ``None``: nothing, it could not be asked. What is overdue ends now."""
-        waited = self.inquiries.finish(call)
+    def log_answered(self, call: CallOperation, evidence: Evidence | None, now: float) -> None:
+        """Apply what the voice log says of *call*; ``None``: it could not be read. Then settle what is overdue."""
+        waited = self.log_queries.finish(call)
         if self.is_closed:
             return
         was_up = not call.has_ended
         if evidence is not None:
-            self._prove(call, evidence, now)
+            self._apply_evidence(call, evidence, now)
         if was_up and call.has_ended:
-            return  # All of its actions have their grace now.
+            return  # All of its actions have their grace period now.
         for action in waited:
-            if action.settled is None and not action.over:
-                self.give_up(action)
+            if action.outcome is None and not action.closed:
+                self.settler.give_up(action)
+
+    # The end
 
     def close(self) -> None:
         """Settle everything that is left: the client is closing."""
         self.is_closed = True
-        self.inquiries.close()
-        self._let_go({*self._by_key.values(), *self.calls.values()}, lambda _: True, "the client was closed")
+        self.log_queries.close()
+        self.settler.settle_all(self.calls, lambda _: True, "the client was closed")
 
     def disown(self, is_lost: Callable[[Operation], bool], why: str) -> None:
-        """Settle what *is_lost*: nothing will be heard of it here any more."""
-        self._let_go(set(self._by_key.values()), is_lost, why)
+        """Settle every operation for which *is_lost* is true: another process gets its webhooks."""
+        self.settler.settle_all([call for call in self.calls if self.calls.follows(call)], is_lost, why)
 
-    def _let_go(self, calls: set[CallOperation], is_lost: Callable[[Operation], bool], why: str) -> None:
-        for action in filter(is_lost, list(self.actions.values())):
-            message = f"{action.kind} {action.key}: {why}"
-            self.settle(action, "closed", error=ClientClosed(message, action=action))
-        for action in filter(is_lost, list(self._running.values())):
-            self._finish(action)
-        for call in filter(is_lost, calls):
-            if not call.has_ended:
-                error = ClientClosed(f"call {call.id}: {why}")
-                call.settled = error.outcome = outcome_of(call, "closed", error=error)
-                if call.journal is not None:
-                    call.journal.settled("call", call.key, call.settled)
-            self._finish_call(call)
+    def _apply(self, operation: Operation, event: Event, now: float, by: SettledBy = "callback") -> Delivered:
+        """Move *operation* by one event that is its own."""
+        event = seen_by(operation, event)
+        call = operation if isinstance(operation, CallOperation) else call_of(operation)
+        observer = call.observer
+        if operation.closed or is_duplicate(operation, event):
+            verdict: Delivered = "late" if operation.closed else "duplicate"
+            if observer is not None:
+                observer.event(operation.kind, operation.key, event, verdict, now)
+            return verdict
+        if operation.stage != "accepted":
+            operation.stage = "accepted"
+            self.time_limits.trust(operation)
+        call.last_activity = now
+        if call.id is None and call is operation and event.call_id:
+            self.identify(call, event.call_id)
+            if self._listener is not None:
+                self._listener.call_identified(call)
+        step = step_of(operation, event)
+        if observer is not None:
+            noted: EventVerdict = "reconciled" if by == "reconciled" else "unknown" if step is None else "applied"
+            observer.event(operation.kind, operation.key, event, noted, now)
+        if step is not None and (
+            step.rank > operation.rank or (step.rank == operation.rank and not is_older(operation, event))
+        ):
+            self._reach(operation, event.state, step.rank, now)
+        operation.remember(event, self.limits.history)
+        if step is None or step.ends is Ends.NOTHING:
+            if operation.options.bound is not None:
+                self.time_limits.extend_bound(operation, event, now)
+            operation.changed()
+        elif isinstance(operation, CallOperation):
+            self.settler.end_call(operation, reason_in(event) or operation.asked_reason, now)
+            self.settler.close_call(operation)
+        else:
+            self._apply_end(operation, event, step.ends, by)
+        if operation.kind == "ai_sidecar":
+            question = self.settler.questions.answered_by(operation, event)
+            if question is not None:
+                self._apply(question, event, now)
+        return "unknown" if step is None else "applied"
 
-    def _ask_first(self, action: Operation, now: float) -> bool:
-        """Have the log asked how *action*, which is overdue, has ended; or say that it is not worth it."""
+    def _apply_end(self, action: Operation, event: Event, ends: Ends, by: SettledBy) -> None:
+        """Settle *action* by an event that ends something, unless an answer has settled it before."""
+        if action.outcome is not None:
+            if ends is Ends.WAIT:
+                action.changed()
+            else:
+                self.settler.close(action)
+        elif ends is Ends.FAILED:
+            message = f"{name_of(action)}: the platform reported {event.state!r}"
+            self.settler.settle(action, by, error=ActionFailed(message, action=action.handle), own=True)
+        else:
+            result = LIFECYCLES[action.kind].result(action, event)
+            self.settler.settle(action, by, result=result, running=ends is Ends.WAIT, own=True)
+
+    def _reach(self, operation: Operation, state: str, rank: int, now: float) -> None:
+        """Note how far *operation* has come. When a call is answered, the time of its bounded actions begins to run."""
+        operation.state = state
+        was, operation.rank = operation.rank, rank
+        if isinstance(operation, CallOperation) and was < CALL["answered"].rank <= rank:
+            for action in operation.actions.values():
+                self.time_limits.start_bound(action, now)
+
+    def _check_call(self, call: CallOperation, now: float) -> None:
+        match self._call_checks.check(call, now, is_held=self.calls.is_held(call)):
+            case "ask_log":
+                self.log_queries.add(call)
+            case "ended":
+                self.calls.release(call)
+                call.state = "ended"
+                self.settler.infer_end(call, None, now, "deadline", own=False)
+            case "forget":
+                self.calls.release(call)
+                self.settler.is_over(call)
+            case "nothing":
+                pass
+
+    def _query_log(self, action: Operation, now: float) -> bool:
+        """Have the log read for *action*, which is overdue; return ``False`` if that is of no use."""
         call = call_of(action)
-        if self._reconcile is None or action.asked or not action.watchers or call.id is None:
+        if self._reconcile is None or self.log_queries.was_queried(action) or not action.watchers or call.id is None:
             return False
-        if action.stage == "not_sent":
+        if action.stage == "not_sent" or settles_without_event(action):
             return False
-        if LIFECYCLES[action.kind].silent_end is not None:
-            return False
-        action.asked = True
         self.deadlines.set(action, now + self._reconcile.patience)
-        self.inquiries.add(call, action)
+        self.log_queries.add(call, action)
         return True
 
-    def give_up(self, action: Operation) -> None:
-        """Settle *action* without an event of its own: nothing will tell what has become of it."""
-        call = call_of(action)
-        what = f"{action.kind} {action.key}"
-        silent_end = LIFECYCLES[action.kind].silent_end
-        if silent_end is not None and (action.stopping or call.has_ended):
-            by: SettledBy = "call_ended" if call.has_ended else "callback"
-            self.settle(action, by, result=silent_end(action, action.last_event))
-        elif call.has_ended:
-            reason = call.end_reason
-            message = f"{what}: the call ended ({reason or 'no reason given'}) before its end was reported"
-            self.settle(action, "call_ended", error=CallEnded(message, reason=reason, action=action))
-        else:
-            if action.stage == "not_sent":
-                message = f"{what}: its deadline passed before its command was sent"
-            elif action.stopping:
-                message = f"{what}: it was stopped, but its end was not reported"
-            else:
-                message = f"{what}: its deadline passed before its end was reported"
-            self.settle(action, "deadline", error=ActionExpired(message, action=action))
-
-    def _longest_silence(self, call: CallOperation) -> float:
-        return self.limits.unconfirmed if call.stage == "unconfirmed" else self.limits.silence
-
-    def _sweep(self, call: CallOperation, now: float) -> None:
-        """Look whether *call* has been silent for too long, and when to look again."""
-        end = call.heard + self._longest_silence(call)
-        is_needed = call.is_watched or bool(call.pending)
-        if now >= end:
-            self._held.pop(call.key, None)
-            if is_needed or call.stage == "unconfirmed":
-                call.state = "ended"
-                self._infer_end(call, None, now, "deadline", own=False)
-            elif self.on_over is not None:
-                self.on_over(call)
-            return
-        if not is_needed and call.key not in self._held:
-            return
-        if self._reconcile is None or not call.is_watched:
-            self.deadlines.set(call, end)
-            return
-        if now - call.heard < call.sweep:
-            call.sweep = self._reconcile.sweep
-            self.deadlines.set(call, min(end, max(call.heard + call.sweep, now)))
-            return
-        if call.id is not None:
-            self.inquiries.add(call)
-        call.sweep = min(2 * call.sweep, self._reconcile.longest_sweep)
-        self.deadlines.set(call, min(end, now + call.sweep))
-
-    def _prove(self, call: CallOperation, evidence: Evidence, now: float) -> None:
-        """Apply what the log says of *call* and of its actions, as far as that is news."""
+    def _apply_evidence(self, call: CallOperation, evidence: Evidence, now: float) -> None:
+        """Apply what the log says of *call* and of its actions, as far as no webhook has told it."""
         for line in evidence.events:
             action = self.actions.get(line.control_id)
             if action is None or action.call is not call or not READERS[action.kind].keyed:
                 continue
             event = line.about(action.kind)
             if event is not None and not line.is_told_by(action.history or ()):
-                self._advance(action, event, now, "reconciled")
+                self._apply(action, event, now, "reconciled")
         for state in evidence.call:
             self.report(call, state, now, "reconciled")

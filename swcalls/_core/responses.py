@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from ..call_leg import CallLeg, ChargeDetail, FabricDeviceLeg, Leg
 from ..errors import (
     CallNotFound,
     CommandRejected,
@@ -18,7 +19,6 @@ from ..errors import (
     ServerFault,
     Unauthorized,
 )
-from ..legs import CallLeg, ChargeDetail, FabricDeviceLeg, Leg
 from .decoding import MalformedBody, parse
 from .fields import Object, number, part, text, whole
 

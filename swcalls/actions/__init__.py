@@ -3,12 +3,13 @@
 Handles wait on the loop; nothing here opens a socket.
 """
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
-from ._base import Action, Sender
-from ._line import Line, check_text
-from ._start import ActionStart, Start
+from .._core.operation import Operation
+from .action import Action
 from .ai import AIVerbs
+from .call_base import CallBase
 from .collect import CollectAction, CollectVerbs
 from .detect import DetectAction, DetectVerbs
 from .fax import FaxVerbs, ReceiveFaxAction, SendFaxAction
@@ -17,10 +18,13 @@ from .play import PlayAction, PlayVerbs
 from .prompt import PromptAction, PromptVerbs
 from .record import RecordAction, RecordVerbs
 from .sidecar import AskAction, SidecarAction, SidecarVerbs, SummaryAction
+from .start import ActionStart, Start
 from .stream import StreamAction, StreamVerbs
+from .swml import ConferenceAction, ConnectAction, SendDigitsAction, SwmlAction, SwmlVerbs
 from .tap import TapAction, TapVerbs
 from .transcribe import TranscribeAction, TranscribeVerbs
 from .transfer import ReferAction, TransferVerbs
+from .verb_base import check_text
 
 
 class Verbs(
@@ -33,6 +37,7 @@ class Verbs(
     StreamVerbs,
     TranscribeVerbs,
     TransferVerbs,
+    SwmlVerbs,
     LiveVerbs,
     SidecarVerbs,
     AIVerbs,
@@ -59,18 +64,47 @@ HANDLES: dict[str, type[Action[Any]]] = {
         SidecarAction,
         SendFaxAction,
         ReceiveFaxAction,
+        ConnectAction,
+        ConferenceAction,
+        SendDigitsAction,
+        SwmlAction,
     )
 }
 """Every handle, by the kind that ``call.action`` takes."""
+
+
+class ActionsView(Mapping[str, Action[Any]]):
+    """The handles of running operations, by ``control_id``: a read-only view."""
+
+    __slots__ = ("_operations",)
+
+    def __init__(self, operations: Mapping[str, Operation]) -> None:
+        self._operations = operations
+
+    def __getitem__(self, control_id: str) -> Action[Any]:
+        return cast(Action[Any], self._operations[control_id].handle)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._operations)
+
+    def __len__(self) -> int:
+        return len(self._operations)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({dict(self)!r})"
+
 
 __all__ = [
     "HANDLES",
     "Action",
     "ActionStart",
+    "ActionsView",
     "AskAction",
+    "CallBase",
     "CollectAction",
+    "ConferenceAction",
+    "ConnectAction",
     "DetectAction",
-    "Line",
     "LiveTranscribeAction",
     "LiveTranslateAction",
     "PlayAction",
@@ -78,12 +112,13 @@ __all__ = [
     "ReceiveFaxAction",
     "RecordAction",
     "ReferAction",
+    "SendDigitsAction",
     "SendFaxAction",
-    "Sender",
     "SidecarAction",
     "Start",
     "StreamAction",
     "SummaryAction",
+    "SwmlAction",
     "TapAction",
     "TranscribeAction",
     "Verbs",

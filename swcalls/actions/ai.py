@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from .._core.limits import check_number
+from ..call_leg import Leg
 from ..commands import AIHold, AIMessage, AIStop, Bare, Reset, Role
-from ..legs import Leg
-from ._line import Line
+from .verb_base import VerbBase
 
 
-class AIVerbs(Line):
+class AIVerbs(VerbBase):
     """Tells the AI agent of a call what to do."""
 
     __slots__ = ()
@@ -24,11 +24,13 @@ class AIVerbs(Line):
         """
         if timeout is not None:
             check_number(f"{AIHold.command}: timeout", timeout, least=0, whole=True, unit="seconds")
-        return await self.send(AIHold.command, AIHold(timeout=None if timeout is None else str(timeout), prompt=prompt))
+        return await self._send(
+            AIHold.command, AIHold(timeout=None if timeout is None else str(timeout), prompt=prompt)
+        )
 
     async def ai_unhold(self) -> Leg:
         """Let the agent go on. Wire: ``calling.ai_unhold``."""
-        return await self.send("calling.ai_unhold", Bare())
+        return await self._send("calling.ai_unhold", Bare())
 
     async def ai_message(
         self,
@@ -46,16 +48,16 @@ class AIVerbs(Line):
             global_data: Merged into the session's data.
         """
         command = AIMessage(role=role, message_text=message_text, reset=reset, global_data=global_data)
-        return await self.send(AIMessage.command, command)
+        return await self._send(AIMessage.command, command)
 
     async def ai_stop(self, *, control_id: str | None = None) -> Leg:
         """Stop the agent. Wire: ``calling.ai.stop``, which accepts a *control_id* and ignores it."""
-        return await self.send(AIStop.command, AIStop(control_id=control_id))
+        return await self._send(AIStop.command, AIStop(control_id=control_id))
 
     async def denoise(self) -> Leg:
         """Filter noise out of the call's audio. Wire: ``calling.denoise``."""
-        return await self.send("calling.denoise", Bare())
+        return await self._send("calling.denoise", Bare())
 
     async def denoise_stop(self) -> Leg:
         """Stop to filter. Wire: ``calling.denoise.stop``."""
-        return await self.send("calling.denoise.stop", Bare())
+        return await self._send("calling.denoise.stop", Bare())

@@ -7,12 +7,12 @@ from typing import ClassVar
 from msgspec.structs import replace
 
 from .._core.operation import Options
+from ..call_leg import Leg
 from ..commands import Collect, Digits, Speech, refuse_none
-from ..legs import Leg
 from ..results import CollectResult
-from ._base import Stoppable
-from ._line import Line, given
-from ._start import ActionStart
+from .action import Stoppable
+from .start import ActionStart
+from .verb_base import VerbBase, given
 
 
 class CollectAction(Stoppable[CollectResult]):
@@ -30,12 +30,12 @@ class CollectAction(Stoppable[CollectResult]):
         Wire: ``calling.collect.start_input_timers``.
         """
         leg = await self._control("start_input_timers")
-        self.options: Options = replace(self.options, held=False)
-        self._sender.count_down(self)
+        self._operation.options = replace(self._operation.options, held=False)
+        self._start_bound()
         return leg
 
 
-class CollectVerbs(Line):
+class CollectVerbs(VerbBase):
     """Collects input from a call."""
 
     __slots__ = ()

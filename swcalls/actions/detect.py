@@ -7,9 +7,9 @@ from typing import ClassVar
 from .._core.operation import Options
 from ..commands import Detect, DetectMachine, Detector, detector_item
 from ..results import Detection
-from ._base import Stoppable
-from ._line import Line, given
-from ._start import ActionStart
+from .action import Stoppable
+from .start import ActionStart
+from .verb_base import VerbBase, given
 
 TIMEOUT = 30.0
 """Seconds that a detector runs when its command does not say. Source: the platform's documentation."""
@@ -28,7 +28,7 @@ class DetectAction(Stoppable[Detection]):
     family: ClassVar[str] = "calling.detect"
 
 
-class DetectVerbs(Line):
+class DetectVerbs(VerbBase):
     """Runs detectors on a call."""
 
     __slots__ = ()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from ..call_leg import Leg
 from ..commands import Control
-from ..legs import Leg
 from ..results import FaxResult
-from ._base import Stoppable
-from ._line import Line
+from .action import Stoppable
+from .verb_base import VerbBase
 
 
 class SendFaxAction(Stoppable[FaxResult]):
@@ -25,15 +25,15 @@ class ReceiveFaxAction(Stoppable[FaxResult]):
     family: ClassVar[str] = "calling.receive_fax"
 
 
-class FaxVerbs(Line):
+class FaxVerbs(VerbBase):
     """Stops the faxes of a call."""
 
     __slots__ = ()
 
     async def send_fax_stop(self, control_id: str) -> Leg:
         """Stop a fax that is being sent. Wire: ``calling.send_fax.stop``."""
-        return await self.send("calling.send_fax.stop", Control(control_id=control_id))
+        return await self._send("calling.send_fax.stop", Control(control_id=control_id))
 
     async def receive_fax_stop(self, control_id: str) -> Leg:
         """Stop a fax that is being received. Wire: ``calling.receive_fax.stop``."""
-        return await self.send("calling.receive_fax.stop", Control(control_id=control_id))
+        return await self._send("calling.receive_fax.stop", Control(control_id=control_id))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from .._core.operation import PLAIN, CallOperation, Options
+from .._core.operation import PLAIN, Options
+from ..call_leg import Leg
 from ..commands import (
     Inject,
     LiveTranscribe,
@@ -19,11 +20,11 @@ from ..commands import (
     TranslateVerb,
     listed,
 )
-from ..legs import Leg
 from ..results import SpeechResult
-from ._base import Stoppable
-from ._line import Line
-from ._start import ActionStart
+from .action import Stoppable
+from .call_base import CallBase
+from .start import ActionStart
+from .verb_base import VerbBase
 
 
 class LiveAction(Stoppable[SpeechResult]):
@@ -40,7 +41,7 @@ class LiveAction(Stoppable[SpeechResult]):
         """Ask for a summary so far; it comes as an event (``reached("summary")``), or to *webhook*."""
         return await self._send(self._verb(summarize=Summarize(prompt=prompt, webhook=webhook)))
 
-    def __init__(self, call: CallOperation, control_id: str, options: Options = PLAIN) -> None:
+    def __init__(self, call: CallBase, control_id: str, options: Options = PLAIN) -> None:
         super().__init__(call, control_id, options)
         self._was_stopped = False
 
@@ -51,7 +52,8 @@ class LiveAction(Stoppable[SpeechResult]):
 
     def _is_gone(self) -> bool:
         # A summary that was asked for before may have settled it while its stop was cut off.
-        is_proved = self._was_stopped or self.settled is None or self.settled.settled_by != "callback"
+        outcome = self._operation.outcome
+        is_proved = self._was_stopped or outcome is None or outcome.settled_by != "callback"
         return is_proved and super()._is_gone()
 
     def _stop_command(self) -> tuple[str, object]:
@@ -59,10 +61,8 @@ class LiveAction(Stoppable[SpeechResult]):
         return self.family, make(action="stop")
 
     async def _send(self, action: TranscribeVerb | TranslateVerb) -> Leg:
-        call: Any = self.call
         make: Any = self._command
-        leg: Leg = await call.send(self.family, make(action=action))
-        return leg
+        return await self.call._send(self.family, make(action=action))
 
 
 class LiveTranscribeAction(LiveAction):
@@ -87,7 +87,7 @@ class LiveTranslateAction(LiveAction):
         return await self._send(TranslateVerb(inject=Inject(message=message, direction=direction)))
 
 
-class LiveVerbs(Line):
+class LiveVerbs(VerbBase):
     """Follows what is said on a call."""
 
     __slots__ = ()

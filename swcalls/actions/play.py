@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from .._core.operation import bounded
+from ..call_leg import Leg
 from ..commands import TTS, Direction, Gender, Media, Play, PlayVolume, Ringtone, Silence, media_item
-from ..legs import Leg
 from ..results import Playback
-from ._base import Pausable
-from ._line import Line, given
-from ._start import ActionStart
+from .action import Pausable
+from .start import ActionStart
+from .verb_base import VerbBase, given
 
 
 class PlayAction(Pausable[Playback]):
@@ -25,10 +25,10 @@ class PlayAction(Pausable[Playback]):
 
     async def volume(self, db: float) -> Leg:
         """Set the volume to *db* decibels (-40 to 40). Wire: ``calling.play.volume``."""
-        return await self._control("volume", PlayVolume(control_id=self.key, volume=db))
+        return await self._control("volume", PlayVolume(control_id=self._operation.key, volume=db))
 
 
-class PlayVerbs(Line):
+class PlayVerbs(VerbBase):
     """Plays media on a call."""
 
     __slots__ = ()

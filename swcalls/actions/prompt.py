@@ -8,18 +8,20 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from .._core.operation import PLAIN, CallOperation, Operation, Options, bounded
+from .._core.operation import PLAIN, Operation, Options, bounded
+from .._engine.call_logging import about
+from .._engine.ids import new_id
+from ..call_leg import Leg
 from ..commands import TTS, Collect, Digits, Direction, Gender, Media, Play, Speech, media_item
 from ..errors import ActionExpired, ActionFailed, ClientClosed, CommandRejected, SwcallsError, shown
-from ..legs import Leg
-from ..logbook import about
 from ..results import CollectResult
-from ._line import Line, given, new_id
-from ._seconds import check_seconds
-from ._start import ActionStart
-from ._waiting import until
+from .call_base import CallBase
 from .collect import CollectAction, options_of
 from .play import PlayAction
+from .seconds import check_seconds
+from .start import ActionStart
+from .verb_base import VerbBase, given
+from .waiting import until
 
 _log = logging.getLogger("swcalls.actions")
 
@@ -40,7 +42,7 @@ class PromptAction(CollectAction):
 
     __slots__ = ("_is_given_up", "playback")
 
-    def __init__(self, call: CallOperation, control_id: str, options: Options, playback: PlayAction) -> None:
+    def __init__(self, call: CallBase, control_id: str, options: Options, playback: PlayAction) -> None:
         super().__init__(call, control_id, options)
         self.playback: PlayAction = playback
         self._is_given_up = False
@@ -51,40 +53,43 @@ class PromptAction(CollectAction):
         await self._stop_playback()
         return await super().stop()
 
-    def abandon(self) -> None:
-        if self.settled is None:
-            # Once it has settled, `conduct` stops both.
-            super().abandon()
+    def _abandon(self) -> None:
+        if not self.done():
+            # Once the prompt has settled, `_conduct` stops both.
+            super()._abandon()
 
-    async def conduct(self, *, barge_in: bool) -> None:
-        """See the two through, to the end of both."""
+    async def _conduct(self, *, barge_in: bool) -> None:
+        """Start the timers when the playback is over, and stop both when the prompt has settled."""
         playback = self.playback
 
         def is_time_to_act() -> bool:
-            return self.done() or playback.done() or (barge_in and bool(self.history))
+            return self.done() or playback.done() or (barge_in and self._operation.last_event is not None)
 
         try:
-            await self._until(is_time_to_act, playback)
+            await self._until(is_time_to_act, playback._operation)
             if not self._is_over() and not playback.done():
                 await self._stop_playback()
                 with suppress(TimeoutError):
                     await self._until(self._is_over, timeout=FALSE_START)
             if not self._is_over():
                 if playback.done() and not isinstance(playback.exception(), ActionExpired):
-                    # Unless nothing told of its end: then it is over by now, whatever became of it.
+                    # If no webhook told its end, the playback is over by now all the same.
                     playback.result()
                 # Had they been started before, the clock would have run while the prompt was still being played.
                 await self.start_input_timers()
         except CommandRejected as refusal:
-            # It ended while its last event was on the way, and does not need its timers any more.
-            _log.info("%s %s: timers not started: %s", self.kind, self.key, refusal, extra=about(self))
+            # The collect ended while its last event was on the way, and does not need its timers any more.
+            _log.info(
+                "%s %s: timers not started: %s", self.kind, self.control_id, refusal, extra=about(self._operation)
+            )
         except ClientClosed:
             return
         except SwcallsError as error:
-            self._sender.fail(self, ActionFailed(f"{self.kind} {self.key}: the prompt failed: {error}", action=self))
+            failure = ActionFailed(f"{self.kind} {self.control_id}: the prompt failed: {error}", action=self)
+            self.call._engine.registry.settler.settle(self._operation, "callback", error=failure)
         await self._until(self.done)
         await self._stop_playback()
-        if self.settled is not None and self.settled.error is not None:
+        if self.exception() is not None:
             # It ended here, and not because the platform said so: there it may go on.
             await self._stop_collect()
 
@@ -92,19 +97,18 @@ class PromptAction(CollectAction):
         return self.done() or self._is_given_up
 
     async def _until(self, ready: Callable[[], bool], *others: Operation, timeout: float | None = None) -> None:
-        await until(ready, "finished", timeout, self, *others, check=self._look_after)
+        await until(ready, "finished", timeout, self._operation, *others, check=self._check_wait)
 
     async def _stop_playback(self) -> None:
-        if not self.playback.stopping:
+        if not self.playback._operation.stopping:
             await quietly(self.playback.stop())
 
     async def _stop_collect(self) -> None:
-        assert self.call is not None
-        if not (self.stopping or self.call.is_known_to_have_ended):
-            await quietly(self._sender.stop(self, *self._stop_command()))
+        if not (self._operation.stopping or self._call_operation.is_known_to_have_ended):
+            await quietly(self.call._engine.stop(self._operation, *self._stop_command()))
 
 
-class PromptVerbs(Line):
+class PromptVerbs(VerbBase):
     """Asks on a call."""
 
     __slots__ = ()
@@ -162,7 +166,7 @@ class PromptVerbs(Line):
             voice=voice,
             gender=gender,
         )
-        length = _longest(media, loop, self._sender.limits.playback)
+        length = _longest(media, loop, self._engine.limits.playback)
         playback = PlayAction(self, play.control_id, bounded(length))
         options = PLAIN if deadline is not None else options_of(collect)
         action = PromptAction(self, collect.control_id, options, playback)
@@ -172,13 +176,14 @@ class PromptVerbs(Line):
     async def _ask(
         self, action: PromptAction, collect: Collect, play: Play, deadline: float | None, *, barge_in: bool
     ) -> PromptAction:
-        await self._sender.start(action, collect, deadline)
+        engine = self._engine
+        await engine.start(action._operation, collect, deadline)
         try:
-            await self._sender.start(action.playback, play, None)
+            await engine.start(action.playback._operation, play, None)
         except BaseException:
-            super(PromptAction, action).abandon()
+            super(PromptAction, action)._abandon()
             raise
-        self._sender.spawn(action.conduct(barge_in=barge_in))
+        engine.tasks.spawn(action._conduct(barge_in=barge_in))
         return action
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from .._core.operation import bounded
+from ..call_leg import Leg
 from ..commands import Direction, Format, PauseBehavior, Record, RecordAudio, RecordParams, RecordPause, refuse_none
-from ..legs import Leg
 from ..results import Recording
-from ._base import Pausable
-from ._line import Line, given
-from ._start import ActionStart
+from .action import Pausable
+from .start import ActionStart
+from .verb_base import VerbBase, given
 
 
 class RecordAction(Pausable[Recording]):
@@ -28,10 +28,10 @@ class RecordAction(Pausable[Recording]):
         Args:
             behavior: ``skip`` (the platform's default) cuts the pause out, ``silence`` keeps its length.
         """
-        return await self._pause(RecordPause(control_id=self.key, behavior=behavior))
+        return await self._pause(RecordPause(control_id=self._operation.key, behavior=behavior))
 
 
-class RecordVerbs(Line):
+class RecordVerbs(VerbBase):
     """Records a call."""
 
     __slots__ = ()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
 from .._core.fields import whole
-from .._core.operation import PLAIN, CallOperation, Options
+from .._core.operation import PLAIN, Options
 from .._core.responses import counters, find_text
+from .._engine.ids import new_id
+from ..call_leg import Leg
 from ..commands import (
     Bare,
     Party,
@@ -21,20 +24,14 @@ from ..commands import (
     Summarize,
     listed,
 )
-from ..errors import ActionFailed
-from ..events import SidecarEvent
-from ..legs import Leg
 from ..results import SidecarAnswer, SidecarResult, SidecarStatus, Summary
-from ._base import Action, Stoppable
-from ._line import Line, new_id
-from ._seconds import check_seconds
-from ._start import ActionStart
+from .action import Action, Stoppable
+from .seconds import check_seconds
+from .start import ActionStart
+from .verb_base import VerbBase
 
 _ONE_ANSWER = Options(bound=120)
-"""Whether a question that the model cannot answer is ever answered is not documented; so it has a limit, in seconds."""
-
-UNCLAIMED_KEPT = 64
-"""How many answers are kept whose question has not been confirmed yet; the oldest go first."""
+"""An answer is waited for 120 s: whether one always comes is not documented."""
 
 
 class AskAction(Action[SidecarAnswer]):
@@ -43,31 +40,24 @@ class AskAction(Action[SidecarAnswer]):
     __slots__ = ("_sidecar", "ask_id")
     family: ClassVar[str] = "calling.ai_sidecar.ask"
 
-    def __init__(self, call: CallOperation, sidecar: SidecarAction, options: Options) -> None:
-        super().__init__(call, new_id(), options)
+    def __init__(self, sidecar: SidecarAction, options: Options) -> None:
+        super().__init__(sidecar.call, new_id(), options)
         self._sidecar = sidecar
         self.ask_id: str | None = None
+        """The platform's id of the question; ``None``: it gave none, so that no answer can be told from others."""
 
-    def accepted(self, answer: Mapping[str, Any]) -> None:
+    def _accepted(self, answer: Mapping[str, Any]) -> None:
         self.ask_id = find_text(answer, "ask_id")
         if self.ask_id is not None:
-            self._sidecar.expect_answer(self.ask_id, self)
+            registry = self.call._engine.registry
+            registry.expect_answer(self._sidecar._operation, self.ask_id, self._operation, time.monotonic())
 
 
 class SidecarAction(Stoppable[SidecarResult]):
     """A sidecar at work; its events are ``SidecarEvent``. It ends with ``final``, after a stop or its call's end."""
 
-    __slots__ = ("_asked", "_unclaimed")
+    __slots__ = ()
     family: ClassVar[str] = "calling.ai_sidecar"
-
-    def __init__(self, call: CallOperation, control_id: str, options: Options = PLAIN) -> None:
-        super().__init__(call, control_id, options)
-        self._asked: dict[str, AskAction] = {}
-        self._unclaimed: dict[str, SidecarEvent] = {}
-
-    def changed(self) -> None:
-        self._look_for_answers()
-        super().changed()
 
     async def poke(self, text: str) -> Leg:
         """Tell the sidecar *text*, and have it think at once. Wire: ``calling.ai_sidecar.poke``."""
@@ -76,9 +66,8 @@ class SidecarAction(Stoppable[SidecarResult]):
     def ask(self, text: str, *, deadline: float | None = None) -> ActionStart[AskAction, SidecarAnswer]:
         """Ask the sidecar; the result is its answer. Wire: ``calling.ai_sidecar.ask``."""
         check_seconds("deadline", deadline)
-        assert self.call is not None
-        action = AskAction(self.call, self, PLAIN if deadline is not None else _ONE_ANSWER)
-        run = partial(self._sender.start, action, SidecarAsk(text=text), deadline)
+        action = AskAction(self, PLAIN if deadline is not None else _ONE_ANSWER)
+        run = partial(self.call._engine.start, action._operation, SidecarAsk(text=text), deadline)
         return ActionStart("SidecarAction.ask", action, run, deadline)
 
     async def status(self) -> SidecarStatus:
@@ -89,41 +78,6 @@ class SidecarAction(Stoppable[SidecarResult]):
         known = {name: count for name, count in counted.items() if count is not None}
         running = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
         return SidecarStatus(running=running.get(told.get("running", "").lower()), raw=told, **known)
-
-    def expect_answer(self, ask_id: str, ask: AskAction) -> None:
-        """Pass on the answer to *ask_id*, which may have come already."""
-        event = self._unclaimed.pop(ask_id, None)
-        if event is not None:
-            self._pass_on(ask, event)
-            return
-        # A question that expired is never asked for again.
-        self._asked = {known: other for known, other in self._asked.items() if not other.done()}
-        self._asked[ask_id] = ask
-        if self.over:
-            self._fail_questions()
-
-    def _look_for_answers(self) -> None:
-        event = self.last_event
-        if isinstance(event, SidecarEvent) and event.state == "ask_answer" and event.ask_id is not None:
-            ask = self._asked.pop(event.ask_id, None)
-            if ask is not None:
-                self._pass_on(ask, event)
-            else:
-                self._unclaimed[event.ask_id] = event
-                if len(self._unclaimed) > UNCLAIMED_KEPT:
-                    del self._unclaimed[next(iter(self._unclaimed))]
-        if self.over:
-            self._fail_questions()
-
-    def _pass_on(self, ask: AskAction, event: SidecarEvent) -> None:
-        self._sender.tell(ask, event)
-
-    def _fail_questions(self) -> None:
-        if self.settled is None or self.settled.settled_by in ("call_ended", "closed"):
-            return  # What ended the sidecar ends its questions too, and says so better.
-        asked, self._asked = self._asked, {}
-        for ask in asked.values():
-            self._sender.fail(ask, ActionFailed(f"{ask.kind} {ask.key}: the sidecar ended first", action=ask))
 
     def _stop_command(self) -> tuple[str, object]:
         return f"{self.family}.stop", Bare()
@@ -136,7 +90,7 @@ class SummaryAction(Action[Summary]):
     family: ClassVar[str] = "calling.ai_sidecar.summarize"
 
 
-class SidecarVerbs(Line):
+class SidecarVerbs(VerbBase):
     """Has an AI listen to a call."""
 
     __slots__ = ()

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from ..commands import Method, Stream, Track, as_strings, refuse_none
 from ..results import StreamResult
-from ._base import Stoppable
-from ._line import Line, given
-from ._start import ActionStart
+from .action import Stoppable
+from .start import ActionStart
+from .verb_base import VerbBase, given
 
 
 class StreamAction(Stoppable[StreamResult]):
@@ -19,7 +19,7 @@ class StreamAction(Stoppable[StreamResult]):
     family: ClassVar[str] = "calling.stream"
 
 
-class StreamVerbs(Line):
+class StreamVerbs(VerbBase):
     """Streams a call's audio."""
 
     __slots__ = ()

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from ..commands import Direction, RtpDevice, Tap, TapAudio, TapDirection, WsDevice, device_item
 from ..results import TapResult
-from ._base import Stoppable
-from ._line import Line, given
-from ._start import ActionStart
+from .action import Stoppable
+from .start import ActionStart
+from .verb_base import VerbBase, given
 
 
 class TapAction(Stoppable[TapResult]):
@@ -18,7 +18,7 @@ class TapAction(Stoppable[TapResult]):
     family: ClassVar[str] = "calling.tap"
 
 
-class TapVerbs(Line):
+class TapVerbs(VerbBase):
     """Taps a call."""
 
     __slots__ = ()

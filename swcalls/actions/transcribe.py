@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from ..commands import Transcribe
 from ..results import Transcript
-from ._base import Stoppable
-from ._line import Line, given
-from ._start import ActionStart
+from .action import Stoppable
+from .start import ActionStart
+from .verb_base import VerbBase, given
 
 
 class TranscribeAction(Stoppable[Transcript]):
@@ -21,7 +21,7 @@ class TranscribeAction(Stoppable[Transcript]):
     family: ClassVar[str] = "calling.transcribe"
 
 
-class TranscribeVerbs(Line):
+class TranscribeVerbs(VerbBase):
     """Transcribes a call."""
 
     __slots__ = ()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from .._engine.call_logging import log_address
+from ..call_leg import Leg
 from ..commands import Bare, Refer, ReferTo, SipItem, Transfer, UserEvent
-from ..legs import Leg
-from ..logbook import log_address
 from ..results import ReferResult
-from ._base import Action
-from ._line import Line
-from ._start import ActionStart
+from .action import Action
+from .start import ActionStart
+from .verb_base import VerbBase
 
 
 class ReferAction(Action[ReferResult]):
@@ -23,7 +23,7 @@ class ReferAction(Action[ReferResult]):
     family: ClassVar[str] = "calling.refer"
 
 
-class TransferVerbs(Line):
+class TransferVerbs(VerbBase):
     """Sends a call elsewhere."""
 
     __slots__ = ()
@@ -55,14 +55,15 @@ class TransferVerbs(Line):
         """
         command = Transfer(dest=dest)
         log_address(Transfer.command, "dest", dest)
-        leg = await self.send(Transfer.command, command)
-        self._released = True
+        leg = await self._send(Transfer.command, command)
+        self._operation.handed_on = True
+        self._engine.registry.replaced(self._operation, None)
         return leg
 
     async def disconnect(self) -> Leg:
         """Part the call from the one that it is bridged with; both stay up. Wire: ``calling.disconnect``."""
-        return await self.send("calling.disconnect", Bare())
+        return await self._send("calling.disconnect", Bare())
 
     async def user_event(self, event: dict[str, Any]) -> Leg:
         """Send *event*, any JSON object, to the call's connected clients. Wire: ``calling.user_event``."""
-        return await self.send(UserEvent.command, UserEvent(event=event))
+        return await self._send(UserEvent.command, UserEvent(event=event))

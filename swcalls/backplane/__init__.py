@@ -1,7 +1,8 @@
-"""How processes of one project share calls: whose a webhook is, and what was running when one of them died.
+"""A backplane connects several processes of one project: webhooks reach the process that owns the action.
 
-A process without a backplane keeps everything to itself, and this costs it nothing. `RedisBackplane` comes with the
-extra ``swcalls[redis]``; any other one has the methods of `Backplane`.
+It also remembers the running actions of a process that has died, so that another process can continue. A process
+without a backplane works alone, and needs none of this. `RedisBackplane` needs the extra ``swcalls[redis]``; any class
+with the methods of `Backplane` can take its place.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    # The one that needs a package which is not always there.
+    # Imported on first use, since it needs the package redis, which is optional.
     if name != "RedisBackplane":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from .redis import RedisBackplane

@@ -1,8 +1,8 @@
-"""Commands to Redis, sent together: whatever has gathered while the last ones were under way.
+"""`Batch`: sends the Redis commands of a `RedisBackplane` in pipelines: all that came while the last one was sent.
 
-Only the sender's task waits for the Redis client. That client may swallow a cancellation: `asyncio.wait_for` of Python
-3.11, which it uses, does so when its answer comes at the same moment. Whoever waits for a future of `Batch.run` instead
-is cancelled, or times out, for certain.
+Only one task waits for the Redis client, since the client may lose a cancellation: it uses `asyncio.wait_for`, which
+does so on Python 3.11 if the answer comes at the same moment. Callers of `Batch.run` wait for a future, which can
+always be cancelled or time out.
 """
 
 from __future__ import annotations
@@ -15,30 +15,32 @@ from typing import Any, NamedTuple
 from redis.exceptions import RedisError
 
 LARGEST_BATCH = 500
+"""The most commands in a pipeline."""
 MOST_WAITING = 100_000
-"""Commands; beyond, new ones are refused."""
+"""The most commands that wait; further ones are refused."""
 LONGEST = 10.0
-"""Seconds that a pipeline may take, for a client that has no timeouts of its own."""
+"""The timeout of a pipeline in seconds, for Redis clients without timeouts of their own."""
 
 Command = Callable[[Any], object]
-"""Puts one command into a pipeline."""
+"""Adds one command to the pipeline that is its argument."""
 
 Done = Callable[[Any], object]
-"""Is given the answer, or the `RedisError`. It must not raise."""
+"""Called with the answer of Redis, or with a `RedisError`. It must not raise."""
+
+
+def ignore_answer(_: Any) -> None:
+    """Do nothing; a `Done` for commands whose answer is not needed."""
 
 
 class _Waiting(NamedTuple):
     command: Command
     done: Done
     future: asyncio.Future[Any] | None
-    """Once this is done, nobody needs the command any more."""
+    """If it is done before the command was sent (cancelled), the command is not sent."""
 
 
 class Batch:
-    """One pipeline at a time; a command that comes meanwhile joins the next, and costs no round trip of its own.
-
-    Commands are sent in the order in which they came.
-    """
+    """Sends one pipeline at a time; commands that come meanwhile are sent together in the next one, in their order."""
 
     def __init__(self, redis: Any) -> None:
         self._redis = redis
@@ -47,14 +49,14 @@ class Batch:
         self._is_closed = False
 
     def open(self) -> None:
-        """Send commands, after `close` too."""
+        """Accept commands, also again after `close`."""
         self._is_closed = False
 
     async def run(self, command: Command) -> Any:
-        """Send *command*, and return its answer. When this is cancelled before the command has left, it is not sent.
+        """Send *command*, and return its answer. If `run` is cancelled before the command is sent, it is not sent.
 
         Raises:
-            RedisError: It failed, too many wait already, or the batch is closed.
+            RedisError: The command failed, too many commands are waiting, or the batch is closed.
         """
         future = asyncio.get_running_loop().create_future()
 
@@ -70,16 +72,16 @@ class Batch:
         return await future
 
     def post(self, command: Command, done: Done) -> None:
-        """Send *command* soon, and tell *done*."""
+        """Queue *command*, and call *done* with its answer or its error."""
         self._add(_Waiting(command, done, None))
 
     async def flush(self) -> None:
-        """Return once everything that waits now has been sent, or has failed."""
+        """Wait until all commands in the queue have been answered, or have failed."""
         while self._sender is not None:
             await asyncio.wait([self._sender])
 
     async def close(self) -> None:
-        """Give up what still waits, and take nothing more."""
+        """Let all waiting commands fail, and accept no more."""
         self._is_closed = True
         while self._sender is not None:
             self._sender.cancel()
@@ -94,7 +96,7 @@ class Batch:
             self._waiting.append(waiting)
             if self._sender is None or self._sender.done():
                 self._sender = asyncio.get_running_loop().create_task(self._send())
-                # Not in a `finally` of its own: a task that is cancelled before its first step never gets to one.
+                # A callback, not a `finally` in the task: a task cancelled before its first step runs no `finally`.
                 self._sender.add_done_callback(self._ended)
 
     def _ended(self, sender: asyncio.Task[None]) -> None:
@@ -104,9 +106,9 @@ class Batch:
                 self._waiting.popleft().done(RedisError("closed"))
 
     async def _send(self) -> None:
-        # Not only until it is cancelled: that can get lost in the client.
+        # The flag is checked, too: the Redis client may lose a cancellation.
         while self._waiting and not self._is_closed:
-            # A turn of the loop, in which others may join.
+            # One turn of the event loop, in which more commands may come.
             await asyncio.sleep(0)
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), LARGEST_BATCH))]
             await self._send_batch([each for each in batch if each.future is None or not each.future.done()])
@@ -121,7 +123,7 @@ class Batch:
                 each.command(pipeline)
             async with asyncio.timeout(LONGEST):
                 answers = await pipeline.execute(raise_on_error=False)
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait for an answer must not wait for ever
+        except Exception as error:  # noqa: BLE001 - each command must get an answer, whatever the error is
             fault = error if isinstance(error, RedisError) else RedisError(f"{type(error).__name__}: {error}")
             answers = [fault] * len(batch)
         finally:

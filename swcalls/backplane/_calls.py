@@ -1,7 +1,8 @@
-"""Calls that come in: whose each of them is, and who takes them.
+"""`Calls`: which process owns each inbound call, and which processes accept inbound calls. For `RedisBackplane`.
 
-The record of a call is empty while it is announced, for a few seconds; then it is gone, or it names the owner that was
-first to take the call. Redis decides both, so a process never handles a call that another one has refused.
+Each call has a record in Redis. It is empty for the few seconds in which the call is announced. Then it expires, or it
+contains the owner that was first to take the call. Redis decides this atomically, so that no process handles a call
+that another process owns, or that was refused.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from ._keys import Keys
 _chance = random.SystemRandom()
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
-"""Seconds between two looks at a call that is announced."""
+"""Seconds between two reads of the record of an announced call; they double from the first to the longest."""
 
-# A record that names an owner stays, unless that owner was found dead.
+# Keeps a record that contains an owner, unless it is ARGV[2], an owner that is dead.
 _ANNOUNCE = """
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= '' and holder ~= ARGV[2] then return holder end
@@ -39,7 +40,7 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], now[1] + now[2] / 1000000, '+inf')
 
 
 class Calls:
-    """The records of calls that came in, and the list of those that take them."""
+    """The records of inbound calls, and the set of processes that accept them."""
 
     def __init__(self, ask: Callable[[Command], Awaitable[Any]], keys: Keys, keep: float) -> None:
         self._ask = ask
@@ -47,7 +48,7 @@ class Calls:
         self._keep = int(keep * 1000)
 
     async def announce(self, project: str, call_id: str, seconds: float) -> str | None:
-        """Open a call for whoever takes it first, unless it has an owner that is alive: return that one."""
+        """Announce a call for *seconds*; if it has an owner that is alive, change nothing and return that owner."""
         key, milliseconds = self._record(project, call_id), max(1, int(seconds * 1000))
         dead = ""
         while True:
@@ -60,11 +61,11 @@ class Calls:
             dead = owner
 
     async def take(self, project: str, call_id: str, owner: str) -> str | None:
-        """Give a call that is announced to *owner*; return whose it is."""
+        """Make *owner* the owner of an announced call, if it is the first; return the owner of the call."""
         return _text(await self._eval(_TAKE, self._record(project, call_id), owner, self._keep)) or None
 
     async def find(self, project: str, call_id: str, wait: float) -> str | None:
-        """Return whose a call is; look again for *wait* seconds while it is only announced."""
+        """Return the owner of a call; while the call is announced, wait up to *wait* seconds for an owner."""
         key, clock = self._record(project, call_id), asyncio.get_running_loop().time
         until, pause = clock() + wait, FIRST_PAUSE
         while True:
@@ -76,13 +77,13 @@ class Calls:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def taker(self, project: str, besides: Collection[str]) -> str | None:
-        """Choose one of those that take calls."""
+        """Return a random process that accepts inbound calls, but none of *besides*."""
         found = [name.decode() for name in await self._eval(_TAKERS, self.takers(project))]
         names = [name for name in found if name not in besides]
         return _chance.choice(names) if names else None
 
     def takers(self, project: str) -> str:
-        """Return the key of those that take calls, by when their word ends."""
+        """Return the key of the sorted set of processes that accept calls; scores are the times when entries expire."""
         return self._keys.shared(project, "takers")
 
     def _record(self, project: str, call_id: str) -> str:

@@ -1,4 +1,4 @@
-"""The memos of a process: written in the background, and again when Redis was away."""
+"""`Memos`: writes the memos of running actions to Redis, and retries when Redis was unavailable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ._batch import Batch, Done
+from ._batch import Batch, Done, ignore_answer
 from .protocol import Memo
 
 _log = logging.getLogger("swcalls.backplane")
@@ -20,19 +20,19 @@ _decode = msgspec.json.Decoder(Memo).decode
 
 
 class _Change:
-    """What is not written yet, to one field."""
+    """A change of one field of a Redis hash that is not written yet."""
 
     __slots__ = ("is_posted", "value")
 
     def __init__(self, value: bytes | None) -> None:
         self.value = value
-        """``None``: it is to be taken out."""
+        """``None``: the field is to be deleted."""
         self.is_posted = False
-        """Whether it is on its way."""
+        """Whether the command was queued, and is not answered yet."""
 
 
 class Memos:
-    """Puts memos into a hash for each owner, and takes them out."""
+    """Sets and deletes memos in one Redis hash for each owner."""
 
     def __init__(self, batch: Batch, name_of: Callable[[str], str], patience: float) -> None:
         self._batch = batch
@@ -41,12 +41,13 @@ class Memos:
         self._unsaved: dict[tuple[str, str], _Change] = {}
         """By owner and field."""
         self._is_away = False
-        """Whether the last write has failed."""
+        """Whether the last write failed."""
 
     async def put(self, owner: str, memo: Memo) -> None:
-        """Write *memo*, and return when that is done; at once, or soon, if it cannot be done now.
+        """Write *memo*, and wait until it is written, but at most ``patience`` seconds.
 
-        When this is cancelled, it is written all the same, unless it is dropped.
+        While Redis is unavailable, return at once: `catch_up` writes the memo later. It is also written if `put` is
+        cancelled, unless it is dropped.
         """
         written = asyncio.Event()
         was_away = self._is_away
@@ -57,22 +58,22 @@ class Memos:
                     await written.wait()
 
     def drop(self, owner: str, field: str) -> None:
-        """Take a memo out, soon."""
-        self._change(owner, field, None, _ignore)
+        """Queue the deletion of a memo."""
+        self._change(owner, field, None, ignore_answer)
 
     def catch_up(self) -> None:
-        """Write again what could not be written."""
+        """Retry the changes that could not be written."""
         for place, change in list(self._unsaved.items()):
             if not change.is_posted:
-                self._write(place, change, _ignore)
+                self._write(place, change, ignore_answer)
 
     def abandon(self, owner: str) -> None:
-        """Write nothing more for *owner*."""
+        """Forget the unwritten changes for *owner*."""
         for place in [place for place in self._unsaved if place[0] == owner]:
             del self._unsaved[place]
 
     def read(self, owner: str, found: Mapping[bytes, bytes]) -> list[Memo]:
-        """Read the memos of *owner*, but for those that were dropped; what cannot be read is taken out."""
+        """Decode the memos of *owner* without those that were dropped; delete those that cannot be decoded."""
         memos = []
         for field, value in found.items():
             name = field.decode(errors="replace")
@@ -82,7 +83,7 @@ class Memos:
             try:
                 memos.append(_decode(value))
             except msgspec.MsgspecError:
-                _log.warning("owner %s: a memo cannot be read, and is forgotten", owner)
+                _log.warning("owner %s: a memo cannot be decoded, and is deleted", owner)
                 self.drop(owner, name)
         return memos
 
@@ -103,14 +104,10 @@ class Memos:
         def written(answer: Any) -> None:
             self._is_away = isinstance(answer, Exception)
             change.is_posted = False
-            # Unless something newer is to be written there by now.
+            # Unless there is a newer change of the same field by now.
             if not self._is_away and self._unsaved.get(place) is change:
                 del self._unsaved[place]
             done(answer)
 
         change.is_posted = True
         self._batch.post(command, written)
-
-
-def _ignore(_: Any) -> None:
-    """Do nothing with an answer that nobody needs."""

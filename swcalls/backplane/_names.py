@@ -1,4 +1,4 @@
-"""The names of owners: which are alive, and which have left something behind."""
+"""`Names`: takes, keeps and releases the names of owners in Redis, and finds dead owners. For `RedisBackplane`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from ._batch import Command
 from ._keys import Keys
 
-# A name is ours to take, and to keep, while it has our token, or while nobody has it: Redis may have lost it.
+# Takes or keeps a name if its value is our token, or if it has no value (it is free, or Redis has lost it).
 _HOLD = """
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
-# Returns how many memos the name leaves behind, or -1: it is not ours.
+# Returns the number of memos of the name, or -1 if another process holds it.
 _RELEASE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 redis.call('DEL', KEYS[1])
@@ -25,7 +25,7 @@ return redis.call('HLEN', KEYS[2])
 
 
 class Names:
-    """Takes names, keeps them, and gives them up; times are by Redis's clock."""
+    """Takes, keeps and releases names. All times are by the clock of Redis."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Names:
         self._token = secrets.token_hex(8)
 
     async def take(self, owner: str, now: float) -> bool:
-        """Take a name, or keep it; say whether it is ours. Asked again, it is the same answer."""
+        """Take a name, or keep it if this process holds it; return whether this process holds it now."""
         alive, known = self._of(owner, "alive"), self._known
         if not await self._ask(lambda pipeline: pipeline.eval(_HOLD, 1, alive, self._token, self._milliseconds)):
             return False
@@ -52,28 +52,28 @@ class Names:
         return True
 
     def prolong(self, owner: str, now: float) -> None:
-        """Keep the memos of a name that is ours for as long again, and no deliveries that nobody has come back for."""
+        """Renew the lifetime of the memos of a name that this process holds, and delete its expired deliveries."""
         stream, memos, oldest = self._of(owner, "deliveries"), self._of(owner, "memos"), now - self._keep
         self._post(lambda pipeline: pipeline.xtrim(stream, minid=f"{max(0, int(oldest * 1000))}-0"))
         self._post(lambda pipeline: pipeline.pexpire(memos, int(self._keep * 1000)))
 
     def forget_old(self, now: float) -> None:
-        """Let go of the names that nobody has come back for."""
+        """Delete the names of owners that were last alive before the retention period."""
         known, oldest = self._known, now - self._keep
         self._post(lambda pipeline: pipeline.zremrangebyscore(known, 0, oldest))
 
     def release(self, owner: str) -> None:
-        """Let another process have a name, if it is ours."""
+        """Queue the release of a name; no effect if another process holds it."""
         self._post(self._releasing(owner))
 
     async def give_up(self, owner: str) -> None:
-        """Let go of a name, if it is ours; unless it leaves something behind, nobody need come back for it."""
+        """Release a name, if this process holds it; if it has no memos, remove it from the known owners, too."""
         known = self._known
         if await self._ask(self._releasing(owner)) == 0:
             self._post(lambda pipeline: pipeline.zrem(known, owner))
 
     async def dead(self) -> list[str]:
-        """Return those that left something behind, and are not alive."""
+        """Return the known owners that are not alive."""
         known = self._known
         owners = [name.decode() for name in await self._ask(lambda pipeline: pipeline.zrange(known, 0, -1))]
         names = [self._of(owner, "alive") for owner in owners]

@@ -1,4 +1,4 @@
-"""What a backplane does, for whoever writes another one: the `Backplane` protocol, and what goes through it."""
+"""The `Backplane` protocol, and the types and errors of its methods. Implement it to use something else than Redis."""
 
 from __future__ import annotations
 
@@ -11,161 +11,174 @@ from ..errors import SwcallsError
 
 
 class BackplaneError(SwcallsError):
-    """The backplane did not do what it was asked to."""
+    """The backplane could not do an operation."""
 
 
 class BackplaneUnavailable(BackplaneError):
-    """It cannot be reached, or has no room: what was to be published is not kept, and its sender must try again."""
+    """The backplane cannot be reached, or is full: a delivery was not stored, and its sender must send it again."""
 
 
 class OwnerTaken(BackplaneError):
-    """Another process that is alive has this owner's name."""
+    """Another process that is alive holds the name of this owner."""
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
-    """A webhook that was verified, on its way to the process that waits for it."""
+    """A verified webhook on its way to the process that owns its action."""
 
     owner: str
-    """Whose it is, as its URL says."""
+    """The owner in its URL."""
     kind: str
+    """The kind in its URL: ``call``, or that of an action."""
     key: str
+    """The key in its URL: that of the call or the action."""
     body: bytes
-    """As received: a JSON object."""
+    """The body as received: a JSON object."""
 
 
 class Memo(Struct, frozen=True, kw_only=True):
-    """What is remembered of an action, or of a call (``kind="call"``), until it is over. No secrets, and no media."""
+    """What another process needs to continue an action, or a call (``kind="call"``). No secrets, and no media."""
 
     kind: str
     key: str
     call_key: str
+    """The key of its call."""
     call_id: str | None
     due: float | None = None
-    """When it must be over, in Unix seconds by the backplane's own clock."""
+    """Its deadline, in Unix seconds by the clock of the backplane."""
     options: dict[str, Any] = {}
-    """What its command asked for that decides which event is its end."""
+    """The parameters of its command that decide which event ends it."""
 
 
 Receive = Callable[[Delivery], Awaitable[bool]]
-"""Takes a delivery; says whether it is done with, and may be forgotten. It does not raise."""
+"""Processes a delivery; returns whether it is processed, so that the backplane may delete it. It must not raise."""
 
 
 @runtime_checkable
 class Backplane(Protocol):
-    """What a client needs of whatever connects the processes of a project.
+    """What a client needs to share calls with the other processes of its project.
 
-    Deliveries are kept until the process that owns them has dealt with them, through crashes of either side, and may be
-    delivered more than once; their order does not matter. What is remembered is kept until it is forgotten, or expires
-    when nobody has come back for it. A process that only receives never opens it: ``publish``, ``announce_call``,
-    ``find_call`` and ``taker`` work without that, and ``offer`` may be called before ``open``. All methods are for one
-    event loop.
+    Each process is an owner with a name. Requirements:
 
-    When a method is cancelled, or raises ``BackplaneUnavailable``, what it was to do may or may not have been done.
+    - A delivery is stored until its owner has processed it, also if a process on either side crashes. It may be
+      delivered more than once, and in any order.
+    - A memo is stored until it is forgotten, or until it expires because no process has claimed its dead owner.
+    - ``publish``, ``announce_call``, ``find_call`` and ``taker`` work before ``open``, since a process that only
+      receives webhooks never opens the backplane. ``offer`` may be called before ``open``.
+    - All methods are called in one event loop.
+    - If a method is cancelled, or raises ``BackplaneUnavailable``, its work may or may not have been done.
     """
 
     @property
     def owner(self) -> str:
-        """The name of this process: letters, digits, ``_``, ``-`` and ``.``; it stands in callback URLs."""
+        """The name of this process: letters, digits, ``_``, ``-`` and ``.``; it is part of its callback URLs."""
         ...
 
     def holds(self, owner: str) -> bool:
-        """Say whether this process takes the deliveries of *owner*: itself, or one that it has claimed."""
+        """Return whether this process gets the deliveries of *owner*: its own name, or one that it has claimed."""
         ...
 
     async def open(self, project: str, receive: Receive, lost: Callable[[str], object]) -> None:
-        """Take the name, and begin to hand deliveries to *receive*, old ones first.
+        """Take the name of this process, and begin to pass its deliveries to *receive*, stored ones first.
 
-        Call *lost* if another process takes one of the names over, as it may when this one seems dead. When it fails,
-        or is cancelled, nothing is left open; it may be called again, as it may after ``close``.
+        If `open` fails, or is cancelled, it leaves nothing open, and may be called again, as after ``close``.
+
+        Args:
+            project: The project whose processes are connected.
+            receive: Called with each delivery.
+            lost: Called with the name of an owner that another process has taken over from this one, for example
+                because this process was suspended and seemed dead.
 
         Raises:
-            OwnerTaken: Another process that is alive has the name.
-            BackplaneUnavailable: It cannot be reached.
+            OwnerTaken: Another process that is alive holds the name.
+            BackplaneUnavailable: The backplane cannot be reached.
         """
         ...
 
     async def close(self) -> None:
-        """Write what is still to be written, give the names up, and let go of everything. Deliveries stay.
+        """Write pending changes, release all names, and close all connections. Deliveries stay stored.
 
-        A second call returns when the first has finished.
+        A second call returns when the first one has finished.
         """
         ...
 
     async def publish(self, project: str, delivery: Delivery) -> None:
-        """Keep *delivery* where a crash of this process cannot lose it, for its owner.
+        """Store *delivery* for its owner, so that a crash of this process does not lose it.
 
         Raises:
-            BackplaneUnavailable: It is not kept.
+            BackplaneUnavailable: The delivery is not stored.
         """
         ...
 
     async def remember(self, memo: Memo, *, owner: str | None = None) -> None:
-        """Keep *memo* for *owner* (default: this process), in place of an earlier one; if not now, then soon.
+        """Store *memo* for *owner* (default: this process); it replaces an earlier memo of the same kind and key.
 
-        It does not fail.
+        It does not raise: if the backplane is unavailable, the memo is stored later.
         """
         ...
 
     def forget(self, kind: str, key: str, *, owner: str | None = None) -> None:
-        """Let go of a memo, soon."""
+        """Delete a memo; the deletion may be done after this method returns."""
         ...
 
     async def remembered(self, owner: str) -> Sequence[Memo]:
-        """Return what is remembered for *owner*; nothing that `forget` was called for before."""
+        """Return the memos of *owner*, without those for which `forget` was called."""
         ...
 
     async def claim(self, owner: str) -> None:
-        """Take over the name, the deliveries and the memos of an owner that is dead. One claimer wins.
+        """Take over the name, the deliveries and the memos of a dead owner. Only one process succeeds.
 
         Raises:
-            OwnerTaken: It is alive, or another process was faster.
-            BackplaneUnavailable: It cannot be reached.
+            OwnerTaken: The owner is alive, or another process has claimed it.
+            BackplaneUnavailable: The backplane cannot be reached.
         """
         ...
 
     def release(self, owner: str) -> None:
-        """Give a name up that was claimed, soon: another process may claim it then."""
+        """Release a claimed name, so that another process can claim it; this may happen after the method returns."""
         ...
 
     async def dead(self) -> Sequence[str]:
-        """Return the owners that left something behind, and are not alive."""
+        """Return the owners that are not alive, and may have left memos or deliveries."""
         ...
 
     def redeliver(self, owner: str) -> None:
-        """Hand over the deliveries of *owner*, one of those held, once more: what they are about is there now."""
+        """Pass the stored deliveries of *owner* to ``receive`` again, after its actions were restored.
+
+        *owner* is one that this process holds.
+        """
         ...
 
     async def announce_call(self, project: str, call_id: str, seconds: float) -> str | None:
-        """Let the first process that asks for it have a call that comes in, for *seconds* from now.
+        """Announce an inbound call: for *seconds* from now, the first process to call `take_call` becomes its owner.
 
-        Return whose the call is, if it has an owner that is alive: then nothing changes. That of a dead owner is
-        announced anew.
+        If the call has an owner that is alive, change nothing, and return that owner. A call of a dead owner is
+        announced again.
         """
         ...
 
     async def take_call(self, project: str, call_id: str, owner: str) -> str | None:
-        """Give a call that is announced to *owner*; return whose it is.
+        """Make *owner* the owner of an announced call, if no other owner was faster; return the owner of the call.
 
-        ``None``: nobody's, since it is not announced, or not any more. One owner gets it, however many ask at once;
-        when that one asks again, it gets the same answer.
+        Return ``None`` if the call has no owner and is not announced, or no longer. Repeated calls return the same
+        owner.
         """
         ...
 
     async def find_call(self, project: str, call_id: str, *, wait: float = 0.0) -> str | None:
-        """Return whose a call is that came in; while it is only announced, wait up to *wait* seconds for an owner."""
+        """Return the owner of an inbound call; while it is announced, wait up to *wait* seconds for an owner."""
         ...
 
     def offer(self, *, takes_calls: bool) -> None:
-        """Say whether this process takes calls that come in, where another one was told of them.
+        """Advertise whether this process accepts inbound calls whose webhooks reach another process.
 
-        Before ``open`` this is only noted; ``close`` ends it.
+        Before ``open``, the value is only stored; ``close`` withdraws it.
         """
         ...
 
     async def taker(self, project: str, *, besides: Collection[str] = ()) -> str | None:
-        """Choose a process that takes calls, but none of *besides*; ``None``: there is none."""
+        """Return a process that accepts inbound calls, but none of *besides*; ``None``: there is none."""
         ...
 
     def now(self) -> float:
-        """Tell the backplane's time, in Unix seconds."""
+        """Return the time of the backplane's clock, in Unix seconds."""
         ...

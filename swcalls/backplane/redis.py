@@ -1,10 +1,13 @@
-"""The backplane that is Redis, or Valkey: a stream and a hash for each owner, so that no event is sent to everybody."""
+"""`RedisBackplane`: a backplane in Redis or Valkey, with a stream of deliveries and a hash of memos for each owner.
+
+The private modules of this package do its parts: `_batch` sends commands, `_names` holds the names of owners,
+`_readers` reads the streams, `_memos` writes the memos, `_calls` assigns inbound calls.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import re
 import time
 import uuid
@@ -15,25 +18,23 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
+from .._engine.tasks import to_the_end
 from ..errors import ConfigurationError
-from ..tasks import to_the_end
-from ._batch import Batch, Command
+from ._batch import Batch, Command, ignore_answer
 from ._calls import Calls
 from ._keys import Keys
 from ._memos import Memos
 from ._names import Names
 from ._readers import Readers
+from ._retries import REDIS_ERRORS, with_jitter
 from .protocol import BackplaneError, BackplaneUnavailable, Delivery, Memo, OwnerTaken, Receive
 
 _log = logging.getLogger("swcalls.backplane")
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
-_FAULTS = (RedisError, OSError, TimeoutError)
-_chance = random.SystemRandom()
 
-# Room is looked for and taken in one step; what has none must not push out what was promised to be kept.
+# Checks the length of the stream and appends in one step. XADD with MAXLEN would drop older deliveries instead.
 _PUBLISH = """
 if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return false end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
@@ -44,18 +45,19 @@ return id
 
 
 class RedisBackplane:
-    """Connects the processes of a project by way of Redis (6.2 or newer) or Valkey.
+    """Connects the processes of a project through Redis (6.2 or newer) or Valkey.
 
     Args:
-        redis: A URL (``redis://``, ``rediss://``, ``unix://``), or a ``redis.asyncio.Redis`` to use, which is never
-            closed here; it must not decode responses.
-        owner: This process's name, for as long as it, or its successor, lives (letters, digits, ``_ - .``, at most 64);
-            a fresh one by default, so that nobody comes back for what it leaves, but for a claimer.
-        prefix: Of all keys.
-        lifetime: Seconds after which an owner that gives no sign of life is dead (> 0).
+        redis: A URL (``redis://``, ``rediss://``, ``unix://``), or a ``redis.asyncio.Redis``, which must not decode
+            responses, and which the backplane does not close.
+        owner: The name of this process (at most 64 letters, digits, ``_ - .``). A process that is restarted with the
+            same name gets its deliveries and memos back. Default: a random name; then only a process that claims it can
+            get them.
+        prefix: The prefix of all keys.
+        lifetime: Seconds without a heartbeat after which an owner counts as dead (> 0).
         keep: Seconds for which deliveries and memos of a dead owner are kept (> 0).
-        capacity: How many deliveries an owner's stream holds (>= 1); further ones are refused, and so sent again.
-        patience: Seconds that publishing is tried (> 0); the platform itself waits 5 for an answer.
+        capacity: The most deliveries in the stream of an owner (>= 1); further ones are refused, and sent again.
+        patience: The timeout for publishing and other operations, in seconds (> 0); the platform waits 5 for an answer.
 
     Raises:
         ConfigurationError: An argument breaks its rule.
@@ -79,13 +81,13 @@ class RedisBackplane:
             if isinstance(number, bool) or not isinstance(number, int | float) or not number > 0:
                 raise ConfigurationError(f"{name}={number!r} must be a number greater than 0")
         self._borrowed = not isinstance(redis, str)
-        # Its annotations are those of both its synchronous and its asynchronous face.
+        # Any: the annotations of redis-py cover its synchronous and its asynchronous client at once.
         self._redis: Any = (
             Redis.from_url(
                 redis,
                 socket_timeout=patience / 2,
                 socket_connect_timeout=patience / 2,
-                # Once, since a connection that was idle may be gone; what else there is to wait for is ours to know.
+                # One retry, since an idle connection may have been closed. Further retries are made by this class.
                 retry=Retry(NoBackoff(), 1),
             )
             if isinstance(redis, str)
@@ -105,15 +107,16 @@ class RedisBackplane:
         self._lost: Callable[[str], object] = lambda _: None
         self._heart: asyncio.Task[None] | None = None
         self._one_at_a_time = asyncio.Lock()
-        """For what takes names, and for what gives them up."""
+        """Held while names are taken or released."""
         self._offset = 0.0
-        """Redis's clock, less ours."""
+        """The clock of Redis minus the local clock, in seconds."""
         self._takes_calls = False
         self._is_open = False
         self._is_closed = False
         self.published: int = 0
+        """How many deliveries were published."""
         self.refused: int = 0
-        """Deliveries that could not be published."""
+        """How many deliveries could not be published."""
 
     def __repr__(self) -> str:
         return f"<RedisBackplane {self._owner}>"
@@ -125,19 +128,19 @@ class RedisBackplane:
 
     @property
     def received(self) -> int:
-        """How many deliveries were handed over."""
+        """How many deliveries were read from the streams."""
         return self._readers.received
 
     def holds(self, owner: str) -> bool:
-        """Say whether this process takes the deliveries of *owner*."""
+        """Return whether this process gets the deliveries of *owner*."""
         return owner in self._readers
 
     def now(self) -> float:
-        """Tell Redis's time, as far as it is known."""
+        """Return the time of Redis in Unix seconds, by the offset that was measured last."""
         return time.time() + self._offset
 
     async def open(self, project: str, receive: Receive, lost: Callable[[str], object]) -> None:
-        """Take the name, and begin to hand deliveries to *receive*."""
+        """Take the name of this process, and begin to pass its deliveries to *receive*."""
         if self._is_open:
             raise BackplaneError(f"owner {self._owner!r}: the backplane is open, and serves one client only")
         self._names.project, self._readers.receive, self._lost = project, receive, lost
@@ -154,14 +157,14 @@ class RedisBackplane:
         self._advertise()
 
     async def close(self) -> None:
-        """Write what is still to be written, give the names up, and let go of everything.
+        """Write pending changes, release all names, and close the connection unless it was given by the user.
 
-        However often it is cancelled, it goes on to its end, which takes about ``patience`` seconds at most.
+        It takes about ``patience`` seconds at most. If it is cancelled, it still runs to its end.
         """
         await to_the_end(self._close())
 
     async def publish(self, project: str, delivery: Delivery) -> None:
-        """Keep *delivery* for its owner."""
+        """Store *delivery* in the stream of its owner, with retries for up to ``patience`` seconds."""
         stream, milliseconds = self._keys.of(project, delivery.owner, "deliveries"), int(self._keep * 1000)
         fields = (delivery.kind, delivery.key, delivery.body)
 
@@ -175,11 +178,11 @@ class RedisBackplane:
                     try:
                         kept = await self._batch.run(command)
                         break
-                    except _FAULTS as fault:
+                    except REDIS_ERRORS as fault:
                         if self._is_closed:
                             raise BackplaneUnavailable("the backplane is closed") from None
-                        _log.info("a delivery for owner %s is tried again: %s", delivery.owner, fault)
-                    await asyncio.sleep(wait * (0.5 + _chance.random() / 2))
+                        _log.info("publishing a delivery for owner %s is retried: %s", delivery.owner, fault)
+                    await asyncio.sleep(with_jitter(wait))
                     wait = min(2 * wait, 0.5)
         except TimeoutError:
             self.refused += 1
@@ -190,20 +193,20 @@ class RedisBackplane:
         self.published += 1
 
     async def remember(self, memo: Memo, *, owner: str | None = None) -> None:
-        """Keep *memo*; while Redis cannot be reached, it is kept here until it can."""
+        """Store *memo*; while Redis cannot be reached, it is kept in memory and written later."""
         await self._memos.put(owner or self._owner, memo)
 
     def forget(self, kind: str, key: str, *, owner: str | None = None) -> None:
-        """Let go of a memo, soon."""
+        """Queue the deletion of a memo."""
         self._memos.drop(owner or self._owner, f"{kind}/{key}")
 
     async def remembered(self, owner: str) -> Sequence[Memo]:
-        """Return what is remembered for *owner*."""
+        """Return the memos of *owner*."""
         found: dict[bytes, bytes] = await self._ask(lambda pipeline: pipeline.hgetall(self._name(owner, "memos")))
         return self._memos.read(owner, found)
 
     async def claim(self, owner: str) -> None:
-        """Take over what an owner that is dead has left."""
+        """Take over the name, the deliveries and the memos of a dead owner."""
         async with self._one_at_a_time:
             if owner in self._readers:
                 return
@@ -215,42 +218,42 @@ class RedisBackplane:
                 self.release(owner)
                 raise
             if not taken:
-                raise OwnerTaken(f"owner {owner!r}: it is alive, or another process has claimed it")
+                raise OwnerTaken(f"owner {owner!r}: this owner is alive, or another process has claimed it")
             self._readers.start(owner)
 
     def release(self, owner: str) -> None:
-        """Give a name up that was claimed, soon."""
+        """Stop reading the deliveries of a claimed owner, and queue the release of its name."""
         self._readers.stop(owner)
         self._names.release(owner)
 
     async def dead(self) -> Sequence[str]:
-        """Return the owners that left something behind, and are not alive."""
+        """Return the owners that are not alive, and may have left memos or deliveries."""
         return await self._names.dead()
 
     def redeliver(self, owner: str) -> None:
-        """Hand over the deliveries of *owner* once more."""
+        """Pass the stored deliveries of *owner* to ``receive`` again."""
         self._readers.restart(owner)
 
     async def announce_call(self, project: str, call_id: str, seconds: float) -> str | None:
-        """Let the first process that asks for it have a call that comes in."""
+        """Announce an inbound call; the first process that takes it within *seconds* becomes its owner."""
         return await self._calls.announce(project, call_id, seconds)
 
     async def take_call(self, project: str, call_id: str, owner: str) -> str | None:
-        """Give a call that is announced to *owner*; return whose it is."""
+        """Make *owner* the owner of an announced call, if it is the first; return the owner of the call."""
         return await self._calls.take(project, call_id, owner)
 
     async def find_call(self, project: str, call_id: str, *, wait: float = 0.0) -> str | None:
-        """Return whose a call is that came in."""
+        """Return the owner of an inbound call; while it is announced, wait up to *wait* seconds."""
         return await self._calls.find(project, call_id, wait)
 
     def offer(self, *, takes_calls: bool) -> None:
-        """Say whether this process takes calls that come in."""
+        """Advertise whether this process accepts inbound calls."""
         self._takes_calls = takes_calls
         if self._owner in self._readers:
             self._advertise()
 
     async def taker(self, project: str, *, besides: Collection[str] = ()) -> str | None:
-        """Choose a process that takes calls."""
+        """Return a random process that accepts inbound calls, but none of *besides*."""
         return await self._calls.taker(project, besides)
 
     def _name(self, owner: str, what: str) -> str:
@@ -261,17 +264,21 @@ class RedisBackplane:
             raise BackplaneUnavailable("the backplane is not open")
 
     def _post(self, command: Command) -> None:
-        """Send one command, soon."""
-        self._batch.post(command, _ignore)
+        """Queue one command, and ignore its answer."""
+        self._batch.post(command, ignore_answer)
 
     async def _ask(self, command: Command) -> Any:
-        """Send one command, and return its answer."""
+        """Send one command, and return its answer.
+
+        Raises:
+            BackplaneUnavailable: The command failed, or was not answered in time.
+        """
         try:
             async with asyncio.timeout(self._patience):
                 return await self._batch.run(command)
         except TimeoutError:
             raise BackplaneUnavailable(f"Redis gave no answer within {self._patience:g} s") from None
-        except _FAULTS as fault:
+        except REDIS_ERRORS as fault:
             raise BackplaneUnavailable(f"Redis cannot be reached: {fault}") from fault
 
     async def _set_clock(self) -> None:
@@ -281,7 +288,7 @@ class RedisBackplane:
     async def _take_own_name(self) -> None:
         is_taken = False
         try:
-            # A predecessor that was killed has the name for a little longer.
+            # The name of a killed predecessor expires after `lifetime`.
             async with asyncio.timeout(1.5 * self._lifetime):
                 await self._set_clock()
                 while not await self._names.take(self._owner, self.now()):
@@ -290,7 +297,7 @@ class RedisBackplane:
         except TimeoutError:
             if not is_taken:
                 raise BackplaneUnavailable("Redis gave no answer in time") from None
-            raise OwnerTaken(f"owner {self._owner!r}: another process that is alive has this name") from None
+            raise OwnerTaken(f"owner {self._owner!r}: another process that is alive holds this name") from None
 
     def _advertise(self) -> None:
         takers, owner = self._calls.takers(self._names.project), self._owner
@@ -319,15 +326,15 @@ class RedisBackplane:
                         await self._names.give_up(owner)
                     await self._batch.flush()
             except (BackplaneUnavailable, TimeoutError) as fault:
-                _log.warning("owner %s: not given up in order: %s", self._owner, fault)
+                _log.warning("owner %s: closing was not complete: %s", self._owner, fault)
             finally:
                 await self._batch.close()
                 if not self._borrowed:
-                    with suppress(*_FAULTS):
+                    with suppress(*REDIS_ERRORS):
                         await self._redis.aclose()
 
     async def _beat(self) -> None:
-        """Give signs of life, a few in each lifetime, and catch up on what could not be written."""
+        """Send heartbeats, four in each ``lifetime``: renew all names, and retry memos that could not be written."""
         while self._is_open:
             await asyncio.sleep(self._lifetime / 4)
             try:
@@ -342,20 +349,16 @@ class RedisBackplane:
                     self._advertise()
                 self._memos.catch_up()
             except BackplaneUnavailable as fault:
-                _log.warning("owner %s: no sign of life could be given: %s", self._owner, fault)
+                _log.warning("owner %s: the heartbeat failed: %s", self._owner, fault)
 
     def _lose(self, owner: str) -> None:
         if not self._readers.stop(owner):
-            return  # It was given up in the meantime.
-        _log.error("owner %s: another process has taken it over, since this one seemed dead", owner)
+            return  # It was released in the meantime.
+        _log.error("owner %s: another process has taken over this name, since this process seemed dead", owner)
         self._memos.abandon(owner)
         if owner == self._owner:
             self._takes_calls = False
         try:
             self._lost(owner)
-        except Exception:  # noqa: BLE001 - the names that are left are still to be kept
-            _log.exception("owner %s: not everything that waited for it was told", owner)
-
-
-def _ignore(_: Any) -> None:
-    """Do nothing with an answer that nobody needs."""
+        except Exception:  # noqa: BLE001 - the heartbeat must go on for the other names
+            _log.exception("owner %s: the callback for a lost name failed", owner)

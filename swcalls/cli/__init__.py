@@ -1,4 +1,4 @@
-"""The program ``swcalls``: its arguments, and what its commands have in common: how they end."""
+"""The program ``swcalls``: parses the command line, runs one command, and turns its errors into exit statuses."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from swcalls.errors import ConfigurationError
 from .failure import Failure
 
 MAX_SPEED = 10_000.0
-"""Beyond, the simulated calendar would soon run out of years."""
+"""The greatest ``--speed``: a faster clock would soon leave the range of dates."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program with *argv* (default: the command line's); return the exit status."""
+    """Run the program with the arguments *argv* (default: ``sys.argv``); return the exit status."""
     options = _parser().parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -97,7 +97,7 @@ def _doctor(options: argparse.Namespace) -> Coroutine[None, None, int]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="swcalls",
-        description="Try out swcalls and test against it without an account; check settings, and look into incidents.",
+        description="Try swcalls without an account, test against a simulator, check settings, analyse recordings.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"swcalls {__version__}")
@@ -105,22 +105,22 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser(
         "demo",
-        help="make a simulated call, and draw what happened",
-        description="Make a simulated call: every command and webhook as it happens, then a picture of the call. "
-        "No real call is made. The exit status is 0 only if every step did what it should.",
+        help="make a simulated call, and draw its timeline",
+        description="Make a simulated call: print each command and webhook when it happens, then the timeline as a "
+        "picture. No real call is made. The exit status is 0 only if every step worked as expected.",
         allow_abbrev=False,
     )
     _add_speed(demo)
     _add_json(demo)
-    _add_html(demo, "draw the call")
+    _add_html(demo, "write the timeline of the call to this file")
     demo.set_defaults(run=_demo, interrupted=130)
 
     simulate = commands.add_parser(
         "simulate",
         help="serve a simulated SignalWire space",
-        description="Serve a SignalWire space on this machine, for any client of the Calling API. Its URL is the first "
-        "line of standard output, as soon as it accepts connections; commands and webhooks are logged to standard "
-        "error. SIGINT (Ctrl-C) and SIGTERM end it.",
+        description="Serve a simulated SignalWire space on this machine, for any client of the Calling API. Its URL is "
+        "printed to standard output once it accepts connections; commands and webhooks are logged to standard error. "
+        "SIGINT (Ctrl-C) and SIGTERM end it.",
         allow_abbrev=False,
     )
     _add_address(simulate, 8123)
@@ -131,20 +131,22 @@ def _parser() -> argparse.ArgumentParser:
         help="user name of the API's HTTP Basic authentication (%(default)s)",
     )
     simulate.add_argument("--token", type=_text, default="token", help="its password (%(default)s)")
-    simulate.add_argument("--signing-key", type=_text, metavar="KEY", help="sign webhooks with this key (not signed)")
+    simulate.add_argument(
+        "--signing-key", type=_text, metavar="KEY", help="sign webhooks with this key (default: they are not signed)"
+    )
     _add_speed(simulate)
     simulate.add_argument(
         "--callee",
         type=_callee,
         metavar="JSON",
-        help='who answers every number, as swcalls.testing.Callee has it: \'{"presses": "42#", "rings_for": 2}\''
-        " (somebody who presses 1234, and says a sentence)",
+        help="how the called person behaves, with the fields of swcalls.testing.Callee: "
+        '\'{"presses": "42#", "rings_for": 2}\' (default: presses 1234, and says a sentence)',
     )
     simulate.add_argument(
         "--faults",
         type=_faults,
         metavar="JSON",
-        help='what goes wrong, with the fields of swcalls.testing.Faults: \'{"drop": 0.1, "seed": 7}\' (nothing)',
+        help='faults to cause, with the fields of swcalls.testing.Faults: \'{"drop": 0.1, "seed": 7}\' (default: none)',
     )
     simulate.set_defaults(run=_simulate, interrupted=0)
 
@@ -152,10 +154,10 @@ def _parser() -> argparse.ArgumentParser:
         "listen",
         help="print the webhooks that a receiver gets",
         description="Serve a webhook receiver, and print a line for each delivery: time, verdict, kind, key, state. "
-        "What it runs for is read from the environment: SIGNALWIRE_PROJECT_ID, SIGNALWIRE_API_TOKEN and, if set, "
+        "Settings are read from the environment: SIGNALWIRE_PROJECT_ID, SIGNALWIRE_API_TOKEN and, if set, "
         "SIGNALWIRE_SIGNING_KEY and SWCALLS_PUBLIC_URL. SIGINT (Ctrl-C) and SIGTERM end it.",
-        epilog="Verdicts: early (genuine; no action of this process waits for it, so it is kept), unknown (genuine, of "
-        "a shape never seen), forged, foreign, malformed and oversized (all of them refused).",
+        epilog="Verdicts: early (accepted; it is kept, since this process has no action for it), unknown (accepted; a "
+        "kind of event that swcalls does not know), and forged, foreign, malformed, oversized (refused).",
         allow_abbrev=False,
     )
     _add_address(listen, 8080)
@@ -164,46 +166,48 @@ def _parser() -> argparse.ArgumentParser:
         "--record",
         type=_text,
         metavar="FILE",
-        help="write each delivery to this file as well, for swcalls replay; what is in it stays",
+        help="also append each delivery to this file, for swcalls replay",
     )
     listen.set_defaults(run=_listen, interrupted=0)
 
     replay = commands.add_parser(
         "replay",
-        help="feed a recording of webhooks to the rules again",
-        description="Feed the deliveries of a recording (listen --record, or WebhookReceiver.record) to the rules of "
-        "this version, as if every action that they are about were running. Print a line for each delivery: time since "
-        "the first, verdict, kind, key, state, and the verdict then, if it was another; then a line for each action: "
-        "how it settled, or that it did not; and for each call. It takes none of the time that the recording took.",
-        epilog="Signatures are not checked: a recording does not have the URLs that they are made of.",
+        help="process the webhooks of a recording again",
+        description="Process the deliveries of a recording (listen --record, or WebhookReceiver.record) again, with "
+        "this version of swcalls, as if their actions were running. Print a line for each delivery: time since the "
+        "first, verdict, kind, key, state, and the recorded verdict if it differs; then a line for each action: how it "
+        "settled, or that it did not; then a line for each call. The time between deliveries is simulated: no waiting.",
+        epilog="Signatures are not checked: they are made over the full URLs, which a recording does not contain.",
         allow_abbrev=False,
     )
     replay.add_argument("file", type=_text, metavar="FILE", help="the recording")
     _add_json(replay)
-    _add_html(replay, "draw its calls")
+    _add_html(replay, "write the timelines of its calls to this file")
     replay.set_defaults(run=_replay, interrupted=130)
 
     send = commands.add_parser(
         "send",
-        help="send one command, and print the answer",
-        description="Send one command as it is, and print the answer as JSON. Nothing is checked, and nobody waits for "
-        "what comes of it. The project is read from the environment: SIGNALWIRE_PROJECT_ID, SIGNALWIRE_API_TOKEN and "
+        help="send one command, and print the response",
+        description="Send one command, and print the response as JSON. Parameters are not checked, and no webhook is "
+        "waited for. Settings are read from the environment: SIGNALWIRE_PROJECT_ID, SIGNALWIRE_API_TOKEN and "
         "SIGNALWIRE_SPACE. The exit status is 0 only if the command was accepted.",
         epilog='For example: swcalls send calling.end \'{"reason": "hangup"}\' --call-id CALL_ID',
         allow_abbrev=False,
     )
     send.add_argument("wire_command", type=_text, metavar="COMMAND", help="dial, calling.play, calling.end, …")
-    send.add_argument("params", nargs="?", default="{}", metavar="PARAMS", help="a JSON object, or - to read it ({})")
-    send.add_argument("--call-id", type=_text, metavar="ID", help="the call that it is for")
+    send.add_argument(
+        "params", nargs="?", default="{}", metavar="PARAMS", help="a JSON object, or - for standard input ({})"
+    )
+    send.add_argument("--call-id", type=_text, metavar="ID", help="the call that the command is for")
     send.set_defaults(run=_send, interrupted=130)
 
     doctor = commands.add_parser(
         "doctor",
-        help="check the settings against the world",
-        description="Check, before a first call: the environment, the space and the credentials, the clock, the public "
-        "URL (by serving a receiver, and posting to it through that URL), and signatures. Print a line for each: what "
-        "was checked, and when it is wrong, what to do. The exit status is 0 only if nothing is wrong; warnings (!) do "
-        "not count. No call is made.",
+        help="check the settings, the space and the public URL",
+        description="Check, before a first call: the environment variables, the space, the credentials, the clock, the "
+        "public URL (by posting through it to a receiver that this command serves), and signatures. Print a line for "
+        "each check, and what to do if it fails. The exit status is 0 if no check fails; warnings (!) do not count. No "
+        "call is made.",
         allow_abbrev=False,
     )
     _add_address(doctor, 8080)
@@ -215,20 +219,20 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_address(parser: argparse.ArgumentParser, port: int) -> None:
     parser.add_argument("--host", type=_text, default="127.0.0.1", help="address to listen on (%(default)s)")
-    parser.add_argument("--port", type=_port, default=port, help="port, 0 for any that is free (%(default)s)")
+    parser.add_argument("--port", type=_port, default=port, help="port, 0 for any free port (%(default)s)")
 
 
 def _add_public_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--public-url",
         metavar="URL",
-        help="where the platform reaches the receiver (SWCALLS_PUBLIC_URL, else its own address)",
+        help="URL at which SignalWire reaches the receiver (default: SWCALLS_PUBLIC_URL, else its own address)",
     )
-    parser.add_argument("--path", default="/swcalls", help="where it is mounted below that (%(default)s)")
+    parser.add_argument("--path", default="/swcalls", help="path of the receiver below the public URL (%(default)s)")
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead, for programs")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 
 def _add_html(parser: argparse.ArgumentParser, what: str) -> None:
@@ -236,7 +240,7 @@ def _add_html(parser: argparse.ArgumentParser, what: str) -> None:
         "--html",
         type=_text,
         metavar="FILE",
-        help=f"{what} on a page, with what every webhook brought; the file is replaced",
+        help=f"{what} as an HTML page, with the payload of each webhook; an existing file is replaced",
     )
 
 
@@ -269,17 +273,17 @@ def _text(value: str) -> str:
 def _callee(value: str) -> Any:
     from swcalls.testing import Callee
 
-    return _built(Callee, value)
+    return _struct_from_json(Callee, value)
 
 
 def _faults(value: str) -> Any:
     from swcalls.testing import Faults
 
-    return _built(Faults, value)
+    return _struct_from_json(Faults, value)
 
 
-def _built(cls: type[Any], value: str) -> Any:
-    """Make a Struct of a JSON object, which may have no field that it does not know."""
+def _struct_from_json(cls: type[Any], value: str) -> Any:
+    """Return an instance of the Struct *cls* made from the JSON object *value*, which must have no unknown fields."""
     try:
         given = msgspec.json.decode(value, type=dict[str, Any])
         unknown = sorted(set(given) - set(cls.__struct_fields__))

@@ -1,4 +1,4 @@
-"""``swcalls demo``: one simulated call, told while it happens, drawn when it is over, and judged."""
+"""``swcalls demo``: makes one simulated call, shows each command and event, draws the timeline, checks the result."""
 
 from __future__ import annotations
 
@@ -11,66 +11,68 @@ import msgspec
 
 from swcalls import Client, SwcallsError, Timeline
 from swcalls.testing import Callee, Simulator
-from swcalls.timeline.look import Look, escaped
 from swcalls.timeline.page import page
+from swcalls.timeline.terminal_style import TerminalStyle, escaped
 from swcalls.timeline.text import legend, picture
 
-from . import flow
-from .checks import Check, check
-from .output import say, write_page
-from .story import Story
+from . import demo_flow
+from .demo_checks import Check, check
+from .live_log import LiveLog
+from .output import print_line, write_page
 
 PERSON = Callee(presses="1234#")
-PATIENCE = 60.0
-"""Seconds, simulated ones on top of real ones, after which the call is given up: it takes seven."""
+TIMEOUT = 60.0
+"""The most seconds for the call: so many real ones, and as many simulated ones. The call takes seven."""
 
 
 async def demo(speed: float, callee: Callee = PERSON, *, html: str | None = None, as_json: bool = False) -> int:
-    """Make the call, and tell of it on standard output; return the exit status.
+    """Make the call, and print what happens; return the exit status.
 
     Args:
-        html: Draw the call on a page that is written to this file.
-        as_json: Print one JSON object instead.
+        speed: Simulated seconds per second.
+        callee: The person who is called.
+        html: A file to write an HTML page with the timeline to.
+        as_json: Whether to print one JSON object at the end, and nothing else.
     """
-    look = Look.of(sys.stdout)
+    terminal = TerminalStyle.of(sys.stdout)
 
-    def tell(text: str) -> None:
+    def show(text: str) -> None:
         if not as_json:
-            say(text)
+            print_line(text)
 
     async with (
         Simulator(callee=callee, speed=speed, signing_key="demo") as space,
         Client("project", "token", space.url, signing_key="demo", require_signature=True) as client,
         client.receiver.serve() as server,
     ):
-        tell(_introduction(space.url, server.url, speed, look))
-        story = Story(client, tell, look)
+        show(_introduction(space.url, server.url, speed, terminal))
+        live_log = LiveLog(client, show, terminal)
         visit, failure = None, ""
         try:
-            async with asyncio.timeout(PATIENCE + PATIENCE / speed):
-                visit = await flow.take_a_message(client)
+            async with asyncio.timeout(TIMEOUT + TIMEOUT / speed):
+                visit = await demo_flow.take_a_message(client)
         except (SwcallsError, TimeoutError) as error:
             failure = f"{_where(error)}: {type(error).__name__}: {error}".rstrip(": ")
         finally:
-            # The last webhooks are part of the story, also when it is interrupted.
+            # The last webhooks belong in the timeline, also after an interruption.
             await space.settled()
 
-    tell(f"\n{picture(story.timeline.marks, look)}\n\n{legend(look)}\n")
+    show(f"\n{picture(live_log.timeline.marks, terminal)}\n\n{legend(terminal)}\n")
     if html is not None:
-        write_page(html, page([story.timeline], "swcalls demo", ["A simulated call: nobody's phone rang."]))
-        tell(f"The same as a page: {html}\n")
+        write_page(html, page([live_log.timeline], "swcalls demo", ["A simulated call: no real call was made."]))
+        show(f"The timeline as an HTML page: {html}\n")
     if as_json:
-        checks = [] if visit is None else check(visit, story.timeline)
-        say(msgspec.json.encode(_document(story.timeline, checks, failure)).decode())
+        checks = [] if visit is None else check(visit, live_log.timeline)
+        print_line(msgspec.json.encode(_document(live_log.timeline, checks, failure)).decode())
         return 0 if checks and all(one.passed for one in checks) else 1
     if visit is None:
-        say(f"Failed: {escaped(failure)}")
+        print_line(f"Failed: {escaped(failure)}")
         return 1
-    return _judge(visit, check(visit, story.timeline), look)
+    return _print_checks(visit, check(visit, live_log.timeline), terminal)
 
 
 def _document(timeline: Timeline, checks: list[Check], failure: str) -> dict[str, Any]:
-    """Put everything that is printed in one JSON object."""
+    """Return what ``--json`` prints."""
     start = timeline.marks[0].at if timeline.marks else 0.0
     names = ("took", "what", "kind", "key", "word", "verdict", "detail")
     return {
@@ -83,14 +85,14 @@ def _document(timeline: Timeline, checks: list[Check], failure: str) -> dict[str
     }
 
 
-def _introduction(space: str, receiver: str, speed: float, look: Look) -> str:
+def _introduction(space: str, receiver: str, speed: float, terminal: TerminalStyle) -> str:
     pace = "" if speed == 1 else f", {speed:g} times as fast as real time"
     return "\n".join(
         (
-            look.paint("This is a simulation: no real call is made, and nothing leaves this machine.", "bold"),
+            terminal.paint("This is a simulation: no real call is made, and nothing leaves this machine.", "bold"),
             f"  space     {space} (swcalls.testing.Simulator{pace})",
             f"  webhooks  {receiver}",
-            f"  flow      {flow.__name__}.{flow.take_a_message.__name__}",
+            f"  flow      {demo_flow.__name__}.{demo_flow.take_a_message.__name__}",
             "",
         )
     )
@@ -98,16 +100,16 @@ def _introduction(space: str, receiver: str, speed: float, look: Look) -> str:
 
 def _where(error: BaseException) -> str:
     """Return the line of the flow in which *error* was raised."""
-    lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == flow.__file__]
+    lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == demo_flow.__file__]
     return (lines[-1] or "").partition("  #")[0] if lines else "the call"
 
 
-def _judge(visit: flow.Visit, checks: list[Check], look: Look) -> int:
-    """Say which steps did what they should, and whether all did."""
-    passed, failed = look.paint(look.glyphs.passed, "green"), look.paint(look.glyphs.failed, "red")
+def _print_checks(visit: demo_flow.Visit, checks: list[Check], terminal: TerminalStyle) -> int:
+    """Print each check, and a summary; return the exit status."""
+    passed, failed = terminal.paint(terminal.glyphs.passed, "green"), terminal.paint(terminal.glyphs.failed, "red")
     for one in checks:
-        say(f"  {passed if one.passed else failed} {one.what}: {escaped(one.got)}")
-    say(f"\n  recording {escaped(visit.recording.url or 'none')}\n")
+        print_line(f"  {passed if one.passed else failed} {one.what}: {escaped(one.got)}")
+    print_line(f"\n  recording {escaped(visit.recording.url or 'none')}\n")
     wrong = [one.what for one in checks if not one.passed]
-    say(f"Failed: {'; '.join(wrong)}" if wrong else "Every step did what it should.")
+    print_line(f"Failed: {'; '.join(wrong)}" if wrong else "Every step worked as expected.")
     return 1 if wrong else 0

@@ -1,4 +1,4 @@
-"""``swcalls doctor``: the settings, checked against the world before a first call."""
+"""``swcalls doctor``: checks settings, space, clock, public URL and signatures before a first call."""
 
 from __future__ import annotations
 
@@ -11,68 +11,75 @@ from yarl import URL
 
 from swcalls.config import identity
 from swcalls.receiver import ObservingReceiver
-from swcalls.timeline.look import Look
+from swcalls.timeline.terminal_style import TerminalStyle
 
 from .failure import Failure
-from .finding import Finding, Tell, line, skipped
-from .output import say
+from .finding import Finding, Report, finding_line, skipped
+from .output import print_line
 from .probes import Probes
 from .receiver_checks import check_public_url, check_signature
-from .serving import opening
+from .serving import bind_errors_as_failure
 from .settings_check import Settings, check_environment
 from .space_checks import check_clock, check_credentials, check_space
 
 
 async def doctor(*, host: str, port: int, public_url: str | None, path: str, as_json: bool) -> int:
-    """Check everything, and print a line for each check; return 1 if anything is wrong.
+    """Run all checks, and print a line for each; return 1 if anything is wrong, else 0.
+
+    Args:
+        host: The address that the receiver listens on.
+        port: Its port; 0 for any free port.
+        public_url: Overrides SWCALLS_PUBLIC_URL.
+        path: The path of the receiver below the public URL.
+        as_json: Whether to print one JSON object at the end, and nothing else.
 
     Raises:
-        ConfigurationError: *path* is none.
+        ConfigurationError: *path* is not a path.
     """
     identity("project", "token", path, None)
-    look = Look.of(sys.stdout)
+    terminal = TerminalStyle.of(sys.stdout)
     findings: list[Finding] = []
 
-    def tell(finding: Finding) -> None:
+    def report(finding: Finding) -> None:
         findings.append(finding)
         if not as_json:
-            say(line(finding, look))
+            print_line(finding_line(finding, terminal))
 
     finding, settings = check_environment(os.environ, public_url)
-    tell(finding)
-    await _examine_space(settings, tell)
-    await _examine_receiver(settings, host, port, path, tell)
+    report(finding)
+    await _check_space(settings, report)
+    await _check_receiver(settings, host, port, path, report)
     wrong = [finding.name for finding in findings if finding.level == "wrong"]
     if as_json:
-        say(msgspec.json.encode({"ok": not wrong, "checks": findings}).decode())
+        print_line(msgspec.json.encode({"ok": not wrong, "checks": findings}).decode())
     else:
-        say(f"\nWrong: {', '.join(wrong)}." if wrong else "\nNothing is wrong.")
+        print_line(f"\nWrong: {', '.join(wrong)}." if wrong else "\nNothing is wrong.")
     return 1 if wrong else 0
 
 
-async def _examine_space(settings: Settings, tell: Tell) -> None:
+async def _check_space(settings: Settings, report: Report) -> None:
     answer = None
     if settings.space is None:
-        tell(skipped("space", "a usable SIGNALWIRE_SPACE"))
+        report(skipped("space", "a usable SIGNALWIRE_SPACE"))
     else:
         finding, answer = await check_space(settings.space, settings.project, settings.token)
-        tell(finding)
+        report(finding)
     if answer is None:
-        tell(skipped("credentials", "an answer of the space"))
-        tell(skipped("clock", "an answer of the space"))
+        report(skipped("credentials", "a response from the space"))
+        report(skipped("clock", "a response from the space"))
         return
     if settings.project is None or settings.token is None:
-        tell(skipped("credentials", "project and token"))
+        report(skipped("credentials", "project and token"))
     else:
-        tell(check_credentials(answer))
-    tell(check_clock(answer))
+        report(check_credentials(answer))
+    report(check_clock(answer))
 
 
-async def _examine_receiver(settings: Settings, host: str, port: int, path: str, tell: Tell) -> None:
+async def _check_receiver(settings: Settings, host: str, port: int, path: str, report: Report) -> None:
     if settings.project is None or settings.token is None:
-        tell(skipped("public URL", "project and token, which callback URLs are made with"))
+        report(skipped("public URL", "project and token, from which callback URLs are made"))
     elif "public_url" in settings.faulty:
-        tell(skipped("public URL", "a usable SWCALLS_PUBLIC_URL"))
+        report(skipped("public URL", "a usable SWCALLS_PUBLIC_URL"))
     else:
         receiver = ObservingReceiver(
             settings.project,
@@ -84,16 +91,16 @@ async def _examine_receiver(settings: Settings, host: str, port: int, path: str,
         probes = Probes(receiver, settings.signing_key)
         async with AsyncExitStack() as stack:
             try:
-                with opening(host, port):
+                with bind_errors_as_failure(host, port):
                     server = await stack.enter_async_context(probes.serve(host, port))
             except Failure as failure:
-                advice = "Stop what listens there, or choose another --host or --port"
-                tell(Finding(name="public URL", level="wrong", what=str(failure), advice=advice))
+                advice = "Stop the process that listens there, or choose another --host or --port"
+                report(Finding(name="public URL", level="wrong", what=str(failure), advice=advice))
             else:
                 own = URL(server.url)
                 finding = await check_public_url(probes, own, settings, path)
-                tell(finding)
+                report(finding)
                 if finding.level != "wrong":
-                    tell(await check_signature(probes, own, path))
+                    report(await check_signature(probes, own, path))
                     return
-    tell(skipped("signature", "a receiver that can be reached"))
+    report(skipped("signature", "a receiver that can be reached"))

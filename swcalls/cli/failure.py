@@ -1,4 +1,4 @@
-"""What ends a command before its time, told in one line."""
+"""`Failure`: an error that ends a command with a one-line message and exit status 1."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import socket
 
 
 class Failure(Exception):
-    """What was asked for cannot be done; the message says why."""
+    """A command cannot do its work; ``main`` prints the message."""
 
 
 def reason(error: OSError | UnicodeError) -> str:
-    """Put in a few words why the system refused a file, an address or a connection."""
+    """Return in a few words why the operating system refused a file, an address or a connection."""
     if isinstance(error, UnicodeError):
         return "not the name of a host"
-    # The message of asyncio repeats the address; that of a name that is not known is in `strerror` only.
-    known = error.errno and not isinstance(error, socket.gaierror)
-    return os.strerror(error.errno or 0) if known else error.strerror or str(error)
+    # asyncio's message repeats the address, so the text for errno is shorter. gaierror has numbers of its own.
+    has_errno = error.errno and not isinstance(error, socket.gaierror)
+    return os.strerror(error.errno or 0) if has_errno else error.strerror or str(error)

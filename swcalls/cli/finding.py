@@ -1,4 +1,4 @@
-"""What the doctor says of one thing that was checked."""
+"""`Finding`: the result of one check of ``swcalls doctor``, and how it is printed."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ from typing import Literal
 
 from msgspec import Struct
 
-from swcalls.timeline.look import Look
+from swcalls.timeline.terminal_style import TerminalStyle
 
 Level = Literal["ok", "warning", "wrong", "skipped"]
-"""``skipped``: it could not be checked, or there was nothing to check."""
+"""``skipped``: the check needs a setting, or an earlier result, that is missing."""
 
 NAME_WIDTH = 12
 _STYLES = {"ok": "green", "warning": "yellow", "wrong": "red", "skipped": "dim"}
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """One line of the doctor's."""
+    """The result of one check."""
 
     name: str
-    """What was checked."""
+    """The name of the check."""
     level: Level
     what: str
-    """What came of it."""
+    """What the check found."""
     advice: str = ""
-    """What to do about it."""
+    """What the user should do."""
 
 
-Tell = Callable[[Finding], object]
-"""Takes what was found, as soon as it is."""
+Report = Callable[[Finding], object]
+"""Called with each finding as soon as its check is done."""
 
 
-def line(finding: Finding, look: Look) -> str:
-    """Put *finding* in one line."""
-    glyphs = look.glyphs
-    marks = {"ok": glyphs.passed, "warning": "!", "wrong": glyphs.failed, "skipped": "-"}
-    width = max(map(len, marks.values()))
-    mark = look.paint(f"{marks[finding.level]:<{width}}", _STYLES[finding.level])
+def finding_line(finding: Finding, terminal: TerminalStyle) -> str:
+    """Return *finding* as one line."""
+    glyphs = terminal.glyphs
+    symbols = {"ok": glyphs.passed, "warning": "!", "wrong": glyphs.failed, "skipped": "-"}
+    width = max(map(len, symbols.values()))
+    symbol = terminal.paint(f"{symbols[finding.level]:<{width}}", _STYLES[finding.level])
     advice = f". {finding.advice}" if finding.advice else ""
-    return f"{mark}  {finding.name:<{NAME_WIDTH}}  {finding.what}{advice}"
+    return f"{symbol}  {finding.name:<{NAME_WIDTH}}  {finding.what}{advice}"
 
 
 def skipped(name: str, needs: str) -> Finding:
-    """Say that there was nothing to check *name* with."""
+    """Return the finding for the check *name*, which cannot run without *needs*."""
     return Finding(name=name, level="skipped", what=f"not checked: it needs {needs}")

@@ -1,29 +1,33 @@
-"""``swcalls listen``: a webhook receiver that prints what it gets."""
+"""``swcalls listen``: runs a webhook receiver and prints a line for each delivery."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import AsyncExitStack
-from datetime import datetime
 
 from swcalls import Recorder
-from swcalls._core.inbox import Receipt
+from swcalls._core.webhooks import Receipt
 from swcalls.config import from_environment
 from swcalls.receiver import ObservingReceiver
 from swcalls.testing import Replayed
-from swcalls.timeline.look import Look, quoted
+from swcalls.timeline.terminal_style import TerminalStyle, quoted
 
 from .failure import Failure, reason
-from .output import say
-from .serving import interruption, opening
+from .output import local_time, print_line
+from .serving import bind_errors_as_failure, shutdown_event
 
 
 async def listen(*, host: str, port: int, public_url: str | None, path: str, record: str | None = None) -> int:
-    """Serve until the process is asked to end, or nobody reads its output; return the exit status.
+    """Serve until the process gets SIGINT or SIGTERM, or its output is closed; return the exit status.
 
-    With *record*, what comes is written to that file too.
+    Args:
+        host: The address to listen on.
+        port: The port; 0 for any free port.
+        public_url: Overrides SWCALLS_PUBLIC_URL.
+        path: The path of the receiver below the public URL.
+        record: A file to record the deliveries in, for ``swcalls replay``.
     """
-    asked = interruption()
+    shutdown = shutdown_event()
     settings = _settings(public_url)
     receiver = ObservingReceiver(
         settings["project"],
@@ -32,30 +36,26 @@ async def listen(*, host: str, port: int, public_url: str | None, path: str, rec
         path=path,
         signing_key=settings.get("signing_key"),
     )
-    look = Look.of(sys.stdout)
+    terminal = TerminalStyle.of(sys.stdout)
 
-    def tell(text: str) -> None:
-        if not say(text):
-            asked.set()
+    def show(text: str) -> None:
+        if not print_line(text):
+            shutdown.set()
 
-    # Instead of those that are there, which log what is printed here.
-    receiver._inbox.observers[:] = [lambda receipt: tell(line(receipt, _time(), look))]
+    # Replaces the receiver's own observers, which would log the same deliveries.
+    receiver._ingress.observers[:] = [lambda receipt: show(receipt_line(receipt, local_time(), terminal))]
     recorder = None if record is None else _recorder(receiver, record)
     async with AsyncExitStack() as stack:
         if recorder is not None:
             stack.enter_context(recorder)
-        with opening(host, port):
+        with bind_errors_as_failure(host, port):
             server = await stack.enter_async_context(receiver.serve(host, port))
-        tell(f"listening on {server.url}{path}/; Ctrl-C ends it")
-        await asked.wait()
+        show(f"listening on {server.url}{path}/; Ctrl-C ends it")
+        await shutdown.wait()
     if recorder is not None:
         lost = f"; {recorder.dropped} could not be written" if recorder.dropped else ""
-        tell(f"recorded {recorder.written} deliveries in {record}{lost}")
+        show(f"recorded {recorder.written} deliveries in {record}{lost}")
     return 0
-
-
-def _time() -> str:
-    return datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
 
 
 def _recorder(receiver: ObservingReceiver, file: str) -> Recorder:
@@ -65,14 +65,14 @@ def _recorder(receiver: ObservingReceiver, file: str) -> Recorder:
         raise Failure(f"cannot record in {file}: {reason(error)}") from error
 
 
-def line(receipt: Receipt | Replayed, time: str, look: Look) -> str:
-    """Tell of one delivery: time, verdict, kind, key, state."""
+def receipt_line(receipt: Receipt | Replayed, time: str, terminal: TerminalStyle) -> str:
+    """Return a line for one delivery: time, verdict, kind, key, state."""
     event = receipt.event
     state = quoted(event.state) if event is not None and event.state else "-"
     return "  ".join(
         (
-            look.paint(time, "dim"),
-            look.paint(f"{receipt.verdict:<9}", _STYLES.get(receipt.verdict, "red")),
+            terminal.paint(time, "dim"),
+            terminal.paint(f"{receipt.verdict:<9}", _STYLES.get(receipt.verdict, "red")),
             f"{quoted(receipt.kind or '-'):<8}",
             f"{quoted(receipt.key or '-'):<36}",
             state + (" (a new shape)" if receipt.new_shape else ""),
@@ -84,7 +84,7 @@ _STYLES = {"applied": "green", "early": "green", "duplicate": "dim", "late": "di
 
 
 def _settings(public_url: str | None) -> dict[str, str]:
-    """Read what a receiver needs from the environment; a space is needed by who sends commands only."""
+    """Read the receiver's settings from the environment; it needs no space, since it sends no commands."""
     overrides = {"space": ""} if public_url is None else {"space": "", "public_url": public_url}
     settings: dict[str, str] = from_environment(overrides)
     del settings["space"]

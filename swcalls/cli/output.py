@@ -1,35 +1,41 @@
-"""Writing lines where the reader may leave at any time, and pages into files."""
+"""Output of the commands: lines to a stream whose reader may close it, HTML pages to files, and the time of day."""
 
 from __future__ import annotations
 
 import os
 import sys
+from datetime import datetime
 from typing import TextIO
 
 from .failure import Failure, reason
 
 
-def say(text: str, stream: TextIO | None = None) -> bool:
-    """Write *text* and a line end at once; return False, and never raise, when nobody reads it any more.
+def print_line(text: str, stream: TextIO | None = None) -> bool:
+    """Write *text* and a newline to *stream* (default: standard output), and flush it.
 
-    *stream* is standard output, unless it is given.
+    Return False instead of raising if the reader has closed the stream.
     """
     stream = stream or sys.stdout
     try:
-        # In one piece, also where output is not buffered.
+        # One write for text and newline, also if the stream is not buffered.
         print(f"{text}\n", end="", file=stream, flush=True)
     except OSError:
-        # What is still buffered would raise once more when the interpreter exits.
+        # The interpreter flushes the stream when it exits, which would raise once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return False
     return True
 
 
+def local_time() -> str:
+    """Return the time of day on this machine, to the millisecond."""
+    return datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
+
+
 def write_page(file: str, page: str) -> None:
-    """Write *page* into *file*, which nobody else may read, for what was said and pressed is in it.
+    """Write *page* to *file*, with mode 600, since the page contains what callers said and pressed.
 
     Raises:
-        Failure: It cannot be written.
+        Failure: The file cannot be written.
     """
     try:
         with open(file, "w", encoding="utf-8", opener=_private) as stream:

@@ -1,4 +1,4 @@
-"""``swcalls send``: one raw command, JSON in, JSON out."""
+"""``swcalls send``: sends one command with unchecked JSON parameters, and prints the response as JSON."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ import msgspec
 from swcalls import Client, CommandError
 
 from .failure import Failure
-from .output import say
+from .output import print_line
 
-_LARGEST = 1024 * 1024
-"""Bytes of JSON that are read."""
+_MAX_INPUT = 1024 * 1024
+"""Characters that are read from standard input."""
 
 
 async def send(command: str, params: str, call_id: str | None) -> int:
-    """Send *command* as it is, and print the answer as it came; return the exit status.
+    """Send *command*, and print the response; return the exit status.
 
     Args:
-        params: A JSON object, or ``-`` for what is on standard input.
+        command: The name of the command on the wire.
+        params: A JSON object, or ``-`` to read it from standard input.
+        call_id: The call that the command is for; ``None`` for ``dial`` and ``update``.
     """
-    given = _object(sys.stdin.read(_LARGEST) if params == "-" else params)
+    given = _object(sys.stdin.read(_MAX_INPUT) if params == "-" else params)
     async with Client.from_env() as client:
         try:
             answer = await client.execute(command, call_id=call_id, params=given)
@@ -30,7 +32,7 @@ async def send(command: str, params: str, call_id: str | None) -> int:
             raise Failure(f"{type(error).__name__}: {error}") from error
         except (TypeError, ValueError) as error:
             raise Failure(str(error)) from error
-    say(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
+    print_line(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
     return 0
 
 

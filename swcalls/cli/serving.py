@@ -1,4 +1,4 @@
-"""What the commands that serve something share: where they do it, and until when."""
+"""Helpers for commands that run a server (``simulate``, ``listen``, ``doctor``): errors of the address, and signals."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from .failure import Failure, reason
 
 
 @contextmanager
-def opening(host: str, port: int) -> Iterator[None]:
-    """Say in one line why a server that the block starts does not get its address."""
+def bind_errors_as_failure(host: str, port: int) -> Iterator[None]:
+    """Turn the error of a server that cannot listen on its address into a one-line `Failure`."""
     try:
         yield
     except (OSError, UnicodeError) as error:
         raise Failure(f"cannot listen on {host}:{port}: {reason(error)}") from error
 
 
-def interruption() -> asyncio.Event:
-    """Return what is set as soon as the process is asked to end, by SIGINT (Ctrl-C) or SIGTERM."""
-    asked = asyncio.Event()
+def shutdown_event() -> asyncio.Event:
+    """Return an event that is set when the process gets SIGINT (Ctrl-C) or SIGTERM."""
+    shutdown = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        # Where loops take no signals (Windows), Ctrl-C cancels the main task, and becomes KeyboardInterrupt.
+        # On Windows, loops support no signal handlers: Ctrl-C cancels the main task, and asyncio.run raises
+        # KeyboardInterrupt.
         with suppress(NotImplementedError):
-            loop.add_signal_handler(number, asked.set)
-    return asked
+            loop.add_signal_handler(number, shutdown.set)
+    return shutdown

@@ -1,4 +1,4 @@
-"""What the doctor checks of the settings: that they are there, and can be what they should be."""
+"""The check of ``swcalls doctor`` for the environment variables: whether they are set, and valid."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .finding import Finding
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """The settings that can be used; ``None``: it is not set, or *faulty*."""
+    """The valid settings; ``None`` for one that is not set, or is in *faulty*."""
 
     project: str | None
     token: str | None
@@ -22,14 +22,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     signing_key: str | None
     public_url: str | None
     faulty: frozenset[str]
-    """The names of those that are set, but cannot be used."""
+    """The names of the settings that are set, but not valid."""
 
     def __repr__(self) -> str:
         return f"<Settings of {self.space}>"
 
 
 def check_environment(environ: Mapping[str, str], public_url: str | None) -> tuple[Finding, Settings]:
-    """Look for the settings of a client in *environ*; a *public_url* comes first."""
+    """Check the environment variables in *environ*; *public_url* overrides SWCALLS_PUBLIC_URL."""
     found: dict[str, str] = {}
     faults: dict[str, str] = {}
     wrong, there, not_there = [], [], []
@@ -48,7 +48,7 @@ def check_environment(environ: Mapping[str, str], public_url: str | None) -> tup
         else:
             not_there.append(where)
     if wrong:
-        advice = "Export what is missing, and mend the rest"
+        advice = "Set the missing variables, and correct the others"
         finding = Finding(name="environment", level="wrong", what="; ".join(wrong), advice=advice)
     else:
         optional = f"; not set: {', '.join(not_there)}" if not_there else ""
@@ -65,13 +65,13 @@ def check_environment(environ: Mapping[str, str], public_url: str | None) -> tup
 
 
 def _fault(name: str, value: str) -> str | None:
-    """Say what is wrong with a value, without a word of it, since it may be secret."""
+    """Return what is wrong with a value, or None; the text never contains the value, which may be secret."""
     if value != value.strip():
         return "has white space around it"
     if not value.isprintable():
         return "has characters that are not printable, or not UTF-8"
     if name == "project" and ":" in value:
-        return "has a colon, which no project's id has"
+        return "has a colon, which no project id has"
     try:
         if name == "space":
             space_url(value)

@@ -1,23 +1,22 @@
-"""``swcalls simulate``: a simulated space that any client of the API can talk to."""
+"""``swcalls simulate``: runs a simulated space for any client of the API, and logs its commands and webhooks."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from contextlib import AsyncExitStack
-from datetime import datetime
 
 from swcalls._core.decoding import READERS, read
 from swcalls.testing import Callee, Faults, Simulator
 from swcalls.testing.deliveries import Delivery
 from swcalls.testing.received import ReceivedCommand
-from swcalls.timeline.look import Look, quoted
+from swcalls.timeline.terminal_style import TerminalStyle, quoted
 
-from .output import say
-from .serving import interruption, opening
+from .output import local_time, print_line
+from .serving import bind_errors_as_failure, shutdown_event
 
 ANYBODY = Callee(presses="1234", says="Hello, this is a test.")
-"""Who answers every number: somebody who has something to say to whatever listens."""
+"""The default callee: answers, presses digits and says a sentence."""
 
 
 async def simulate(
@@ -31,8 +30,8 @@ async def simulate(
     callee: Callee | None = None,
     faults: Faults | None = None,
 ) -> int:
-    """Serve until the process is asked to end; return the exit status."""
-    asked = interruption()
+    """Serve until the process gets SIGINT or SIGTERM; return the exit status. The arguments are the simulator's."""
+    shutdown = shutdown_event()
     space = Simulator(
         project,
         token,
@@ -43,46 +42,46 @@ async def simulate(
         callee=callee or ANYBODY,
         faults=faults or Faults(),
     )
-    look = Look.of(sys.stderr)
+    terminal = TerminalStyle.of(sys.stderr)
 
     def log(line: str) -> None:
-        time = datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
-        say(f"{look.paint(time, 'dim')}  {line}", sys.stderr)
+        print_line(f"{terminal.paint(local_time(), 'dim')}  {line}", sys.stderr)
 
-    # What the simulator logs of lost webhooks is told here, with more of what they were.
+    # The simulator's own log of lost webhooks would repeat what `delivery_line` shows.
     logging.getLogger("swcalls.testing").addHandler(logging.NullHandler())
 
-    def tell(what: ReceivedCommand | Delivery) -> None:
-        log(command_line(what, look) if isinstance(what, ReceivedCommand) else delivery_line(what, look))
+    def log_traffic(what: ReceivedCommand | Delivery) -> None:
+        log(command_line(what, terminal) if isinstance(what, ReceivedCommand) else delivery_line(what, terminal))
 
-    space.observers.append(tell)
+    space.observers.append(log_traffic)
     async with AsyncExitStack() as stack:
-        with opening(host, port):
+        with bind_errors_as_failure(host, port):
             await stack.enter_async_context(space)
-        say(space.url)
+        print_line(space.url)
         log(f"a simulated space for project {quoted(project)}: no real call is made; Ctrl-C ends it")
         if faults is not None:
-            log(f"faults are on, with seed {space.seed}")
-        await asked.wait()
+            log(f"faults are enabled: seed={space.seed}")
+        await shutdown.wait()
     return 0
 
 
-def command_line(command: ReceivedCommand, look: Look) -> str:
-    """Tell of a command, of what it is about, and of how it was answered."""
-    about = command.params.get("control_id") or command.call_id or "-"
-    return _line(look.paint(look.glyphs.sent, "cyan"), quoted(command.command or "-"), about, command.status, "", look)
+def command_line(command: ReceivedCommand, terminal: TerminalStyle) -> str:
+    """Return a line for a command: its name, its control_id or call id, and the status of its response."""
+    key = command.params.get("control_id") or command.call_id or "-"
+    arrow = terminal.paint(terminal.glyphs.sent, "cyan")
+    return _line(arrow, quoted(command.command or "-"), key, command.status, "", terminal)
 
 
-def delivery_line(delivery: Delivery, look: Look) -> str:
-    """Tell of a webhook, of what it is about, and of how it was answered."""
+def delivery_line(delivery: Delivery, terminal: TerminalStyle) -> str:
+    """Return a line for a webhook: its kind and state, its control_id or call id, and the status of its response."""
     kind = str(delivery.payload.get("event_type", "")).removeprefix("calling.call.").replace("state", "call")
     event = read(kind, delivery.payload) if kind in READERS else None
-    about = (event and (event.control_id or event.call_id)) or "-"
+    key = (event and (event.control_id or event.call_id)) or "-"
     what = quoted(kind or "-") + (f" {quoted(event.state)}" if event is not None and event.state else "")
-    tries = f" at try {delivery.attempts}" if delivery.attempts > 1 else ""
-    return _line(look.paint(look.glyphs.webhook, "green"), what, about, delivery.status, tries, look)
+    tries = f" at attempt {delivery.attempts}" if delivery.attempts > 1 else ""
+    return _line(terminal.paint(terminal.glyphs.webhook, "green"), what, key, delivery.status, tries, terminal)
 
 
-def _line(arrow: str, what: str, about: object, status: int | None, tries: str, look: Look) -> str:
-    answer = look.paint(f"{status or 'no answer'}{tries}", "" if status is not None and status < 300 else "red")
-    return f"{arrow}  {what:<24}  {quoted(about):<36}  {answer}"
+def _line(arrow: str, what: str, key: object, status: int | None, tries: str, terminal: TerminalStyle) -> str:
+    answer = terminal.paint(f"{status or 'no answer'}{tries}", "" if status is not None and status < 300 else "red")
+    return f"{arrow}  {what:<24}  {quoted(key):<36}  {answer}"

@@ -1,4 +1,4 @@
-"""What the doctor checks of the space: that it answers, takes the credentials, and tells the same time."""
+"""The checks of ``swcalls doctor`` for the space: whether it responds, accepts the credentials, has the same time."""
 
 from __future__ import annotations
 
@@ -10,80 +10,80 @@ from ipaddress import ip_address
 from yarl import URL
 
 from swcalls._core.decoding import MalformedBody, parse
-from swcalls.timeline.look import escaped
+from swcalls.timeline.terminal_style import escaped
 
-from .asking import Answer, NoAnswer, ask
 from .finding import Finding, Level
+from .http_request import NoResponse, Response, send_request
 
 SKEW_TO_WARN, SKEW_TO_FAIL = 30.0, 300.0
-"""Seconds that two clocks may be apart."""
+"""Seconds between the two clocks from which there is a warning, and an error."""
 
 
-async def check_space(space: URL, project: str | None, token: str | None) -> tuple[Finding, Answer | None]:
-    """Ask *space* for one line of its voice log; say whether it answers at all, and return what it did."""
+async def check_space(space: URL, project: str | None, token: str | None) -> tuple[Finding, Response | None]:
+    """Request one line of the voice log of *space*; return whether it responded, and the response."""
     headers = {"Accept": "application/json"}
     if project is not None and token is not None:
         headers["Authorization"] = "Basic " + b64encode(f"{project}:{token}".encode()).decode()
     try:
-        answer = await ask("GET", space.joinpath("api/voice/logs").with_query(page_size=1), headers)
-    except NoAnswer as error:
+        answer = await send_request("GET", space.joinpath("api/voice/logs").with_query(page_size=1), headers)
+    except NoResponse as error:
         advice = {
-            "name": "Is SIGNALWIRE_SPACE the name of your space, and is this machine online?",
-            "certificate": "Is SIGNALWIRE_SPACE right, the clock of this machine, and its certificates?",
-        }.get(error.why, "Is SIGNALWIRE_SPACE right, and may this machine connect to it?")
+            "name": "Check SIGNALWIRE_SPACE, and whether this machine is online",
+            "certificate": "Check SIGNALWIRE_SPACE, and the clock and the certificates of this machine",
+        }.get(error.failed_step, "Check SIGNALWIRE_SPACE, and whether a firewall blocks the connection")
         return Finding(name="space", level="wrong", what=str(error), advice=advice), None
     if space.scheme == "http" and not is_local(space):
-        what = f"{space} answers, but whatever is sent to it can be read on the way"
+        what = f"{space} answers, but commands to it are not encrypted"
         return Finding(name="space", level="warning", what=what, advice="Use https"), answer
     return Finding(name="space", level="ok", what=f"{space} answers"), answer
 
 
-def check_credentials(answer: Answer) -> Finding:
-    """Judge by the *answer* for the voice log whether project and token were accepted."""
+def check_credentials(answer: Response) -> Finding:
+    """Return whether project and token were accepted, from the *answer* to the request for the voice log."""
     status = answer.status
     match status:
         case 200 if _is_log(answer.body):
             return Finding(name="credentials", level="ok", what="project and token are accepted, for the voice log")
         case 200:
             what = "the answer is not that of a voice log"
-            advice = "Is SIGNALWIRE_SPACE right, and nothing in between that answers in its place?"
+            advice = "Check SIGNALWIRE_SPACE, and whether a proxy answers in place of the space"
         case 401 | 403:
             what = f"refused ({status}): project or token is wrong, or the token lacks the Voice scope"
             advice = "Compare SIGNALWIRE_PROJECT_ID and SIGNALWIRE_API_TOKEN with the space's page of API credentials"
         case 404:
             what = f"there is no voice log ({status})"
-            advice = "Is SIGNALWIRE_SPACE the name of your space?"
+            advice = "Check SIGNALWIRE_SPACE"
         case 429:
-            what = f"not judged: too many requests ({status})"
+            what = f"not checked: too many requests ({status})"
             advice = "Try again later"
         case _ if 300 <= status < 400:
             what = f"the space redirects ({status}) to {host_of(answer)}"
-            advice = "Give the final address as SIGNALWIRE_SPACE: commands follow no redirect"
+            advice = "Set SIGNALWIRE_SPACE to the final address: commands do not follow redirects"
         case _ if status >= 500:
-            what = f"not judged: the space failed ({status})"
+            what = f"not checked: the space failed ({status})"
             advice = "Try again later"
         case _:
             what = f"the space answered {status}"
-            advice = "Is SIGNALWIRE_SPACE right?"
+            advice = "Check SIGNALWIRE_SPACE"
     return Finding(name="credentials", level="wrong", what=what, advice=advice)
 
 
-def check_clock(answer: Answer) -> Finding:
-    """Compare the clock of this machine with the date of the *answer*."""
+def check_clock(answer: Response) -> Finding:
+    """Compare this machine's clock with the ``Date`` header of the *answer*."""
     try:
         date = parsedate_to_datetime(answer.headers.get("Date", ""))
     except ValueError:
-        return Finding(name="clock", level="skipped", what="the space's answer has no date to compare with")
+        return Finding(name="clock", level="skipped", what="not checked: the space's answer has no Date header")
     ahead = answer.at - (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     if abs(ahead) <= SKEW_TO_WARN:
-        return Finding(name="clock", level="ok", what=f"within {SKEW_TO_WARN:g} s of the space's")
-    what = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the space's"
+        return Finding(name="clock", level="ok", what=f"within {SKEW_TO_WARN:g} s of the space's clock")
+    what = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the space's clock"
     level: Level = "warning" if abs(ahead) <= SKEW_TO_FAIL else "wrong"
-    return Finding(name="clock", level=level, what=what, advice="Have this machine set its clock by the network (NTP)")
+    return Finding(name="clock", level=level, what=what, advice="Synchronise the clock of this machine (NTP)")
 
 
 def is_local(url: URL) -> bool:
-    """Say whether *url* leads to this very machine."""
+    """Return whether the host of *url* is this machine."""
     host = url.host or ""
     try:
         return ip_address(host).is_loopback
@@ -91,8 +91,8 @@ def is_local(url: URL) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def host_of(answer: Answer) -> str:
-    """Name the host that a redirection leads to, and no more of it, since the rest may be secret."""
+def host_of(answer: Response) -> str:
+    """Return the host that a redirect leads to, without the rest of its URL, which may be secret."""
     try:
         return escaped(URL(answer.headers.get("Location", "")).host or "another path")
     except ValueError:

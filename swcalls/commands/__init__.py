@@ -1,19 +1,9 @@
-"""What can be said to a call: the wire contract's requests as Structs. No I/O, no state."""
+"""The commands of the Calling API, each a Struct that is checked when it is built. No I/O, no state."""
 
-from ._base import (
-    Bare,
-    Command,
-    Control,
-    KeyedCommand,
-    Request,
-    StartCommand,
-    StatusCommand,
-    check_document,
-    listed,
-    mapped,
-    refuse_none,
-    secret_values,
-)
+from ._arguments import listed, mapped, refuse_none
+from ._base import Bare, Command, Control, KeyedCommand, Request, StartCommand, StatusCommand
+from ._checks import check_document
+from ._secrets import secret_values
 from .addresses import DESTINATION_RULE, is_destination, is_without_plus
 from .ai import AIHold, AIMessage, AIStop, Reset, Role
 from .calls import PARKED, STATUS_EVENTS, Codec, Dial, End, EndReason, StatusEvent, Update

@@ -1,6 +1,6 @@
-"""Where a call can go: the ``to`` of a ``dial``, the ``dest`` of a ``calling.transfer``.
+"""Addresses: the ``to`` of a ``dial`` and the ``dest`` of a ``calling.transfer``.
 
-Only what is certainly not an address is refused; whether it leads anywhere, the platform decides.
+Only what cannot be an address is refused. Whether the address exists, the platform decides.
 Source: wire contract, section 0, 10.
 """
 
@@ -11,7 +11,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from ._base import HTTP_URL, Document
+from ._types import HTTP_URL, Document
 
 _PHONE = r"\+?[0-9]{7,15}"
 _URI = r"(?i:sips?|verto|client):\S.*"
@@ -22,20 +22,20 @@ _RULE = (
 )
 
 Address = Annotated[str, Meta(min_length=1, pattern=rf"^(?:{_PHONE}|{_URI}|{_FABRIC})\Z", description=_RULE)]
-DESTINATION_RULE: str = f"{_RULE}, the http(s) URL of a SWML document, or the document, which has 'sections'"
+DESTINATION_RULE: str = f"{_RULE}, the http(s) URL of a SWML document, or a SWML document, which has 'sections'"
 
 _is_destination = re.compile(rf"(?:{_PHONE}|{_URI}|{_FABRIC}|{HTTP_URL})\Z").match
 _is_bare = re.compile(r"[0-9]+\Z").match
 
 
 def is_without_plus(address: object) -> bool:
-    """Say whether *address* is a phone number without ``+``. Some spaces turn it into E.164, others refuse it."""
+    """Return whether *address* is a phone number without ``+``. Some spaces accept such a number, others refuse it."""
     return isinstance(address, str) and _is_bare(address) is not None
 
 
 def is_destination(dest: str | Document) -> bool:
-    """Say whether a call can be transferred to *dest*, as far as can be seen.
+    """Return whether *dest* has the form of a destination.
 
-    This is not an annotation, because msgspec 0.22 corrupts memory when a string with a pattern may also be a dict.
+    This is no annotation, because msgspec 0.22 corrupts memory for ``Annotated[str, Meta(pattern=...)] | dict``.
     """
     return "sections" in dest if isinstance(dest, dict) else _is_destination(dest) is not None

@@ -6,13 +6,14 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from ._base import Command, Document, Name, Value
+from ._base import Command, Value
+from ._types import Document, Name
 
 Role = Literal["system", "user", "assistant"]
 
 
 class AIHold(Command, kw_only=True):
-    """*timeout*: seconds, as a string of digits; the platform refuses a number."""
+    """*timeout* is a number of seconds, as a string of digits: the platform refuses a number."""
 
     command: ClassVar[str] = "calling.ai_hold"
 
@@ -21,7 +22,7 @@ class AIHold(Command, kw_only=True):
 
 
 class Reset(Value, frozen=True, kw_only=True):
-    """What an AI agent is to forget, and with which prompts it starts again."""
+    """Reset an AI agent: its history, its prompts, or both."""
 
     full_reset: bool | None = None
     user_prompt: str | None = None

@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Meta
 
 from ..errors import shown
-from ._base import Command, Document, HttpUrl, Name
+from ._base import Command
+from ._types import FLOAT_MAX, Document, HttpUrl, Name
 from .addresses import Address
 
 StatusEvent = Literal["created", "ringing", "answered", "ended"]
@@ -17,12 +18,13 @@ Codec = Literal[
     "OPUS", "OPUS@48000H@20I", "OPUS@24000H@20I", "OPUS@16000H@20I", "OPUS@8000H@20I",
     "G722", "PCMU", "PCMA", "G729", "VP8", "H264",
 ]  # fmt: skip
+Keys = Annotated[str, Meta(pattern=r"^[0-9A-D*#w,]*\Z", description="a string of the characters 0-9 A-D * # w ,")]
 EndReason = Literal["hangup", "cancel", "busy", "noAnswer", "decline", "error"]
 
 STATUS_EVENTS: tuple[StatusEvent, ...] = ("created", "ringing", "answered", "ended")
 
 PARKED: Document = {"version": "1.0.0", "sections": {"main": [{"answer": {}}, {"sleep": -1}]}}
-"""A dialplan that answers and then sleeps for ever, so that commands can drive the call."""
+"""A dialplan that answers the call and then sleeps without end, so that commands can control the call."""
 
 _CODECS: tuple[str, ...] = get_args(Codec)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -47,10 +49,8 @@ class Dial(Command, kw_only=True):
     password: str | None = None
     codecs: list[Codec] | Name | None = None
     timeout: Annotated[int, Meta(ge=1, le=600, description="seconds")] | None = None
-    max_price_per_minute: Annotated[float, Meta(ge=0, description="USD")] | None = None
-    send_digits: (
-        Annotated[str, Meta(pattern=r"^[0-9A-D*#w,]*\Z", description="made of the characters 0-9 A-D * # w ,")] | None
-    ) = None
+    max_price_per_minute: Annotated[float, Meta(ge=0, le=FLOAT_MAX, description="USD")] | None = None
+    send_digits: Keys | None = None
     region: Name | list[Name] | None = None
     custom_variables: dict[str, str] | None = None
 
@@ -80,7 +80,7 @@ class Dial(Command, kw_only=True):
 
 
 class Update(Command, kw_only=True):
-    """The call's id is in here, not beside ``params``."""
+    """The id of the call is one of the ``params``, not beside them."""
 
     command: ClassVar[str] = "update"
     secret: ClassVar[frozenset[str]] = frozenset({"status_url"})

@@ -1,4 +1,4 @@
-"""``calling.detect``: a machine, a fax, or digits."""
+"""``calling.detect``: detect an answering machine, a fax, or digits."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from ..errors import shown
-from ._base import INT32_MAX, Dtmf, KeyedCommand, Value, always_sent
-
-Seconds = Annotated[float, Meta(ge=0, description="seconds")]
+from ._base import KeyedCommand, Value, always_sent
+from ._types import INT32_MAX, Dtmf, Seconds
 
 
 class DetectMachine(Value, frozen=True, kw_only=True):
     """Tell a person from an answering machine.
 
-    Timeouts are in seconds. With *detect_message_end* (always sent: the platform's methods disagree on its default)
-    a machine's greeting is followed to its end, so that a message can be left after it.
+    Timeouts are in seconds. With *detect_message_end*, the detector waits for the end of a machine's greeting, so that
+    a message can be left after it. It is always sent: the defaults of the platform's own methods differ.
     """
 
     initial_timeout: Seconds | None = None
@@ -29,13 +28,13 @@ class DetectMachine(Value, frozen=True, kw_only=True):
 
 
 class DetectFax(Value, frozen=True, kw_only=True):
-    """Listen for a fax *tone*; either one when none is given."""
+    """Detect a fax *tone*; without *tone*, either of the two."""
 
     tone: Literal["CNG", "CED", "cng", "ced"] | None = None
 
 
 class DetectDigit(Value, frozen=True, kw_only=True):
-    """Listen for any of *digits* (``0-9 A-D * #``); any digit at all when none are given."""
+    """Detect any of *digits* (``0-9 A-D * #``); without *digits*, any digit."""
 
     digits: Dtmf | None = None
 
@@ -59,7 +58,7 @@ _ITEMS: dict[type, Any] = {DetectMachine: MachineItem, DetectFax: FaxItem, Detec
 
 
 def detector_item(detector: Detector) -> DetectorItem:
-    """Put *detector* into the form that ``detect`` has on the wire."""
+    """Return *detector* in the form of the wire's ``detect``."""
     item = _ITEMS.get(type(detector))
     if item is None:
         raise TypeError(f"calling.detect: detector={shown(detector)} must be DetectMachine, DetectFax or DetectDigit")

@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from ..errors import shown
-from ._base import INT32_MAX, Command, HttpUrl, KeyedCommand, Name, Value
+from ._base import Command, KeyedCommand, Value
+from ._types import INT32_MAX, HttpUrl, Name, PositiveSeconds
 
 Gender = Literal["male", "female"]
 Direction = Literal["listen", "speak", "both"]
@@ -18,8 +19,6 @@ RingtoneName = Literal[
     "ko", "pk", "pl", "ro", "rs", "ru", "sa", "tr", "uk", "us", "at", "bg", "br", "ch", "cl", "ee", "gr",
     "it", "lt", "mx", "my", "nl", "no", "nz", "ph", "pt", "se", "sg", "th", "za", "tw", "ve", "bong",
 ]  # fmt: skip
-
-
 Voice = Annotated[
     str, Meta(pattern=r"^[\w.-]+\Z", description="a voice name, with no special characters other than . and -")
 ]
@@ -32,7 +31,7 @@ class Audio(Value, frozen=True):
 
 
 class TTS(Value, frozen=True):
-    """Speak *text*. What is not given here comes from the command, then from the platform (en-US, female)."""
+    """Speak *text*. The other parameters default to those of the command, then to the platform's (en-US, female)."""
 
     text: Name
     language: Name | None = None
@@ -41,16 +40,16 @@ class TTS(Value, frozen=True):
 
 
 class Silence(Value, frozen=True):
-    """Keep silent for *duration* seconds (> 0)."""
+    """Play silence for *duration* seconds (> 0)."""
 
-    duration: Annotated[float, Meta(gt=0, description="seconds")]
+    duration: PositiveSeconds
 
 
 class Ringtone(Value, frozen=True):
-    """Play the ringtone of a country (*name*, or ``bong``) for *duration* seconds (> 0), else until stopped."""
+    """Play a country's ringtone (*name*, or ``bong``) for *duration* seconds (> 0); without it, until stopped."""
 
     name: RingtoneName
-    duration: Annotated[float, Meta(gt=0, description="seconds")] | None = None
+    duration: PositiveSeconds | None = None
 
 
 class AudioItem(Value, frozen=True, tag_field="type", tag="audio"):
@@ -81,7 +80,7 @@ _ITEMS: dict[type, Any] = {
 
 
 def media_item(media: Media) -> MediaItem:
-    """Put *media* into the form that ``play[]`` has on the wire."""
+    """Return *media* in the form of an item of the wire's ``play``."""
     item = _ITEMS.get(type(media))
     if item is None:
         raise TypeError(f"calling.play: media={shown(media)} must be Audio, TTS, Silence or Ringtone")
@@ -91,6 +90,7 @@ def media_item(media: Media) -> MediaItem:
 
 class Play(KeyedCommand, kw_only=True):
     command: ClassVar[str] = "calling.play"
+    called: ClassVar[Mapping[str, str]] = {"play": "media"}
 
     play: Annotated[list[MediaItem], Meta(min_length=1, description="at least one of Audio, TTS, Silence, Ringtone")]
     volume: Decibels | None = None

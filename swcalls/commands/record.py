@@ -1,4 +1,4 @@
-"""``calling.record``."""
+"""``calling.record``: record the call's audio."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from ._base import INT32_MAX, Command, Dtmf, KeyedCommand, Name, Params
+from ._base import Command, KeyedCommand, Params
+from ._types import INT32_MAX, Dtmf, Name, Seconds
 from .play import Direction
 
 Format = Literal["mp3", "wav", "mp4"]
@@ -20,8 +21,8 @@ class RecordAudio(Params, kw_only=True):
     stereo: bool | None = None
     direction: Direction | None = None
     beep: bool | None = None
-    initial_timeout: Annotated[float, Meta(ge=0, description="seconds")] | None = None
-    end_silence_timeout: Annotated[float, Meta(ge=0, description="seconds")] | None = None
+    initial_timeout: Seconds | None = None
+    end_silence_timeout: Seconds | None = None
     max_length: Annotated[int, Meta(ge=0, le=INT32_MAX, description="seconds")] | None = None
     terminators: Dtmf | None = None
     input_sensitivity: Annotated[float, Meta(ge=0, le=100)] | None = None

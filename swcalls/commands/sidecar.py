@@ -1,20 +1,25 @@
-"""``calling.ai_sidecar``: an AI that listens to a call and tells what it thinks of it."""
+"""``calling.ai_sidecar``: an AI that listens to a call and reports what it finds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from ._base import Command, Document, HttpUrl, Name, Params, StartCommand, Value
+from ._base import Command, Params, StartCommand, Value
+from ._types import Document, HttpUrl, Name
 from .speech import Party, SpeechEngine, Summarize
 
+BothLegs = Annotated[
+    list[Party],
+    Meta(min_length=2, max_length=2, description="a list of both legs, 'remote-caller' and 'local-caller'"),
+]
 _MS = "milliseconds"
 
 
 class SidecarPermissions(Value, frozen=True, kw_only=True):
-    """What the sidecar's functions may do; each is allowed unless it is ``False``."""
+    """What the functions of a sidecar may do. Each permission is given unless it is ``False``."""
 
     swaig_allow_swml: bool | None = None
     swaig_allow_settings: bool | None = None
@@ -22,7 +27,7 @@ class SidecarPermissions(Value, frozen=True, kw_only=True):
 
 
 class SidecarParams(Value, frozen=True, kw_only=True):
-    """How a sidecar works. ``*_ms`` and *speech_timeout* are milliseconds."""
+    """Settings of a sidecar. ``*_ms`` and *speech_timeout* are in milliseconds."""
 
     idle_timeout_ms: Annotated[int, Meta(ge=50, le=5000, description=_MS)] | None = None
     min_interval_ms: Annotated[int, Meta(ge=0, le=60000, description=_MS)] | None = None
@@ -45,7 +50,7 @@ class SidecarParams(Value, frozen=True, kw_only=True):
 
 
 class SidecarSummary(Params, kw_only=True):
-    """The verb that makes the command a one-off summary."""
+    """Makes the command ask for one summary, instead of starting a sidecar."""
 
     summarize: Summarize
 
@@ -58,13 +63,13 @@ class Sidecar(StartCommand, kw_only=True):
     lang: Name
     prompt: Name | Document | None = None
     model: Name | None = None
-    direction: Annotated[list[Party], Meta(min_length=2, max_length=2, description="both legs")] | None = None
+    direction: BothLegs | None = None
     customer_role: Party | None = None
     url: HttpUrl | None = None
-    SWAIG: dict[str, Any] | None = None
+    SWAIG: Document | None = None
     permissions: SidecarPermissions | None = None
     global_data: Document | None = None
-    hints: Annotated[list[str], Meta(min_length=1, description="a list of at least one text")] | None = None
+    hints: Annotated[list[str], Meta(min_length=1)] | None = None
     params: SidecarParams | None = None
     action: SidecarSummary | None = None
 
@@ -85,7 +90,7 @@ class SidecarPoke(Command, kw_only=True):
 
 
 class SidecarAsk(StartCommand, kw_only=True):
-    """Its answer comes to the sidecar's own URL."""
+    """The answer comes to the callback URL of the sidecar itself."""
 
     command: ClassVar[str] = "calling.ai_sidecar.ask"
 

@@ -1,4 +1,4 @@
-"""Commands about what is said on a call: transcripts, live transcription, live translation."""
+"""Commands about speech on a call: ``transcribe``, ``live_transcribe``, ``live_translate``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from ._base import HttpUrl, KeyedCommand, Name, Params, StartCommand, StatusCommand
+from ._base import KeyedCommand, Params, StartCommand, StatusCommand
+from ._types import INT32_MAX, HttpUrl, Name
 
 Party = Literal["remote-caller", "local-caller"]
 SpeechEngine = Literal["deepgram", "google"]
@@ -26,7 +27,7 @@ class Transcribe(KeyedCommand, kw_only=True):
 
 
 class _Listening(Params, kw_only=True):
-    """What live transcription and live translation have in common."""
+    """The parameters that live transcription and live translation share."""
 
     secret: ClassVar[frozenset[str]] = frozenset({"webhook"})
     called: ClassVar[Mapping[str, str]] = {"webhook": "status_url"}
@@ -37,8 +38,8 @@ class _Listening(Params, kw_only=True):
     ai_summary: bool | None = None
     ai_summary_prompt: Name | None = None
     speech_engine: SpeechEngine | None = None
-    speech_timeout: Annotated[int, Meta(ge=1500, le=2**31 - 1, description="milliseconds")] | None = None
-    vad_silence_ms: Annotated[int, Meta(ge=1, le=2**31 - 1, description="milliseconds")] | None = None
+    speech_timeout: Annotated[int, Meta(ge=1500, le=INT32_MAX, description="milliseconds")] | None = None
+    vad_silence_ms: Annotated[int, Meta(ge=1, le=INT32_MAX, description="milliseconds")] | None = None
     vad_thresh: Annotated[int, Meta(ge=0, le=1800)] | None = None
     debug_level: Annotated[int, Meta(ge=0, le=2)] | None = None
 
@@ -61,7 +62,7 @@ class TranslateStart(_Listening, kw_only=True):
 
 
 class Summarize(Params, kw_only=True):
-    """Ask for a summary of what was said so far; *prompt* says how."""
+    """Ask for a summary of the speech so far. *prompt* tells the AI how to summarize."""
 
     secret: ClassVar[frozenset[str]] = frozenset({"webhook"})
 
@@ -77,13 +78,13 @@ class Inject(Params, kw_only=True):
 
 
 class _OneOf(Params, kw_only=True):
-    """An object that has exactly one of its keys."""
+    """An object of which exactly one key is given."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         names = self.__struct_fields__
         if sum(getattr(self, name) is not None for name in names) != 1:
-            self._refuse(names[0], f"given, or {' or '.join(names[1:])}, and no two of them")
+            self._refuse(names[0], f"given, or {' or '.join(names[1:])}, and only one of them")
 
 
 class _LiveVerb(_OneOf, kw_only=True):

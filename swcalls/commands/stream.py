@@ -1,4 +1,4 @@
-"""``calling.stream``: the call's audio over a WebSocket."""
+"""``calling.stream``: send the call's audio to a WebSocket."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from ._base import KeyedCommand, Name, WssUrl
+from ._base import KeyedCommand
+from ._types import Document, Name, WssUrl
 
 Track = Literal["inbound_track", "outbound_track", "both_tracks"]
 Method = Literal["GET", "POST"]
@@ -22,14 +23,14 @@ class Stream(KeyedCommand, kw_only=True):
     codec: Name | None = None
     track: Track | None = None
     authorization_bearer_token: Name | None = None
-    custom_parameters: dict[str, Any] | None = None
+    custom_parameters: Document | None = None
     status_url_method: Method | None = None
 
 
 def as_strings(parameters: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """Turn each value into a string: the platform's own methods disagree on whether it takes anything else."""
+    """Turn each value into a string. The platform's methods differ on whether other values are allowed."""
     if not isinstance(parameters, Mapping):
-        return parameters  # The command refuses what is not `None`.
+        return parameters  # The command allows None and refuses all else.
     return {key: _as_string(value) for key, value in parameters.items()}
 
 
@@ -37,4 +38,4 @@ def _as_string(value: Any) -> Any:
     try:
         return value if isinstance(value, str) else msgspec.json.encode(value).decode()
     except (TypeError, ValueError, RecursionError, OverflowError):
-        return value  # The command refuses it, too.
+        return value  # The command refuses it.

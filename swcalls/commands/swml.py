@@ -15,12 +15,14 @@ import msgspec
 from msgspec import Meta
 
 from ..errors import shown
-from ._base import HTTP_URL, Document, HttpUrl, Name, Value, always_sent, check_document
+from ._base import StartCommand, Value, always_sent
+from ._checks import check_document
+from ._types import HTTP_URL, Document, HttpUrl, Name, Seconds
+from .calls import Update
 
-Seconds = Annotated[int, Meta(ge=1, description="seconds")]
-Wait = Annotated[float, Meta(ge=0, description="seconds")]
+WholeSeconds = Annotated[int, Meta(ge=1, description="seconds")]
 DialDigits = Annotated[
-    str, Meta(pattern=r"^[0-9A-D*#wW]+\Z", description="made of the characters 0-9 A-D * # w W, at least one")
+    str, Meta(pattern=r"^[0-9A-D*#wW]+\Z", description="a string of the characters 0-9 A-D * # w W, at least one")
 ]
 ConnectAddress = Annotated[
     str,
@@ -92,8 +94,8 @@ class Connect(Step, frozen=True, kw_only=True):
     serial: Annotated[list[ConnectAddress], Meta(min_length=1)] | None = None
     parallel: Annotated[list[ConnectAddress], Meta(min_length=1)] | None = None
     caller_id: Name | None = msgspec.field(name="from", default=None)
-    timeout: Seconds | None = None
-    max_duration: Seconds | None = None
+    timeout: WholeSeconds | None = None
+    max_duration: WholeSeconds | None = None
     ringback: Annotated[list[Name], Meta(min_length=1)] | None = None
     confirm: Name | list[Any] | None = None
     headers: dict[str, str] | None = None
@@ -124,6 +126,15 @@ class Connect(Step, frozen=True, kw_only=True):
         elif self.confirm is not None:
             made["confirm"] = self.confirm
         return {self.step: made}
+
+    def reporting_to(self, status_url: str, call_state_url: str) -> Connect:
+        """Return the same step, which reports to these URLs; of the called legs, every state."""
+        return msgspec.structs.replace(
+            self,
+            status_url=status_url,
+            call_state_url=call_state_url,
+            call_state_events=["created", "ringing", "answered", "ended"],
+        )
 
 
 class SendDigits(Step, frozen=True):
@@ -171,6 +182,15 @@ class JoinConference(Step, frozen=True, kw_only=True):
     status_callback_event: Name | None = None
     status_callback_event_type: Literal["cxml", "laml", "relay"] | None = None
 
+    def reporting_to(self, status_url: str) -> JoinConference:
+        """Return the same step, which reports to this URL who joins and leaves, and the end."""
+        return msgspec.structs.replace(
+            self,
+            status_callback=status_url,
+            status_callback_event="join leave end",
+            status_callback_event_type="relay",
+        )
+
 
 class Hangup(Step, frozen=True):
     """End the call; before it was answered, *reason* ``busy`` or ``decline`` refuses it."""
@@ -187,7 +207,7 @@ class Answer(Step, frozen=True):
     command: ClassVar[str] = "answer"
     step: ClassVar[str] = "answer"
 
-    max_duration: Seconds | None = None
+    max_duration: WholeSeconds | None = None
 
 
 class Request(Step, frozen=True):
@@ -208,8 +228,8 @@ class Request(Step, frozen=True):
     method: Literal["GET", "POST", "PUT", "DELETE"] = always_sent("POST")
     headers: dict[str, str] | None = None
     body: str | Document | None = None
-    connect_timeout: Wait | None = None
-    timeout: Wait | None = None
+    connect_timeout: Seconds | None = None
+    timeout: Seconds | None = None
     save_variables: bool | None = None
 
 
@@ -249,6 +269,16 @@ class Switch(Step, frozen=True):
         if self.default is not None:
             made["default"] = step_objects(self.default, "switch: default")
         return {self.step: made}
+
+
+class RunDocument(Update, kw_only=True):
+    """The ``update`` that gives a call a document of ours."""
+
+
+class DocumentStart(StartCommand, kw_only=True):
+    """What starts an action that is a document. It is sent as `RunDocument`, or as ``calling.transfer``."""
+
+    command: ClassVar[str] = "update"
 
 
 AnyStep = Step | Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""``calling.tap``: the call's audio, copied to an RTP or a WebSocket endpoint."""
+"""``calling.tap``: copy the call's audio to an RTP or a WebSocket endpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 
 from ..errors import shown
-from ._base import Ipv4, KeyedCommand, Value, WsUrl
+from ._base import KeyedCommand, Value
+from ._types import Ipv4, WsUrl
 from .play import Direction
 
 TapCodec = Literal["PCMA", "PCMU", "pcma", "pcmu", "OPUS", "opus"]
@@ -17,7 +18,7 @@ Ptime = Literal[10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120]
 class RtpDevice(Value, frozen=True):
     """An RTP endpoint: an IPv4 *addr* and its *port*. *ptime* is in milliseconds (10, 20, … 120).
 
-    The platform takes public addresses only, and refuses others itself.
+    The platform allows public addresses only, and refuses others itself.
     """
 
     addr: Ipv4
@@ -46,7 +47,7 @@ DeviceItem = RtpItem | WsItem
 
 
 def device_item(device: Device) -> DeviceItem:
-    """Put *device* into the form that it has on the wire."""
+    """Return *device* in the form of the wire's ``device``."""
     if isinstance(device, RtpDevice):
         return RtpItem(params=device)
     if isinstance(device, WsDevice):

@@ -1,4 +1,4 @@
-"""Commands that send a call, or word of it, elsewhere: ``transfer``, ``refer``, ``user_event``."""
+"""Commands that send a call, or an event about it, elsewhere: ``transfer``, ``refer``, ``user_event``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import ClassVar
 
 import msgspec
 
-from ._base import Command, Document, Name, Params, SipUri, StatusCommand, Value
+from ._base import Command, Params, StatusCommand, Value
+from ._types import Document, Name, SipUri
 from .addresses import DESTINATION_RULE, is_destination
 
 
 class Transfer(Command, kw_only=True):
-    """*dest*: a phone number, an address, the URL of a SWML document, or the document."""
+    """*dest* is a phone number, an address, the URL of a SWML document, or a SWML document."""
 
     command: ClassVar[str] = "calling.transfer"
 
@@ -44,7 +45,7 @@ class Refer(StatusCommand, kw_only=True):
 
 
 class UserEvent(Command, kw_only=True):
-    """*event*: any JSON object."""
+    """*event* is any JSON object."""
 
     command: ClassVar[str] = "calling.user_event"
 

@@ -1,4 +1,4 @@
-"""A SignalWire space to test against, or to try things out on, without an account."""
+"""Testing without an account: `Simulator` is a SignalWire space on this machine; `replay` processes recordings."""
 
 from .callee import Callee
 from .faults import Faults

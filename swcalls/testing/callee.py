@@ -1,73 +1,71 @@
-"""The script of the far end: what the person, machine or fax that is called does. Knows nothing of calls."""
+"""`Callee`: how the called person, machine or fax of a simulated call behaves. Users give it to the `Simulator`."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Sequence
-from typing import Literal, NoReturn
+from typing import Literal
 
 from msgspec import Struct
 
-_DIGITS = re.compile(r"[0-9A-D*#]*\Z")
+from .argument_checks import is_dtmf, is_duration, is_text, refuse
 
 
 class Callee(Struct, frozen=True, kw_only=True):
-    """How the far end of a simulated call behaves. Durations are simulated seconds."""
+    """How the other end of a simulated call behaves. Durations are simulated seconds."""
 
     answers: bool | str = True
     """True; False to ring until the dial's ``timeout``; or the end reason of a refusal (``"busy"``, ``"decline"``)."""
     presses: str | Sequence[str] = ""
-    """Digits (``0-9 A-D * #``) pressed each time a collect, or a digit detector, starts to listen for digits.
+    """Digits (``0-9 A-D * #``) to press each time a collect, or a digit detector, starts to listen for digits.
 
-    A lone string is pressed every time; the strings of a sequence are pressed in turn.
+    A single string is pressed every time. The strings of a sequence are pressed in turn, then none.
     """
     says: str | Sequence[str] = ""
-    """Text said each time a collect starts to listen for speech; a sequence as for ``presses``.
+    """Text to say each time a collect starts to listen for speech; a sequence works as for ``presses``.
 
-    A recording hears what is to be said next, and leaves it to be said.
+    A recording ends as if the next text was said to it; a collect gets that text all the same.
     """
     is_machine: bool | None = False
-    """What a machine detector finds: MACHINE, HUMAN or, for None, UNKNOWN."""
+    """What a machine detector finds: True for MACHINE, False for HUMAN, None for UNKNOWN."""
     hangs_up_after: float | None = None
-    """Seconds from the answer to the far end's hang-up; None to stay."""
+    """Seconds from the answer until the callee hangs up; None: it does not hang up."""
     rings_for: float = 1.0
-    """Seconds of ringing before the answer, or the refusal."""
+    """Seconds of ringing before the callee answers or refuses."""
     reacts_after: float = 0.5
-    """Seconds before the first digit is pressed, or the first word said."""
+    """Seconds before the callee presses the first digit, or says the first word."""
     fax_tone: Literal["CED", "CNG"] | None = None
-    """The tone that a fax detector hears."""
+    """The tone that a fax detector finds; None: no tone."""
     refers: str = "success"
-    """What a REFER comes to: success, cancel, busy, noAnswer or error."""
+    """The final state of a REFER: success, cancel, busy, noAnswer or error."""
     transcription_fails: bool = False
+    """Whether ``calling.transcribe`` ends in ``failed``."""
     knows: str = "I have listened, and that is what was said."
-    """A sidecar's answer to any question."""
+    """The sidecar's answer to each question."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.answers, bool) and not (isinstance(self.answers, str) and self.answers):
-            self._refuse("answers", "True, False or an end reason")
+            refuse(self, "answers", "True, False or an end reason")
         if not all(is_dtmf(item) for item in _items(self.presses)):
-            self._refuse("presses", "a string, or strings, made of the characters 0-9 A-D * #")
+            refuse(self, "presses", "a string, or strings, made of the characters 0-9 A-D * #")
         if not all(is_text(item) for item in _items(self.says)):
-            self._refuse("says", "a string, or strings, that UTF-8 can encode")
+            refuse(self, "says", "a string, or strings, that UTF-8 can encode")
         if self.is_machine is not None and not isinstance(self.is_machine, bool):
-            self._refuse("is_machine", "True, False or None")
-        if self.hangs_up_after is not None and not _is_duration(self.hangs_up_after):
-            self._refuse("hangs_up_after", "None, or seconds from 0")
+            refuse(self, "is_machine", "True, False or None")
+        if self.hangs_up_after is not None and not is_duration(self.hangs_up_after):
+            refuse(self, "hangs_up_after", "None, or a number of seconds (>= 0)")
         for name in ("rings_for", "reacts_after"):
-            if not _is_duration(getattr(self, name)):
-                self._refuse(name, "seconds from 0")
-        if not is_text(self.refers) or not self.refers or not is_text(self.knows):
-            self._refuse("refers", "a word, and knows a text")
+            if not is_duration(getattr(self, name)):
+                refuse(self, name, "a number of seconds (>= 0)")
+        if not is_text(self.refers) or not self.refers:
+            refuse(self, "refers", "a string that is not empty and that UTF-8 can encode")
+        if not is_text(self.knows):
+            refuse(self, "knows", "a string that UTF-8 can encode")
         if self.fax_tone not in (None, "CED", "CNG"):
-            self._refuse("fax_tone", "None, 'CED' or 'CNG'")
-
-    def _refuse(self, name: str, rule: str) -> NoReturn:
-        raise ValueError(f"Callee: {name}={getattr(self, name)!r} must be {rule}")
+            refuse(self, "fax_tone", "None, 'CED' or 'CNG'")
 
 
 class Script:
-    """What a far end presses, or says, on one call: the next line whenever it is asked."""
+    """The inputs of a callee on one call, for ``presses`` or ``says``: `next` returns one after the other."""
 
     def __init__(self, lines: str | Sequence[str]) -> None:
         self.repeats: bool = isinstance(lines, str)
@@ -75,35 +73,15 @@ class Script:
 
     @property
     def first(self) -> str:
-        """The line that comes next."""
+        """The next input, without taking it; ``""``: none is left."""
         return self._lines[0] if self._lines else ""
 
     def next(self) -> str:
-        """Take the next line: a lone string for ever, those of a sequence in turn, then nothing."""
+        """Take the next input: a single string each time, the strings of a sequence in turn, then ``""``."""
         if self.repeats:
             return self.first
         return self._lines.pop(0) if self._lines else ""
 
 
-def is_dtmf(value: object) -> bool:
-    """Tell whether *value* is a string of digits that a telephone has."""
-    return isinstance(value, str) and _DIGITS.match(value) is not None
-
-
-def is_text(value: object) -> bool:
-    """Tell whether *value* is a string that can be sent."""
-    if not isinstance(value, str):
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _items(value: object) -> Sequence[object]:
     return value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-
-
-def _is_duration(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf

@@ -1,4 +1,4 @@
-"""A simulated call and what runs on it. Knows no HTTP, and no kind of operation in particular."""
+"""`SimulatedCall`, and `Operation`, the base class of everything that runs on it. The `Exchange` creates the calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from swcalls.commands import Dial, KeyedCommand, StartCommand, StatusCommand
 
-from .callee import Callee, Script, is_dtmf, is_text
+from .argument_checks import is_dtmf, is_text
+from .callee import Callee, Script
 from .clock import Clock, Timer, TimerGroup, cancel_all
 from .wire import Shape, Wire
 
@@ -22,10 +23,9 @@ State = Literal["created", "ringing", "answered", "ended"]
 OperationT = TypeVar("OperationT", bound="Operation")
 
 RING_TIMEOUT = 30.0
-"""Simulated seconds that a call rings when its dial gives no ``timeout``."""
-
-
+"""Simulated seconds that a call rings if its dial has no ``timeout``."""
 SENTENCES_KEPT = 1000
+"""How many sentences of a call are kept for transcripts and summaries."""
 DIGITS_KEPT = 1000
 
 
@@ -54,9 +54,9 @@ class Dialplans(Protocol):
 
 
 class SimulatedCall:
-    """One call: a state, a far end that follows its script, and the operations that run on it.
+    """One call: its state, its callee, and the operations that run on it.
 
-    The far end can also be driven by hand: ``press``, ``say``, ``hang_up``.
+    The callee follows its script; a test can also control it with ``press``, ``say`` and ``hang_up``.
     """
 
     def __init__(
@@ -73,12 +73,12 @@ class SimulatedCall:
         self.to: str = dial.to or ""
         self.state: State = "created"
         self.end_reason: str | None = None
-        """Why the call ended; None as long as it has not."""
+        """Why the call ended; None: it has not ended."""
         self.operations: dict[tuple[str, str], Operation] = {}
-        """What runs, by kind and ``control_id``."""
+        """The running operations, by kind and ``control_id``."""
         self.callee = callee
         self.spoken: deque[str] = deque(maxlen=SENTENCES_KEPT)
-        """What was said, by both sides."""
+        """What both sides said."""
         self.heard: deque[str] = deque(maxlen=SENTENCES_KEPT)
         """What the far end has heard: what was played, and what other parties of a bridge or a conference said."""
         self.received_digits: str = ""
@@ -103,17 +103,17 @@ class SimulatedCall:
         return f"<SimulatedCall {self.id} {self.state}, {len(self.operations)} running>"
 
     def arrive(self) -> None:
-        """Come in, and ring until somebody answers."""
+        """Begin as an inbound call: created, then ringing."""
         self._enter("created", created_by="receive")
         self._enter("ringing")
 
     def answer(self) -> None:
-        """Answer; nothing happens when that is done or too late."""
+        """Answer the call if it is created or ringing; else do nothing."""
         if self.state in ("created", "ringing"):
             self._answer()
 
     def start(self) -> None:
-        """Let it ring."""
+        """Begin as an outbound call: created, then ringing until the callee answers or refuses, or nobody answers."""
         self._enter("created", created_by="dial")
         self._enter("ringing")
         rings_for = self.callee.rings_for if self.callee.answers is not False else math.inf
@@ -126,11 +126,11 @@ class SimulatedCall:
             self._after(rings_for, self._answer)
 
     def press(self, digits: str) -> None:
-        """Press *digits* (``0-9 A-D * #``) at the far end, all at once.
+        """Press *digits* (``0-9 A-D * #``) at the callee's end, all at once.
 
         Raises:
-            ValueError: for anything else than such digits.
-            RuntimeError: when the call is not answered, or is over.
+            ValueError: If *digits* contains other characters.
+            RuntimeError: If the call is not answered, or has ended.
         """
         if not is_dtmf(digits):
             raise ValueError(f"press: digits={digits!r} must be made of the characters 0-9 A-D * #")
@@ -142,11 +142,11 @@ class SimulatedCall:
             other.receive_digits(digits)
 
     def say(self, text: str) -> None:
-        """Say *text* at the far end, in no time.
+        """Say *text* at the callee's end; no simulated time passes.
 
         Raises:
-            ValueError: for text that is empty, or that UTF-8 cannot encode.
-            RuntimeError: when the call is not answered, or is over.
+            ValueError: If *text* is empty, or UTF-8 cannot encode it.
+            RuntimeError: If the call is not answered, or has ended.
         """
         if not is_text(text) or not text:
             raise ValueError(f"say: text={text!r} must be a string that is not empty and that UTF-8 can encode")
@@ -159,7 +159,7 @@ class SimulatedCall:
             other.overhear("local-caller", text)
 
     def overhear(self, party: Party, text: str) -> None:
-        """Let whatever writes down or listens in know what was said."""
+        """Pass *text*, which *party* said, to the operations that listen to the call (transcriptions, sidecars)."""
         self.spoken.append(text)
         if party == "local-caller":
             self.heard.append(text)
@@ -171,35 +171,35 @@ class SimulatedCall:
         self.received_digits = (self.received_digits + digits)[-DIGITS_KEPT:]
 
     def hang_up(self, reason: str = "hangup") -> None:
-        """Hang up, or refuse the call, at the far end; nothing happens when it is over already."""
+        """Hang up, or refuse the call, at the callee's end; do nothing if the call has ended."""
         self.end(reason)
 
     def begin(self, operation: Operation) -> None:
-        """Run *operation*: now, or once the call is answered, since before there is nothing to hear."""
+        """Start *operation* now, or once the call is answered."""
         self.operations[operation.kind, operation.control_id] = operation
         if self.state == "answered":
             operation.start()
 
     def find(self, kind: type[OperationT], control_id: str) -> OperationT | None:
-        """Look for an operation that runs."""
+        """Return the running operation of *kind* with *control_id*, or None."""
         operation = self.operations.get((kind.kind, control_id))
         return operation if isinstance(operation, kind) else None
 
     def any_of(self, *kinds: str) -> bool:
-        """Tell whether an operation of one of *kinds* runs."""
+        """Return whether an operation of one of *kinds* is running."""
         return any(kind in kinds for kind, _ in self.operations)
 
     def redirect(
         self, *, url: str | None = None, swml: dict[str, Any] | None = None, status_url: str | None = None
     ) -> None:
-        """Run another document, *swml*, or note its *url*, which is not run; and where states are posted now."""
+        """Run another document, *swml*, or set its *url*, which is not run; set the *status_url* for further states."""
         self._url = url or self._url
         self.status_url = status_url or self.status_url
         if swml is not None and self.dialplans is not None:
             self.dialplans.redirect(self, swml)
 
     def end(self, reason: str) -> None:
-        """End the call, then whatever runs on it; a call ends once."""
+        """End the call, then all operations on it; do nothing if the call has ended."""
         if self.state == "ended":
             return
         self._ended = self.clock.now()
@@ -207,10 +207,10 @@ class SimulatedCall:
         cancel_all(self._timers)
         self._enter("ended", end_reason=reason)
         for operation in self._running():
-            operation.lose_call()
+            operation.call_ended()
 
     def leg(self) -> dict[str, Any]:
-        """Describe the call in the answer to a command. Source: wire contract, section a."""
+        """Return the call leg that responses to commands contain. Source: wire contract, section a."""
         duration_ms = None
         if self._answered is not None:
             duration_ms = round(((self._ended or self.clock.now()) - self._answered) * 1000)
@@ -244,7 +244,7 @@ class SimulatedCall:
         self.clock.later(seconds, then, self._timers)
 
     def _running(self) -> list[Operation]:
-        # A copy: an operation that finishes leaves the dict while its fellows still have their turn.
+        # A copy, since an operation that finishes removes itself from the dict.
         return list(self.operations.values())
 
     def _listeners(self) -> list[SimulatedCall]:
@@ -282,28 +282,28 @@ class SimulatedCall:
 
 
 class Listener:
-    """What the far end's acts reach: deaf, unless a method says otherwise."""
+    """The methods that a call calls for input from the callee; by default they do nothing."""
 
     def hear_digit(self, digit: str) -> None:
-        """Take notice of a digit that the far end pressed."""
+        """Process a digit that the callee pressed."""
 
     def hear_speech_begin(self) -> None:
-        """Take notice of the far end beginning to speak."""
+        """Process that the callee begins to speak."""
 
     def hear_speech(self, text: str) -> None:
-        """Take notice of what the far end has said."""
+        """Process a text that the callee has said."""
 
     def overhear(self, party: Party, text: str) -> None:
-        """Take notice of what either side has said."""
+        """Process a text that either side has said."""
 
 
 class Operation(Listener, ABC):
-    """Something that runs on a call, under a ``control_id`` where it has one, and reports until it finishes."""
+    """Something that runs on a call (a play, a recording, …) and posts webhooks until it finishes."""
 
     kind: ClassVar[str]
-    """The command's family, which is the last word of ``event_type`` too."""
+    """The family of its commands, which is also the last word of its webhooks' ``event_type``."""
     shape: ClassVar[Shape | None] = None
-    """The one shape in which it reports, whatever the simulator's."""
+    """The shape of its webhooks; None: the shape that the simulator was created with."""
 
     def __init__(self, call: SimulatedCall, command: StartCommand) -> None:
         self.call = call
@@ -318,27 +318,27 @@ class Operation(Listener, ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """Begin. The call is answered."""
+        """Begin. It is called once the call is answered."""
 
     @abstractmethod
     def stop(self) -> None:
-        """Finish on command."""
+        """Finish because a stop command came, or a time limit was reached."""
 
-    def lose_call(self) -> None:
-        """Finish because the call is over."""
+    def call_ended(self) -> None:
+        """Finish because the call has ended."""
         self.stop()
 
     def after(self, seconds: float, then: Callable[[], None]) -> Timer:
-        """Call *then* after a while, unless the operation has finished before."""
+        """Call *then* after simulated *seconds*, unless the operation has finished before."""
         return self.clock.later(seconds, then, self._timers)
 
     def post(self, method: str = "POST", **more: Any) -> None:
-        """Report."""
+        """Post a webhook with the parameters *more*."""
         params = {"control_id": self.control_id, "call_id": self.call.id, "node_id": self.call.wire.node_id, **more}
         self.call.wire.post(self._status_url, f"calling.call.{self.kind}", params, method=method, shape=self.shape)
 
     def finish(self) -> None:
-        """Be over: nothing that was planned happens any more, and the ``control_id`` is free."""
+        """Mark the operation as finished: cancel its timers, and remove it from the call."""
         self.is_finished = True
         cancel_all(self._timers)
         self.call.operations.pop((self.kind, self.control_id), None)

@@ -1,4 +1,4 @@
-"""The simulator's time: real time, or the same faster. Knows nothing of calls."""
+"""`Clock`: the simulated time, which can run faster than real time, and its timers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 
 class Clock:
-    """Simulated time, which starts at the present and runs *speed* times as fast as real time.
+    """Simulated time: it starts at the current time and runs *speed* times as fast as real time.
 
-    Everything that the simulator dates or waits for goes by it, so that a recording of ten simulated seconds lasts
-    ten seconds on its own time stamps at any speed.
+    All time stamps and delays of the simulator use it. So a recording of ten simulated seconds has time stamps ten
+    seconds apart at any speed.
     """
 
     def __init__(self, speed: float) -> None:
@@ -23,13 +23,13 @@ class Clock:
         self._is_closed = False
 
     def now(self) -> float:
-        """Tell the simulated time in Unix seconds."""
+        """Return the simulated time in Unix seconds."""
         return self._started + (time.monotonic() - self._origin) * self.speed
 
     def later(self, seconds: float, then: Callable[[], None], group: TimerGroup) -> Timer:
-        """Call *then* after *seconds* of simulated time; never, if that is infinite.
+        """Call *then* after *seconds* of simulated time; never if *seconds* is infinite.
 
-        The timer is in *group* for as long as it is not over.
+        The timer is in *group* until it has fired or was cancelled.
         """
         timer = Timer(self, seconds, then, (self._timers, group))
         if self._is_closed:
@@ -38,7 +38,7 @@ class Clock:
         return timer
 
     def has_due(self) -> bool:
-        """Tell whether a timer is about to go off without time passing."""
+        """Return whether a timer is due now."""
         now = asyncio.get_running_loop().time()
         return any(timer.due <= now for timer in self._timers)
 
@@ -47,13 +47,13 @@ class Clock:
         await asyncio.sleep(seconds / self.speed)
 
     def close(self) -> None:
-        """Cancel every timer, and any that is still to be set."""
+        """Cancel all timers, also those that are set later."""
         self._is_closed = True
         cancel_all(self._timers)
 
 
 class Timer:
-    """What is due after a while, and can be held up on the way."""
+    """Calls a function once after some simulated seconds; it can be paused and resumed."""
 
     def __init__(self, clock: Clock, seconds: float, then: Callable[[], None], groups: tuple[TimerGroup, ...]) -> None:
         self._clock = clock
@@ -67,24 +67,24 @@ class Timer:
 
     @property
     def due(self) -> float:
-        """When it goes off, in the loop's time; infinite as long as it stands."""
+        """When it fires, in the loop's time; infinite while it is paused."""
         return math.inf if self._handle is None else self._handle.when()
 
     def pause(self) -> None:
-        """Stop the time that is left; nothing happens on a timer that stands or is over."""
+        """Pause the timer; do nothing if it is paused, has fired or was cancelled."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
             self._left = max(0.0, self._left - (self._clock.now() - self._since))
 
     def resume(self) -> None:
-        """Let the time that is left run; nothing happens on a timer that runs or is over."""
+        """Let the remaining time run; do nothing if the timer is running, has fired or was cancelled."""
         if self._then is not None and self._handle is None and math.isfinite(self._left):
             self._since = self._clock.now()
             self._handle = asyncio.get_running_loop().call_later(self._left / self._clock.speed, self._fire)
 
     def cancel(self) -> None:
-        """Put an end to it. What was due never happens."""
+        """Cancel the timer: its function is never called."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

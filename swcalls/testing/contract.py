@@ -1,8 +1,9 @@
-"""What a request must be, and how one that is not is refused. Knows no call, and none of the client's own checks.
+"""Validates the requests that reach the simulator, and makes the error responses; `dispatch` uses it.
 
-Types, bounds, unknown and missing keys are left to msgspec and the Structs of ``swcalls.commands``. What these cannot
-say, the vendor's prose does: it is written here a second time, on the raw request, so that a mistake in the client's
-version shows. Source of codes and bodies: wire contract, section g.
+msgspec and the Structs of ``swcalls.commands`` check types, bounds, unknown and missing keys. The functions here check
+the rules that the vendor's documentation states in prose. The client has checks of its own for them; these are written
+independently, on the raw request, so that tests find mistakes in the client's. Source of codes and bodies: wire
+contract, section g.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ ERROR_CODES_PAGE = "https://signalwire.com/docs/apis/error-codes"
 _OPAQUE = frozenset({
     "swml", "to_script", "custom_parameters", "custom_variables", "event", "global_data", "SWAIG", "prompt", "dest",
 })  # fmt: skip
-"""Parameters whose content is the user's own: no name in there means what it means elsewhere."""
+"""Parameters whose content belongs to the user: keys inside them are not checked."""
 _URLS = frozenset({"url", "fallback_url", "status_url", "webhook"})
 _CODECS = frozenset(get_args(Codec))
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _FOR_EXAMPLES = tuple(IPv4Network(f"{net}.0/24") for net in ("192.0.2", "198.51.100", "203.0.113"))
-"""Addresses of documentation, the vendor's own included: nobody has them, and nothing is refused for them."""
+"""Networks reserved for documentation. They are accepted, since the vendor's examples use them."""
 _RESERVED = re.compile(r"signalwire_|sw_|rtc_|internal_", re.IGNORECASE)
 _MAX_VARIABLES = 20
 _MAX_VARIABLE_BYTES = 1024
@@ -40,7 +41,7 @@ _LONGEST_NAME = 80
 
 
 class Refusal(Exception):
-    """A request that is refused, with the HTTP *status* and *body* of the answer."""
+    """The request is refused; *status* and *body* are those of the response."""
 
     def __init__(self, status: int, body: Raw) -> None:
         super().__init__(status)
@@ -49,27 +50,27 @@ class Refusal(Exception):
 
 
 def bad_request() -> Refusal:
-    """Refuse what is not a request at all."""
+    """Return the refusal of a body that is not a JSON object, or of an incomplete collect."""
     return Refusal(400, {"error": "Bad Request"})
 
 
 def unauthorized() -> Refusal:
-    """Refuse wrong credentials."""
+    """Return the refusal of wrong credentials."""
     return Refusal(401, {"error": "Unauthorized"})
 
 
 def not_found() -> Refusal:
-    """Refuse a command for a call, or an operation, that is not there or not any more."""
+    """Return the refusal of a command for a call, or an operation, that does not exist or has ended."""
     return Refusal(404, {"error": "Not Found"})
 
 
 def conflict() -> Refusal:
-    """Refuse a second one of what a call can have but one of."""
+    """Return the refusal of an operation of which a call can have only one at a time."""
     return Refusal(409, {"error": "Conflict"})
 
 
 def unprocessable(code: str, message: str, attribute: str | None = None) -> Refusal:
-    """Refuse what is wrong with one *attribute*; the *message* must not repeat its value."""
+    """Return the refusal of one wrong *attribute*; the *message* must not contain its value."""
     error = {
         "type": "validation_error",
         "code": code,
@@ -81,7 +82,11 @@ def unprocessable(code: str, message: str, attribute: str | None = None) -> Refu
 
 
 def read(body: bytes) -> Raw:
-    """Decode the body of a request, which is a JSON object."""
+    """Decode the body of a request, which must be a JSON object.
+
+    Raises:
+        Refusal: The body is not a JSON object.
+    """
     try:
         request = msgspec.json.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -92,7 +97,11 @@ def read(body: bytes) -> Raw:
 
 
 def check_envelope(request: Raw, *, has_id: bool) -> Raw:
-    """Check the keys beside ``command``, and return ``params``."""
+    """Check the keys ``id`` and ``params`` of *request*, and return ``params``.
+
+    Raises:
+        Refusal: A key is missing, unknown or of the wrong type.
+    """
     for name in request.keys() - {"command", "params", "id"}:
         raise _unknown(name)
     if not has_id and "id" in request:
@@ -110,13 +119,17 @@ def check_envelope(request: Raw, *, has_id: bool) -> Raw:
 
 
 def check_filled(request: Raw, name: str) -> None:
-    """Check that a required key is there, and not blank."""
+    """Raise `Refusal` if a required key is missing or blank."""
     if request.get(name) in (None, ""):
         raise _missing(name)
 
 
 def read_params(params: Raw, kind: type[T], check: Check | None = None) -> T:
-    """Check ``params`` against the vendor's prose (*check*) and its schema (*kind*)."""
+    """Check ``params`` with *check* and the schema of *kind*; return them as a *kind*.
+
+    Raises:
+        Refusal: ``params`` breaks a rule.
+    """
     try:
         for path, name, value in _leaves(params):
             if value is None:
@@ -127,13 +140,13 @@ def read_params(params: Raw, kind: type[T], check: Check | None = None) -> T:
             check(params)
         return msgspec.convert(params, kind, strict=True)
     except msgspec.ValidationError as error:
-        raise _described(str(error)) from None
+        raise _from_msgspec(str(error)) from None
     except RecursionError:
         raise bad_request() from None
 
 
 def check_dial(params: Raw) -> None:
-    """Check where a dial goes, what it runs and the variables that it sets."""
+    """Check the destination, the dialplan, the codecs and the variables of a dial."""
     if "url" in params and "swml" in params:
         raise unprocessable("incompatible_parameters", "url and swml must not be given together", "url")
     if "url" not in params and "swml" not in params:
@@ -147,7 +160,7 @@ def check_dial(params: Raw) -> None:
 
 
 def check_update(params: Raw) -> None:
-    """Check that an update says something, and not two things at once."""
+    """Check that an update has at least one change, and not both ``url`` and ``swml``."""
     if "url" in params and "swml" in params:
         raise unprocessable("incompatible_parameters", "url and swml must not be given together", "url")
     if not params.keys() & {"status", "url", "swml", "status_url"}:
@@ -155,13 +168,13 @@ def check_update(params: Raw) -> None:
 
 
 def check_collect(params: Raw) -> None:
-    """Check that a collect says what to collect; documented as a 400."""
+    """Check that a collect has ``digits`` or ``speech``; the documentation has a 400 for that."""
     if "digits" not in params and "speech" not in params:
         raise bad_request()
 
 
 def check_tap(params: Raw) -> None:
-    """Check where a tap goes: a public IPv4 address, or a WebSocket."""
+    """Check that the device of a tap is a public IPv4 address, or a WebSocket URL."""
     _check_tagged(params, "tap")
     device = params.get("device")
     target = device.get("params") if isinstance(device, dict) else None
@@ -176,7 +189,7 @@ def check_tap(params: Raw) -> None:
 
 
 def check_refer(params: Raw) -> None:
-    """Check that a refer names SIP addresses."""
+    """Check that the addresses of a refer are SIP addresses."""
     _check_tagged(params, "device")
     device = params.get("device")
     target = device.get("params") if isinstance(device, dict) else None
@@ -187,29 +200,29 @@ def check_refer(params: Raw) -> None:
 
 
 def check_transfer(params: Raw) -> None:
-    """Check that a call can be transferred to where it is to go."""
+    """Check the destination of a transfer."""
     dest = params.get("dest")
-    # What is empty, or of another type, the Struct refuses.
+    # The Struct refuses an empty destination, and one of another type.
     if (isinstance(dest, dict) or (isinstance(dest, str) and dest)) and not is_destination(dest):
         raise unprocessable("invalid_parameter", f"dest must be {DESTINATION_RULE}", "dest")
 
 
 def check_action(params: Raw) -> None:
-    """Check that a live command asks for one thing."""
+    """Check that the ``action`` of a live transcription or translation has exactly one key."""
     action = params.get("action")
     if isinstance(action, dict) and len(action) != 1:
         raise unprocessable("incompatible_parameters", "action must have exactly one key", "action")
 
 
 def check_hold(params: Raw) -> None:
-    """Check that the time is a string of digits."""
+    """Check that the ``timeout`` of a hold is a string of digits."""
     timeout = params.get("timeout")
     if timeout is not None and not (isinstance(timeout, str) and timeout.isascii() and timeout.isdigit()):
         raise unprocessable("not_a_string", "timeout must be a string of digits", "timeout")
 
 
 def _check_tagged(params: Raw, name: str) -> None:
-    """Check that an object says its type, which msgspec does not ask for where there is but one."""
+    """Check that an object has a ``type``: msgspec does not require the tag if there is only one type."""
     if isinstance(value := params.get(name), dict) and "type" not in value:
         raise _missing(f"{name}.type")
 
@@ -223,8 +236,8 @@ def _is_public(addr: str) -> bool:
 
 
 def _leaves(params: Raw) -> Iterator[tuple[str, str, object]]:
-    """Walk what *params* declare: each value that holds no others, with its path and its own name."""
-    # Paths are kept short from the start: a long one, copied for each item of a long list, would fill the memory.
+    """Yield each value in *params* that is no object and no list, with its path and its own name."""
+    # Paths are cut early: a long path, copied for each item of a long list, would fill the memory.
     pending: list[tuple[str, str, object]] = [(_short(name), name, value) for name, value in params.items()]
     while pending:
         path, name, value = pending.pop()
@@ -240,13 +253,13 @@ def _leaves(params: Raw) -> Iterator[tuple[str, str, object]]:
 def _check_url(url: str, path: str, schemes: tuple[str, ...]) -> None:
     try:
         parts = urlsplit(url)
-        is_whole = bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", url)
+        is_complete = bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", url)
     except ValueError:
         raise unprocessable("url_failed_to_parse", f"{path} must be a URL", path) from None
     if parts.scheme not in schemes:
         code = "not_an_http_url" if "http" in schemes else "invalid_parameter"
         raise unprocessable(code, f"{path} must be a valid {' or '.join(schemes)} url", path)
-    if not is_whole:
+    if not is_complete:
         raise unprocessable("url_failed_to_parse", f"{path} must be a URL", path)
 
 
@@ -258,7 +271,7 @@ def _check_variables(variables: object) -> None:
         raise unprocessable("too_many_custom_variables", f"{name} must be at most {_MAX_VARIABLES}", name)
     for key, value in variables.items():
         if not _VARIABLE.match(key):
-            raise unprocessable("invalid_custom_variable_name", f"{name} has a name that cannot be one", name)
+            raise unprocessable("invalid_custom_variable_name", f"{name} has an invalid name", name)
         if _RESERVED.match(key):
             raise unprocessable("reserved_custom_variable_name", f"{name} has a name with a reserved prefix", name)
         if not isinstance(value, str) or not value:
@@ -288,8 +301,8 @@ _REASONS: tuple[tuple[re.Pattern[str], str, str], ...] = (
 )
 
 
-def _described(problem: str) -> Refusal:
-    """Turn msgspec's words into an error item. They name the place and the rule; a value is never repeated."""
+def _from_msgspec(problem: str) -> Refusal:
+    """Return the refusal for the message of a msgspec.ValidationError, which contains path and rule, but no value."""
     words, _, path = problem.partition(" - at `$")
     path = path.rstrip("`").lstrip(".")
     for pattern, code, rule in _REASONS:

@@ -1,4 +1,4 @@
-"""How webhooks get out: in order for each call, signed, tried again. Knows nothing of what they say."""
+"""`Deliveries`: posts the simulator's webhooks: in order for each call, signed, with retries and faults."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _log = logging.getLogger("swcalls.testing")
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A webhook that was posted, or given up."""
+    """A webhook that was posted, or that no receiver accepted."""
 
     url: str = field(repr=False)
     payload: dict[str, Any]
     status: int | None
-    """The HTTP status of the last try; None when there was no answer."""
+    """The HTTP status of the last attempt; None: no response."""
     attempts: int
     is_forged: bool = False
-    """It pretended to be one, as a fault that was asked for."""
+    """It was a forged webhook, caused by ``Faults.forge``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +56,23 @@ class _Outgoing:
 
 
 class Deliveries:
-    """Everything on its way to the user's webhook receiver.
+    """The webhooks on their way to the user's receiver.
 
-    Each lane (a call) is a queue with a worker of its own, alive while there is something to post: a slow or dead
-    receiver delays what comes after it on the same call, and nothing else.
+    Each call has a queue, here called a lane, and a task that posts from it while it is not empty. A slow or dead
+    receiver therefore delays webhooks of the same call only.
     """
 
-    def __init__(self, clock: Clock, signing_key: str | None, dice: Dice, tell: Callable[[Delivery], object]) -> None:
+    def __init__(
+        self, clock: Clock, signing_key: str | None, dice: Dice, observer: Callable[[Delivery], object]
+    ) -> None:
         self.dice = dice
         self._clock = clock
         self._key = None if signing_key is None else signing_key.encode()
-        self._tell = tell
+        self._observer = observer
         self._lanes: dict[str, deque[_Outgoing]] = {}
         self._workers: dict[asyncio.Task[None], str] = {}
         self._held: dict[str, _Outgoing] = {}
-        """By lane: what goes out after the next one."""
+        """By lane: the webhook that ``Faults.reorder`` holds back until the next one was queued."""
         self._timers: TimerGroup = set()
         self._session: aiohttp.ClientSession | None = None
         self._gate: asyncio.Event | None = None
@@ -79,18 +81,18 @@ class Deliveries:
         self._idle.set()
 
     def open(self) -> None:
-        """Get ready to post; needs a running loop."""
+        """Open the HTTP session; this needs a running loop."""
         self._session = aiohttp.ClientSession(
             timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar(), headers={"User-Agent": "swcalls-simulator"}
         )
 
     async def close(self) -> None:
-        """Give up whatever is still on its way."""
+        """Cancel all webhooks on their way, and close the HTTP session."""
         session, self._session = self._session, None
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
-        # A worker that was cancelled before its first step has counted nothing off.
+        # A worker that was cancelled before its first step has not decreased the count.
         self._lanes.clear()
         self._busy = 0
         self._idle.set()
@@ -98,24 +100,24 @@ class Deliveries:
             await session.close()
 
     def post(self, lane: str, url: str, payload: dict[str, Any], method: str = "POST") -> None:
-        """Post *payload* to *url*, after all that *lane* was given before."""
+        """Queue *payload* on *lane*, to be posted to *url*; the faults are decided here."""
         dice = self.dice
-        if dice.fall("drop"):
+        if dice.happens("drop"):
             return
-        if dice.fall("forge"):
+        if dice.happens("forge"):
             forged = with_state(payload, "ended" if "call_state" in params_of(payload) else "finished")
             self._queue(lane, _Outgoing(altered(url), forged, method, self._gate, is_forged=True))
-        if dice.fall("unknown"):
+        if dice.happens("unknown"):
             self._queue(lane, _Outgoing(url, with_state(payload, "levitating"), method, self._gate))
-        if dice.fall("nulls"):
+        if dice.happens("nulls"):
             payload = dice.with_null(payload)
         outgoing = _Outgoing(url, payload, method, self._gate)
-        for _ in range(2 if dice.fall("duplicate") else 1):
+        for _ in range(2 if dice.happens("duplicate") else 1):
             late = dice.seconds("delay")
             if late:
-                # A lane of its own: what comes after it does not wait for it.
+                # A lane of its own, so that later webhooks overtake it.
                 self._clock.later(late, partial(self._queue, str(uuid.uuid4()), outgoing), self._timers)
-            elif lane not in self._held and dice.fall("reorder"):
+            elif lane not in self._held and dice.happens("reorder"):
                 self._held[lane] = outgoing
                 self._clock.later(HELD_FOR, partial(self._release, lane, outgoing), self._timers)
             else:
@@ -123,7 +125,7 @@ class Deliveries:
                 self._release(lane)
 
     def _release(self, lane: str, outgoing: _Outgoing | None = None) -> None:
-        """Let go what was held back on *lane*, if it is *outgoing*, or whatever it is."""
+        """Queue the webhook that is held back on *lane*; with *outgoing*, only if it is that one."""
         held = self._held.get(lane)
         if held is not None and outgoing in (None, held):
             del self._held[lane]
@@ -143,13 +145,13 @@ class Deliveries:
         worker.add_done_callback(self._workers.pop)
 
     async def flushed(self, lane: str, *, timeout: float) -> None:
-        """Return once nothing is queued on *lane*, or after *timeout* seconds of real time."""
+        """Wait until nothing is queued on *lane*, but at most *timeout* seconds of real time."""
         workers = [worker for worker, its in self._workers.items() if its == lane]
         if workers:
             await asyncio.wait(workers, timeout=timeout)
 
     async def fetch(self, url: str, payload: dict[str, Any]) -> bytes | None:
-        """Ask *url* for a document, once, as the platform does; ``None`` unless it is answered with 200."""
+        """Post *payload* to *url* once; return the body of a response with status 200, else None."""
         if self._session is None:
             return None
         target, headers, body = self._signed(url, payload)
@@ -158,7 +160,7 @@ class Deliveries:
                 content = await response.read()
                 return content if response.status == 200 else None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            _log.info("a request for a document met %s", type(error).__name__)
+            _log.info("the request for an SWML document failed: %s", type(error).__name__)
             return None
 
     async def request(
@@ -191,7 +193,7 @@ class Deliveries:
 
     def tell(self, delivery: Delivery) -> None:
         """Note a request that was made by another way."""
-        self._tell(delivery)
+        self._observer(delivery)
 
     @property
     def gate(self) -> asyncio.Event | None:
@@ -199,7 +201,7 @@ class Deliveries:
         return self._gate
 
     def _signed(self, url: str, payload: dict[str, Any]) -> tuple[str, dict[str, str], bytes]:
-        """Make the URL, the headers and the body of a request."""
+        """Return the URL without credentials, the headers with signatures, and the body of a request."""
         target, authorization = split_credentials(url)
         body = msgspec.json.encode(payload)
         headers = {"Content-Type": "application/json"}
@@ -211,7 +213,7 @@ class Deliveries:
 
     @contextmanager
     def held_until(self, gate: asyncio.Event) -> Iterator[None]:
-        """Keep what is posted within the block (which must not await) back until *gate* is set."""
+        """Hold back the webhooks that are posted within the block until *gate* is set. The block must not await."""
         self._gate = gate
         try:
             yield
@@ -220,7 +222,7 @@ class Deliveries:
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """Count the block as work that ``settled`` waits for."""
+        """Make ``settled`` wait for the block."""
         self.work_begins()
         try:
             yield
@@ -237,7 +239,7 @@ class Deliveries:
             self.work_begins()
 
     async def settled(self) -> None:
-        """Return once nothing is on its way, nor due already."""
+        """Wait until no webhook is on its way, no command is being processed, and no timer is due."""
         while self._busy or self._clock.has_due():
             await self._idle.wait()
             await asyncio.sleep(0)
@@ -262,7 +264,7 @@ class Deliveries:
                 finally:
                     self.work_ends()
         finally:
-            # Nothing is awaited between the last look at the queue and here, so nothing can be appended unseen.
+            # There is no await between the last check of the queue and here, so nothing is appended in between.
             del self._lanes[lane]
             for _ in queue:
                 self.work_ends()
@@ -282,13 +284,13 @@ class Deliveries:
                 break
         else:
             if not outgoing.is_forged:
-                # Not the URL: what is unguessable in it is what keeps others from posting there.
-                _log.warning("gave up a webhook after %d tries; last answer: %s", attempts, status or "none")
-        self._tell(Delivery(outgoing.url, outgoing.payload, status, attempts, outgoing.is_forged))
+                # The URL is not logged: it contains the MAC that authorises posting to it.
+                _log.warning("gave up a webhook after %d attempts; last status: %s", attempts, status or "none")
+        self._observer(Delivery(outgoing.url, outgoing.payload, status, attempts, outgoing.is_forged))
 
 
 def signatures(key: bytes, url: str, body: bytes) -> dict[str, str]:
-    """Compute the signature headers of a webhook.
+    """Return the signature headers of a webhook.
 
     Source: wire contract, section h, scheme A: HMAC over the URL, without credentials, and the raw body.
     """
@@ -300,7 +302,7 @@ def signatures(key: bytes, url: str, body: bytes) -> dict[str, str]:
 
 
 def split_credentials(url: str) -> tuple[str, str | None]:
-    """Part *url* into what it is without ``user:password@``, to the letter, and the header that these make."""
+    """Return *url* without ``user:password@``, and the value of the ``Authorization`` header for them, or None."""
     scheme, separator, rest = url.partition("://")
     end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
     credentials, at, host = rest[:end].rpartition("@")
@@ -321,5 +323,5 @@ async def _send(
         ) as response:
             return response.status
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        _log.info("a webhook met %s", type(error).__name__)
+        _log.info("a webhook could not be posted: %s", type(error).__name__)
         return None

@@ -1,4 +1,4 @@
-"""Which command does what: a table. Knows no HTTP."""
+"""`execute`: carries out one command on the simulated calls, by a table of all commands. The `Simulator` calls it."""
 
 from __future__ import annotations
 
@@ -78,11 +78,11 @@ OperationT = TypeVar("OperationT", bound=Operation)
 StartT = TypeVar("StartT", bound=KeyedCommand)
 
 Act = Callable[[SimulatedCall, Any], Raw | str | None]
-"""Does something to a call; returns what the answer has beside the leg, or all of an answer that is text."""
+"""Carries out a command on a call; returns keys to add to the leg in the response, or a response that is text."""
 
 
 class Row(NamedTuple):
-    """One command: the Struct of its ``params``, what it does to the call, and what the Struct cannot say."""
+    """One command: the Struct of its ``params``, what it does, and a check of rules that the Struct cannot express."""
 
     params: type[Struct]
     act: Act
@@ -90,10 +90,10 @@ class Row(NamedTuple):
 
 
 def execute(exchange: Exchange, request: Raw) -> Raw | str:
-    """Carry out *request*, and return the answer: the call's leg, or a line of text.
+    """Carry out *request*, and return the response: the call's leg, or a line of text.
 
     Raises:
-        Refusal: with nothing done.
+        Refusal: The request is wrong; nothing was done.
     """
     check_filled(request, "command")
     command = request["command"]
@@ -123,10 +123,10 @@ def _find_call(exchange: Exchange, call_id: str) -> SimulatedCall:
 
 
 def _update(call: SimulatedCall, update: Update) -> None:
-    """Follow the transition rules at the head of the wire contract's section b."""
+    """Carry out ``update``, by the transition rules at the beginning of the wire contract's section b."""
     is_waiting = call.state in ("created", "ringing")
     if call.state == "ended":
-        raise unprocessable("cannot_update_completed", "a call that is over accepts no update", "id")
+        raise unprocessable("cannot_update_completed", "a call that has ended accepts no update", "id")
     if update.status == "canceled" and not is_waiting:
         raise unprocessable("cannot_cancel_in_progress", "only a queued or ringing call can be canceled", "status")
     if update.status == "completed" and is_waiting:
@@ -168,13 +168,15 @@ def _disconnect(call: SimulatedCall, params: object) -> None:
         call.line.part()
 
 
-def _accept(call: SimulatedCall, params: object) -> None:
-    """Do nothing that anybody could hear of."""
+def _do_nothing(call: SimulatedCall, params: object) -> None:
+    """Accept a command that has no effect in the simulation."""
 
 
 def _start(
     command: type[StartT], kind: Callable[[SimulatedCall, StartT], Operation], check: Check | None = None
 ) -> Row:
+    """Return the row of a command that starts an operation of *kind*."""
+
     def act(call: SimulatedCall, params: StartT) -> None:
         operation = kind(call, params)
         if (operation.kind, operation.control_id) in call.operations:
@@ -185,14 +187,18 @@ def _start(
 
 
 def _control(kind: type[OperationT], verb: Callable[[OperationT], None]) -> Row:
-    return _tune(Control, kind, lambda operation, _: verb(operation))
+    """Return the row of a command that calls *verb* of a running operation."""
+    return _control_with_params(Control, kind, lambda operation, _: verb(operation))
 
 
-def _switch(params: type[Struct] = Bare, check: Check | None = None) -> Row:
-    return Row(params, _accept, check)
+def _no_effect(params: type[Struct] = Bare, check: Check | None = None) -> Row:
+    """Return the row of a command that is checked and accepted, and has no effect."""
+    return Row(params, _do_nothing, check)
 
 
-def _tune(command: type[Struct], kind: type[OperationT], verb: Callable[[OperationT, Any], None]) -> Row:
+def _control_with_params(command: type[Struct], kind: type[OperationT], verb: Callable[[OperationT, Any], None]) -> Row:
+    """Return the row of a command that calls *verb* of a running operation with the command's parameters."""
+
     def act(call: SimulatedCall, params: Any) -> None:
         operation = call.find(kind, params.control_id)
         if operation is None:
@@ -209,9 +215,9 @@ ROWS: dict[str, Row] = {
     "calling.play.pause": _control(Playing, Playing.pause),
     "calling.play.resume": _control(Playing, Playing.resume),
     "calling.play.stop": _control(Playing, Playing.stop),
-    "calling.play.volume": _tune(PlayVolume, Playing, Playing.set_volume),
+    "calling.play.volume": _control_with_params(PlayVolume, Playing, Playing.set_volume),
     "calling.record": _start(Record, Recording),
-    "calling.record.pause": _tune(RecordPause, Recording, Recording.pause),
+    "calling.record.pause": _control_with_params(RecordPause, Recording, Recording.pause),
     "calling.record.resume": _control(Recording, Recording.resume),
     "calling.record.stop": _control(Recording, Recording.stop),
     "calling.collect": _start(Collect, Collecting, check_collect),
@@ -233,16 +239,16 @@ ROWS: dict[str, Row] = {
     "calling.ai_sidecar.status": Row(Bare, sidecar.status),
     "calling.send_fax.stop": _control(SendingFax, SendingFax.stop),
     "calling.receive_fax.stop": _control(ReceivingFax, ReceivingFax.stop),
-    "calling.ai_hold": _switch(AIHold, check_hold),
-    "calling.ai_unhold": _switch(),
-    "calling.ai_message": _switch(AIMessage),
-    "calling.ai.stop": _switch(AIStop),
-    "calling.denoise": _switch(),
-    "calling.denoise.stop": _switch(),
+    "calling.ai_hold": _no_effect(AIHold, check_hold),
+    "calling.ai_unhold": _no_effect(),
+    "calling.ai_message": _no_effect(AIMessage),
+    "calling.ai.stop": _no_effect(AIStop),
+    "calling.denoise": _no_effect(),
+    "calling.denoise.stop": _no_effect(),
     "calling.disconnect": Row(Bare, _disconnect),
     "calling.transfer": Row(Transfer, _transfer, check_transfer),
-    "calling.user_event": _switch(UserEvent),
+    "calling.user_event": _no_effect(UserEvent),
     "calling.stream": _start(Stream, Streaming),
     "calling.stream.stop": _control(Streaming, Streaming.stop),
 }
-"""Every command but ``dial``, which has no call yet."""
+"""All commands except ``dial``, which has no call yet."""

@@ -1,4 +1,4 @@
-"""The platform's side of all calls: where commands find them. Knows no HTTP."""
+"""`Exchange`: creates the simulated calls, outbound and inbound, and keeps them by id."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .swml import Scripts, check_swml
 from .wire import Wire
 
 MAX_CALLS = 10_000
-"""How many calls are remembered; beyond, the oldest that has ended makes room."""
+"""How many calls are kept; beyond that, the oldest call that has ended is dropped."""
 
 
 class Exchange:
-    """Sets up calls, and remembers them."""
+    """Creates calls and keeps them, so that commands and the voice log find them."""
 
     def __init__(self, wire: Wire, callee: Callee) -> None:
         self.calls: dict[str, SimulatedCall] = {}
@@ -28,7 +28,7 @@ class Exchange:
         self._wire = wire
 
     def dial(self, dial: Dial) -> SimulatedCall:
-        """Call ``dial.to``, where the callee of that number answers, or else the one for all others."""
+        """Start an outbound call to ``dial.to``; its callee is that of the number, or the default one."""
         callee = self.callees.get(dial.to or "", self._callee)
         call = self._admit(SimulatedCall(self._wire, dial, callee, dialplans=self.scripts))
         call.redirect(swml=dial.swml)
@@ -36,7 +36,11 @@ class Exchange:
         return call
 
     async def ring(self, dial: Dial, url: str, callee: Callee | None, extra: dict[str, Any]) -> SimulatedCall:
-        """Ring who is behind *url*, from *dial.from_*, and have the call answered by the document that comes back."""
+        """Start an inbound call: request the SWML document of *url*, and run it until it answers the call.
+
+        Raises:
+            NotAnswered: No document that can be run came back, or it did not answer the call.
+        """
         scripts = self.scripts
         call = self._admit(SimulatedCall(self._wire, dial, callee or self._callee, "inbound", scripts))
         call.arrive()
@@ -48,7 +52,7 @@ class Exchange:
             document = None
         if document is None:
             call.end("error")
-            raise NotAnswered(f"call {call.id}: nobody took it: no SWML document came back that can be run")
+            raise NotAnswered(f"call {call.id}: not answered: no SWML document that can be run came back")
         call.redirect(swml=document)
         await scripts.until([call], "answered")
         if call.state == "ended":

@@ -1,4 +1,4 @@
-"""How the platform asks what to do with a call that comes in, and what it makes of the answer."""
+"""The simulator's request for an SWML document when a call comes in, and the check of the document. For `Exchange`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .wire import Wire
 
 
 class NotAnswered(RuntimeError):
-    """Nobody took the call."""
+    """The simulated inbound call was not answered."""
 
 
 def announcement(call: SimulatedCall, wire: Wire, extra: dict[str, Any]) -> dict[str, Any]:
-    """Make the request for a document. Source: wire contract, section c.13."""
+    """Return the body of the request for an SWML document. Source: wire contract, section c.13."""
     numbers = {"from_number": call.from_, "to_number": call.to} if call.device_type == "phone" else {}
     described = {
         "call_id": call.id,

@@ -1,4 +1,4 @@
-"""Answers questions about calls: the list, one call, its events. Knows no HTTP server.
+"""The simulator's voice log API: answers requests for the list of calls, for one call, and for its events.
 
 Source: wire contract, section f.
 """
@@ -18,10 +18,10 @@ LARGEST_PAGE = 1000
 
 
 def answer(log: VoiceLog, exchange: Exchange, call_id: str | None, part: str, query: Mapping[str, str]) -> Any:
-    """Answer a request for the list of calls, for one (*call_id*), or for its ``events`` (*part*).
+    """Return the response for the list of calls, for one call (*call_id*), or for its events (*part* ``events``).
 
     Raises:
-        Refusal: There is no such call, or a parameter is wrong.
+        Refusal: The call does not exist, or a parameter is wrong.
     """
     if call_id is None:
         return _page(exchange, query)
@@ -32,8 +32,8 @@ def answer(log: VoiceLog, exchange: Exchange, call_id: str | None, part: str, qu
 
 
 def _page(exchange: Exchange, query: Mapping[str, str]) -> dict[str, Any]:
-    size = _whole(query, "page_size", PAGE_SIZE, 1, LARGEST_PAGE)
-    number = _whole(query, "page_number", 0, 0, MAX_CALLS)
+    size = _integer(query, "page_size", PAGE_SIZE, 1, LARGEST_PAGE)
+    number = _integer(query, "page_number", 0, 0, MAX_CALLS)
     calls = list(reversed(exchange.calls.values()))
     begin = number * size
 
@@ -48,7 +48,7 @@ def _page(exchange: Exchange, query: Mapping[str, str]) -> dict[str, Any]:
     return {"links": links, "data": [call.leg() for call in calls[begin : begin + size]]}
 
 
-def _whole(query: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+def _integer(query: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
     value = query.get(name, str(default))
     if not (value.isascii() and value.isdigit() and least <= int(value[:9]) <= most):
         raise unprocessable("invalid_parameter", f"{name} must be a whole number from {least} to {most}", name)

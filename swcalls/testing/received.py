@@ -1,4 +1,4 @@
-"""A request as it came, for whoever looks at it afterwards."""
+"""`ReceivedCommand`: a request that the simulator got. Tests read them in ``Simulator.commands``."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ReceivedCommand:
-    """A request as it came, and how it was answered. What cannot be read is ``""``, ``None`` or ``{}``."""
+    """A request, and the status of its response. A value that cannot be read is ``""``, ``None`` or ``{}``."""
 
     command: str
     call_id: str | None
     params: dict[str, Any] = field(repr=False)
     status: int
-    """The HTTP status of the answer."""
+    """The HTTP status of the response."""
 
 
-def received(request: dict[str, Any], status: int) -> ReceivedCommand:
-    """Note *request*, whatever it is, and the status of its answer."""
+def received_command(request: dict[str, Any], status: int) -> ReceivedCommand:
+    """Return *request*, which may be malformed, as a `ReceivedCommand`."""
     command, call_id, params = request.get("command"), request.get("id"), request.get("params")
     if not isinstance(params, dict):
         params = {}

@@ -1,4 +1,7 @@
-"""A recording of deliveries, fed to the same core that a receiver has: an incident becomes a test. Needs no loop."""
+"""`replay`: processes a recording of webhooks with the rules of this version, without network and event loop.
+
+Tests use it to reproduce an incident, and ``swcalls replay`` to analyse one.
+"""
 
 from __future__ import annotations
 
@@ -10,138 +13,145 @@ from typing import Any, cast
 
 from msgspec import Struct
 
-from swcalls._core.callbacks import Address, CallbackUrls
+from swcalls._core.callback_urls import Address, CallbackUrls
 from swcalls._core.deadlines import SLOT
 from swcalls._core.decoding import READERS, MalformedBody, parse, read, read_inbound
-from swcalls._core.inbox import INBOUND, Inbox, Receipt, Verdict
 from swcalls._core.limits import Limits
 from swcalls._core.operation import CallOperation, Operation
 from swcalls._core.registry import Registry
 from swcalls._core.signature import Verifier
-from swcalls._core.transitions import Delivered
+from swcalls._core.webhooks import INBOUND, Receipt, Shapes, Verdict, WebhookReader
 from swcalls.events import Event, InboundCall
 from swcalls.outcome import Outcome
 from swcalls.recording import Recorded, RecordingError, read_recording
 from swcalls.timeline import Journal, Timeline
 
 _REFUSED = ("forged", "foreign", "oversized")
-"""What was refused for what a recording no longer shows, or for whom it was about, stays refused."""
+"""Recorded verdicts that are kept: a recording lacks the signed URL, the owner and the body to decide again."""
 
 
 class Replayed(Struct, frozen=True, kw_only=True):
-    """One delivery of a recording, then and now."""
+    """One delivery of a recording, with its recorded verdict and the one of this replay."""
 
     line: int
-    """Where in the recording it is, from 1."""
+    """The number of its line in the recording, from 1."""
     time: float
-    """Seconds since the first."""
+    """Seconds since the first delivery."""
     verdict: Verdict
-    """What became of it now."""
+    """The verdict of this replay."""
     recorded: Verdict
-    """What became of it then."""
+    """The recorded verdict."""
     kind: str | None
-    """What its URL says that it is about; ``None``: it says nothing that can be read."""
+    """The kind in its URL; ``None``: the URL cannot be read."""
     key: str | None
+    """The key in its URL, which is the ``control_id`` of an action; ``None``: the URL cannot be read."""
     event: Event | None
-    """``None``: it tells of none, or cannot be believed."""
+    """``None``: it has no event, or was refused."""
     new_shape: bool = False
+    """Whether its payload has a form that swcalls does not know."""
 
 
 class ReplayedCall(Struct, frozen=True, kw_only=True):
-    """What became of a call."""
+    """A call of a recording, after the last delivery."""
 
     state: str | None
-    """The last one; ``None``: nothing told of it."""
+    """Its last state; ``None``: no delivery has one."""
     end_reason: str | None
     outcome: Outcome[Any] | None
     """``None``: it has not ended."""
     timeline: Timeline
-    """What was told of it, and what that came to; a recording knows nothing of commands, and of who waited."""
+    """Its events and outcomes; a recording contains no commands and no waits."""
 
 
 class Replay(Struct, frozen=True, kw_only=True):
-    """What came of a recording."""
+    """The result of `replay`."""
 
     deliveries: list[Replayed]
-    """In the order in which they came."""
+    """All deliveries, in the order in which they came."""
     actions: dict[tuple[str, str], Outcome[Any] | None]
-    """By kind and key: how each settled; ``None``: it did not."""
+    """The outcome of each action, by kind and key; ``None``: it has not settled."""
     calls: dict[str, ReplayedCall]
-    """By call id (that of their URL, where no payload has one)."""
+    """By call id, or by the key in the URL where no payload has a call id."""
 
 
 def replay(file: str | os.PathLike[str], *, limits: Limits = Limits()) -> Replay:
-    """Feed what ``WebhookReceiver.record`` or ``swcalls listen --record`` has written to the rules of this version.
+    """Process a recording of ``WebhookReceiver.record`` or ``swcalls listen --record`` with the rules of this version.
 
-    Each action that a delivery is about is taken for one that was started, on the call that its payloads name, before
-    the first of them. Time goes as it went then, graces included, and after the last delivery until nothing is due any
-    more; it takes none. Signatures are not checked, since the URLs are not known any more: what was refused then as
-    forged, foreign or oversized is shown as it was. Nothing is known of what was asked for (``continuous``, a stop, a
-    deadline), and a ``control_id`` that was used again counts as one action.
+    For each action in a delivery, the replay assumes that it was started before its first delivery, on the call that
+    its payloads name. Time is simulated from the recorded times, with all grace periods, and goes on after the last
+    delivery until they have passed. Limits of the replay:
+
+    - Signatures are not checked, since a recording lacks the full URLs. Deliveries that were refused as forged, foreign
+      or oversized keep that verdict.
+    - The parameters of commands are unknown (``continuous``, a stop, a deadline).
+    - A ``control_id`` that was used twice counts as one action.
+
+    Args:
+        file: The recording.
+        limits: The limits of the client, for example its grace periods.
 
     Raises:
         OSError: The file cannot be read.
-        RecordingError: It is no recording; the message names the line.
+        RecordingError: The file is not a recording; the message names the line.
     """
-    return _Stage(file, list(read_recording(file)), limits).play()
+    return _Replayer(file, list(read_recording(file)), limits).run()
 
 
-class _Stage:
-    """The core of a receiver, with operations that a recording tells of in the place of a client's."""
+class _Replayer:
+    """Runs one replay: a registry and an inbox as in a receiver, with operations derived from the recording."""
 
     def __init__(self, file: str | os.PathLike[str], recording: Sequence[Recorded], limits: Limits) -> None:
         self._file = os.fspath(file)
         self._recording = recording
         self._urls = CallbackUrls("replay", secrets.token_hex(), "/replay")
         self._registry = Registry(limits)
-        self._inbox = Inbox(self._urls, Verifier(), self._deliver, limit=limits.body)
-        self._inbox.observers.append(self._note)
-        self._inbox.ring = self._ring
+        self._reader = WebhookReader(self._urls, Verifier(), limits.body)
+        self._shapes = Shapes()
         self._addresses = [self._address(delivery) for delivery in recording]
         self._calls: dict[str, CallOperation] = {}
         self._keys: dict[str, str] = {}
-        """By the key of a URL for the states of a call: that of the call."""
+        """The key of a call's operation, by the key in the URL for the call's states."""
         self._actions: dict[tuple[str, str], Operation] = {}
         self._now = 0.0
         self._receipt: Receipt
         self._takes_calls = True
         self._taken: set[str] = set()
 
-    def play(self) -> Replay:
-        """Feed it everything, and say what came of it."""
+    def run(self) -> Replay:
+        """Process all deliveries; return the result."""
         self._set_up()
         deliveries = [
             self._replayed(delivery, address)
             for delivery, address in zip(self._recording, self._addresses, strict=True)
         ]
-        # Every grace passes, but not the silence after which a call that did not end would be given up.
+        # All grace periods pass, but not the time after which a call without events would count as lost.
         limits = self._registry.limits
-        self._pass(self._now + max(limits.grace, limits.long_grace, limits.transcript_grace, limits.margin) + SLOT)
+        self._advance(self._now + max(limits.grace, limits.long_grace, limits.transcript_grace, limits.margin) + SLOT)
         return Replay(
             deliveries=deliveries,
-            actions={about: action.settled for about, action in self._actions.items()},
+            actions={about: action.outcome for about, action in self._actions.items()},
             calls={
                 name: ReplayedCall(
                     state=call.state,
                     end_reason=call.end_reason,
-                    outcome=call.settled,
-                    timeline=Timeline.of(call.journal),
+                    outcome=call.outcome,
+                    timeline=Timeline.of(cast(Journal | None, call.observer)),
                 )
                 for name, call in self._calls.items()
             },
         )
 
     def _set_up(self) -> None:
-        """Expect what the deliveries are about, each on its call."""
+        """Register an operation for each action and each call of the deliveries."""
         found: dict[tuple[str, str], str | None] = {}
         for delivery, address in zip(self._recording, self._addresses, strict=True):
-            about = None if address is None or delivery.verdict in _REFUSED else _about(delivery, address)
-            if about is not None:
-                kind, key, call_id = about
+            target = None if address is None or delivery.verdict in _REFUSED else _target(delivery, address)
+            if target is not None:
+                kind, key, call_id = target
                 found[kind, key] = found.get((kind, key)) or call_id
         for (kind, key), call_id in found.items():
             if kind == "call":
-                # One that came in has its id for a key, wherever its states were posted.
+                # The key of an inbound call is its id, whatever the key in the URL for its states is.
                 own = call_id if call_id is not None and (INBOUND, call_id) in found else key
                 self._keys[key] = self._calls.setdefault(call_id or key, self._operation(own)).key
         for (kind, key), call_id in found.items():
@@ -160,22 +170,20 @@ class _Stage:
         return CallOperation("") if call_id is None else self._calls.setdefault(call_id, self._operation(call_id))
 
     def _operation(self, key: str) -> CallOperation:
-        call = CallOperation(key)
         limit = self._registry.limits.timeline
-        if limit:
-            call.journal = Journal(limit, lambda: self._now, self._recording[0].time, [])
-        return call
+        journal = Journal(limit, lambda: self._now, self._recording[0].time, []) if limit else None
+        return CallOperation(key, observer=journal)
 
     def _expect(self, action: Operation) -> None:
         if action.stage == "not_sent":
-            # Two kinds may have had one id in turn: the second has to wait until the first is over.
+            # Two kinds may have used the same id one after the other: the second cannot start before the first ends.
             with suppress(ValueError):
                 self._registry.expect(action, self._now)
                 action.stage = "accepted"
 
     def _replayed(self, delivery: Recorded, address: Address | None) -> Replayed:
-        # A clock that was set back in the meantime stands still.
-        self._pass(max(self._now, delivery.time - self._recording[0].time))
+        # If the recording machine's clock was set back, the simulated time stands still.
+        self._advance(max(self._now, delivery.time - self._recording[0].time))
         kind, key = address[:2] if address is not None else (None, None)
         then = cast(Verdict, delivery.verdict)
         event = None if address is None or then != "foreign" else _event(delivery, address.kind)
@@ -184,7 +192,7 @@ class _Stage:
             if address[:2] in self._actions:
                 self._expect(self._actions[address[:2]])
             self._takes_calls = then != "busy"
-            self._inbox.accept(self._signed(_tail(delivery)), delivery.headers, delivery.body)
+            self._receipt = self._shapes.mark(self._deliver(delivery, delivery.body))
         return Replayed(
             line=delivery.line,
             time=self._now,
@@ -196,32 +204,39 @@ class _Stage:
             new_shape=self._receipt.new_shape,
         )
 
-    def _pass(self, now: float) -> None:
-        """Let everything happen that is due until *now*, each at its time."""
+    def _advance(self, now: float) -> None:
+        """Set the time to *now*, after processing each deadline up to then at its own time."""
         while (due := self._registry.deadlines.next) is not None and due <= now:
             self._registry.expire(due)
         self._now = now
 
-    def _note(self, receipt: Receipt) -> None:
-        self._receipt = receipt
+    def _deliver(self, delivery: Recorded, body: bytes) -> Receipt:
+        found = self._reader.read(self._signed(_tail(delivery)), delivery.headers, body)
+        if isinstance(found, Receipt):
+            return found
+        kind, key, event = found.kind, found.key, found.event
+        if isinstance(event, InboundCall):
+            return Receipt("inbound" if self._take_call(event) else "busy", INBOUND, key)
+        own_key = self._keys.get(key, key) if kind == "call" else key
+        verdict = self._registry.deliver(kind, own_key, event, len(body), self._now)
+        return Receipt(verdict, kind, key, event)
 
-    def _deliver(self, kind: str, key: str, event: Event, size: int) -> Delivered:
-        if kind == "call":
-            key = self._keys.get(key, key)
-        return self._registry.deliver(kind, key, event, size, self._now)
-
-    def _ring(self, inbound: InboundCall) -> bool:
-        """Take a call if one was taken then; that is not a matter of rules."""
+    def _take_call(self, inbound: InboundCall) -> bool:
+        """Accept an inbound call if it was accepted when it was recorded: that depends on the program, not on rules."""
         if self._takes_calls and inbound.call_id not in self._taken:
             self._taken.add(inbound.call_id)
             call = self._calls[inbound.call_id]
-            if call.journal is not None:
-                call.journal.event("call", call.key, inbound, "applied", self._now)
+            if call.observer is not None:
+                call.observer.event("call", call.key, inbound, "applied", self._now)
             self._registry.adopt(call, self._now)
         return self._takes_calls
 
     def _address(self, delivery: Recorded) -> Address | None:
-        """Read what the path says; ``None``: nothing, as that of a refused request may."""
+        """Return kind and key from the path of *delivery*; None for a refused request whose path has none.
+
+        Raises:
+            RecordingError: The request was not refused, but its path has no kind and key.
+        """
         address = None
         tail = _tail(delivery)
         with suppress(ValueError):
@@ -233,17 +248,17 @@ class _Stage:
         return None
 
     def _signed(self, tail: str) -> str:
-        """Make the path of a genuine URL."""
+        """Return a path with a valid MAC."""
         return f"{self._urls.prefix}{tail}/{self._urls._sign(tail)}"
 
 
 def _tail(delivery: Recorded) -> str:
-    """Return the segments of the path that name kind and key; the last one is the MAC, or what masks it."""
+    """Return the two segments of the path with kind and key; the segment after them is the masked MAC."""
     return "/".join(delivery.path.split("/")[-3:-1])
 
 
-def _about(delivery: Recorded, address: Address) -> tuple[str, str, str | None] | None:
-    """Say which operation *delivery* is about, by kind and key, and on which call; ``None``: none."""
+def _target(delivery: Recorded, address: Address) -> tuple[str, str, str | None] | None:
+    """Return kind, key and call id of the operation that *delivery* belongs to; None: it belongs to none."""
     kind, key = address[:2]
     raw = _payload(delivery)
     if kind == INBOUND:

@@ -1,4 +1,4 @@
-"""What a sidecar's ``prompt`` and ``SWAIG`` must be: the client sends them unchecked, the schema is closed."""
+"""The simulator's check of a sidecar's ``prompt`` and ``SWAIG``, which the client sends unchecked."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _Text = str | UnsetType
 _Name = Annotated[str, Meta(min_length=1)]
 
 RESERVED = "sidecar_skip"
-"""The name of the function that every sidecar has."""
+"""The name of a function that each sidecar has by itself."""
 
 
 class _Closed(Struct, forbid_unknown_fields=True):
-    """An object with no other keys."""
+    """An object without unknown keys."""
 
 
 class Section(_Closed, kw_only=True):
@@ -68,14 +68,19 @@ class Swaig(_Closed, kw_only=True):
 
 
 class _Opaque(Struct):
-    """Of a sidecar's parameters, those that are checked here."""
+    """The parameters of a sidecar that are checked here."""
 
     prompt: str | Prompt | UnsetType = UNSET
     SWAIG: Swaig | UnsetType = UNSET
 
 
 def check_sidecar(params: Raw) -> None:
-    """Check the parameters of ``calling.ai_sidecar`` that its Struct leaves open."""
+    """Check ``prompt`` and ``SWAIG`` of ``calling.ai_sidecar``.
+
+    Raises:
+        Refusal: A value breaks a rule.
+        msgspec.ValidationError: A value has the wrong type.
+    """
     checked = msgspec.convert({name: params[name] for name in ("prompt", "SWAIG") if name in params}, _Opaque)
     if isinstance(checked.prompt, Prompt):
         kinds = [name for name in checked.prompt.__struct_fields__ if getattr(checked.prompt, name) is not UNSET]

@@ -1,4 +1,7 @@
-"""The simulator as an HTTP server: its address, its credentials, its answers. Knows no command."""
+"""`Simulator`: a SignalWire space as an HTTP server. It checks credentials, answers requests and causes faults.
+
+The commands themselves are in `dispatch`, the calls in `calls` and `operations`, the webhooks in `deliveries`.
+"""
 
 from __future__ import annotations
 
@@ -29,48 +32,48 @@ from .exchange import Exchange
 from .faults import HANGS_UP_WITHIN, Dice, Faults
 from .lookup import PATH as LOG_PATH
 from .lookup import answer as look_up
-from .received import ReceivedCommand, received
+from .received import ReceivedCommand, received_command
 from .voicelog import VoiceLog
 from .wire import Shape, Wire
 
 PATH = "/api/calling/calls"
 MAX_REMEMBERED = 10_000
-"""How many commands, and how many webhooks, are remembered."""
+"""How many commands, webhooks and voice log requests are kept."""
 
-_LONGEST_GOODBYE = 0.1
-"""Seconds for which a request that is half sent may hold up the end."""
-_EARLY = 1.0
-"""Seconds for which an answer waits at most for the webhooks that are to come before it."""
+_SHUTDOWN_TIMEOUT = 0.1
+"""The most seconds that closing waits for requests that are not complete."""
+_EARLY_TIMEOUT = 1.0
+"""The most seconds that a response waits for the webhooks that ``Faults.early`` posts before it."""
 
 _log = logging.getLogger("swcalls.testing")
 
 
 class Simulator:
-    """A SignalWire space on this machine: a real HTTP server that plays the far end and posts webhooks.
+    """A SignalWire space on this machine: an HTTP server that accepts commands, simulates calls and posts webhooks.
 
     ::
 
         async with Simulator() as space:
             client = Client("project", "token", space.url)
 
-    It checks every command as the platform documents it, and plays calls by a clock and a ``Callee``. It keeps no audio
-    behind a recording's URL, and opens no WebSocket. Of the steps of a SWML document it runs answer, hangup, sleep,
-    request, switch, set, send_digits, connect, join_conference, goto, transfer, and the time that play and prompt take;
-    others are passed over. A document that a command names by its URL is not run.
+    Commands are checked as the platform documents them. Calls follow a simulated clock and a ``Callee``. There is no
+    audio behind a recording's URL, and no WebSocket is opened. Of the steps of a SWML document, answer, hangup, sleep,
+    request, switch, set, send_digits, connect, join_conference, goto and transfer are run; play and prompt take their
+    time; others are skipped. A document that a command only names by its URL is not run.
 
     Args:
         project: The user name of HTTP Basic authentication.
         token: The password.
-        host: Where to listen.
-        port: 0 for any that is free.
-        signing_key: Signs webhooks, as the platform does; None to leave them unsigned.
-        callee: Who answers numbers that are not in ``callees``.
-        speed: Simulated seconds per second, above 0.
-        shape: The form of webhooks: the platform's documentation has both. Those of ``stream`` are always enveloped.
-        faults: What goes wrong; it can be changed at any time: ``space.faults = Faults(drop=0.1)``.
+        host: The address to listen on.
+        port: The port; 0 for any free port.
+        signing_key: The key that signs webhooks; None: they are not signed.
+        callee: The callee for numbers that are not in ``callees``.
+        speed: Simulated seconds per second (greater than 0).
+        shape: The form of webhooks; the platform's documentation has both. Those of ``stream`` are always enveloped.
+        faults: The faults to cause; they can be changed at any time: ``space.faults = Faults(drop=0.1)``.
 
     Raises:
-        ValueError: for an argument that breaks its rule.
+        ValueError: An argument breaks its rule.
     """
 
     def __init__(
@@ -95,13 +98,13 @@ class Simulator:
         _check(type(speed) in (int, float) and 0 < speed < math.inf, "speed", speed, "a finite number greater than 0")
         _check(shape in ("enveloped", "bare"), "shape", shape, "'enveloped' or 'bare'")
         self.commands: deque[ReceivedCommand] = deque(maxlen=MAX_REMEMBERED)
-        """The latest requests, refused ones too."""
+        """The latest commands, also refused ones."""
         self.deliveries: deque[Delivery] = deque(maxlen=MAX_REMEMBERED)
-        """The latest webhooks that were posted, or given up."""
+        """The latest webhooks, also those that no receiver accepted."""
         self.log_requests: deque[str] = deque(maxlen=MAX_REMEMBERED)
-        """The paths of the latest questions to the voice log."""
+        """The paths of the latest requests to the voice log."""
         self.observers: list[Callable[[ReceivedCommand | Delivery], object]] = []
-        """Told of each command and each webhook once it is over. They must not raise."""
+        """Called with each command after it was processed, and each webhook after its last attempt; must not raise."""
         self._credentials = f"{project}:{token}".encode()
         self._host = host
         self._port = port
@@ -125,34 +128,34 @@ class Simulator:
 
     @property
     def calls(self) -> dict[str, SimulatedCall]:
-        """The calls by their id. Of very many, those that ended first are forgotten."""
+        """The calls by id, at most 10,000: then the oldest call that has ended is dropped."""
         return self._exchange.calls
 
     @property
     def callees(self) -> dict[str, Callee]:
-        """Who answers a number or an address, to be filled in before it is dialled."""
+        """The callees by number or address; add one before the number is dialled."""
         return self._exchange.callees
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong."""
+        """The faults that are caused."""
         return self._dice.faults
 
     @faults.setter
     def faults(self, faults: Faults) -> None:
-        thrown = self._dice.thrown
+        counts = self._dice.counts
         self._dice = self._deliveries.dice = Dice(faults)
-        self._dice.thrown = thrown
+        self._dice.counts = counts
 
     @property
     def seed(self) -> int:
-        """What the dice that decide on faults started from: give it to ``Faults`` to have the same ones again."""
+        """The seed of the faults: give it to ``Faults`` to get the same faults again."""
         return self._dice.seed
 
     @property
     def faulted(self) -> Counter[str]:
         """How often each fault has happened."""
-        return self._dice.thrown
+        return self._dice.counts
 
     async def call(
         self,
@@ -165,38 +168,41 @@ class Simulator:
         variables: Mapping[str, str] | None = None,
         status_url: str | None = None,
     ) -> SimulatedCall:
-        """Call *to*, a number of the user's, whose SWML webhook is *url*; return once it was answered.
+        """Make an inbound call to the user's number *to*, whose SWML webhook is *url*; return once it is answered.
 
         Args:
-            callee: How the caller behaves; the one for all others, if none is given.
+            to: The number that is called.
+            from_: The number of the caller.
+            url: The SWML webhook of the number.
+            callee: How the caller behaves; None: the simulator's default callee.
             headers: SIP headers of the call.
-            variables: What the platform passes on as ``envs``.
-            status_url: Where the number's status callback points, if it has one.
+            variables: Passed to the SWML webhook as ``envs``.
+            status_url: The status callback of the number, if any.
 
         Raises:
-            NotAnswered: no document that answers the call came back.
+            NotAnswered: No document that answers the call came back.
         """
         states: list[StatusEvent] = ["created", "ringing", "answered", "ended"]
         dial = Dial(from_=from_, to_script=url, url=url, status_url=status_url, status_events=states)
-        dial.to = to  # A call that comes in may be to anything: the rule for what can be dialled does not apply.
+        dial.to = to  # Set afterwards: the check of a dial's destination does not apply to inbound calls.
         extra = {"headers": headers, "variables": dict(variables or {})}
         return await self._exchange.ring(dial, url, callee, extra)
 
     async def settled(self) -> None:
-        """Return once no webhook is on its way, or due without time passing.
+        """Wait until no webhook is on its way, and no timer is due.
 
-        Neither what a timer will bring counts, nor a request that the server has not begun to read.
+        It does not wait for timers that are due later, or for requests that the server has not begun to read.
         """
         await self._deliveries.settled()
 
     async def __aenter__(self) -> Self:
         if self._wire.base_url:
-            raise RuntimeError("a simulator runs once: make another")
+            raise RuntimeError("a simulator runs once: create another one")
         app = web.Application(middlewares=[_json_errors])
         app.router.add_post(PATH, self._on_command)
         for path in (LOG_PATH, LOG_PATH + "/{call_id}", LOG_PATH + "/{call_id}/{part}"):
-            app.router.add_get(path, self._on_question)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_LONGEST_GOODBYE)
+            app.router.add_get(path, self._on_log_request)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT)
         await runner.setup()
         try:
             site = web.TCPSite(runner, self._host, self._port)
@@ -209,7 +215,7 @@ class Simulator:
         self._deliveries.open()
         self._runner = runner
         if self.faults != Faults():
-            _log.info("faults are on: seed %d", self.seed)
+            _log.info("faults are enabled: seed=%d", self.seed)
         return self
 
     async def __aexit__(
@@ -217,13 +223,13 @@ class Simulator:
     ) -> None:
         runner, self._runner = self._runner, None
         if error is not None and self.faults != Faults():
-            error.add_note(f"The simulator had faults on, with seed={self.seed}.")
+            error.add_note(f"The simulator caused faults, with seed={self.seed}.")
         try:
             if runner is not None:
                 await runner.cleanup()
         finally:
             await self._exchange.scripts.close()
-            # Last, since a request that was still being handled may have set timers and posted webhooks.
+            # Last, since requests that were being handled may have set timers and posted webhooks.
             self._clock.close()
             await self._deliveries.close()
 
@@ -231,7 +237,7 @@ class Simulator:
         body = await _read_body(request) if self._is_authorized(request) else None
         dice = self._dice
         if body is not None:
-            if dice.fall("reset_before"):
+            if dice.happens("reset_before"):
                 return _reset(request)
             refusal = dice.refusal()
             if refusal is not None:
@@ -239,14 +245,14 @@ class Simulator:
                 return web.json_response(
                     {"error": "refused on purpose"}, status=refusal, headers=dice.retry_after(refusal, time.time())
                 )
-        # A webhook never overtakes the answer to the command that caused it, unless it is told to.
+        # Webhooks wait for the response to the command that caused them, except for the fault `early`.
         answered = asyncio.Event()
         with self._deliveries.busy():
             try:
-                if dice.fall("early"):
+                if dice.happens("early"):
                     status, answer = self._answer(body)
                     await self._exchange.scripts.begun(_call_id(answer))
-                    await self._deliveries.flushed(_call_id(answer), timeout=_EARLY)
+                    await self._deliveries.flushed(_call_id(answer), timeout=_EARLY_TIMEOUT)
                 else:
                     with self._deliveries.held_until(answered):
                         status, answer = self._answer(body)
@@ -254,9 +260,9 @@ class Simulator:
                     await self._clock.sleep(slow)
                 if status == 200:
                     self._let_hang_up(_call_id(answer))
-                    if dice.fall("reset_after"):
+                    if dice.happens("reset_after"):
                         return _reset(request)
-                    if dice.fall("unanswered"):
+                    if dice.happens("unanswered"):
                         return web.json_response({"error": "lost on purpose"}, status=dice.lost_answer())
                 if isinstance(answer, str):
                     response = web.Response(text=answer)
@@ -265,26 +271,26 @@ class Simulator:
                 is_broken = request.content.exception() is not None
                 if is_broken:
                     response.force_close()
-                # A client that has gone does not undo what it asked for.
+                # The command stays processed if the client has closed the connection.
                 with suppress(ConnectionError):
                     await response.prepare(request)
                     await response.write_eof()
                 if is_broken:
-                    # There is no telling where on this connection the next request would begin.
+                    # The start of the next request on this connection is unknown.
                     request.protocol.force_close()
             finally:
                 answered.set()
         return response
 
-    async def _on_question(self, request: web.Request) -> web.StreamResponse:
-        """Answer what somebody wants to know from the voice log."""
+    async def _on_log_request(self, request: web.Request) -> web.StreamResponse:
+        """Answer a request to the voice log."""
         self.log_requests.append(request.path)
         match = request.match_info
         try:
             if not self._is_authorized(request):
                 raise unauthorized()
             if self.faults.log_status is not None:
-                self._dice.thrown["log_status"] += 1
+                self._dice.counts["log_status"] += 1
                 return web.json_response({"error": "refused on purpose"}, status=self.faults.log_status)
             found = look_up(self._voice_log, self._exchange, match.get("call_id"), match.get("part", ""), request.query)
         except Refusal as refusal:
@@ -301,16 +307,16 @@ class Simulator:
             status, answer = 200, execute(self._exchange, request)
         except Refusal as refusal:
             status, answer = refusal.status, refusal.body
-        self._note(self.commands, received(request, status))
+        self._note(self.commands, received_command(request, status))
         return status, answer
 
     def _note_command(self, body: bytes, status: int) -> None:
-        """Note a command that was refused without a look at what it wants."""
+        """Record a command that a fault refused before it was processed."""
         try:
             request = read(body)
         except Refusal:
             request = {}
-        self._note(self.commands, received(request, status))
+        self._note(self.commands, received_command(request, status))
 
     def _note_delivery(self, delivery: Delivery) -> None:
         self._note(self.deliveries, delivery)
@@ -322,7 +328,7 @@ class Simulator:
 
     def _let_hang_up(self, call_id: str) -> None:
         call = self.calls.get(call_id)
-        if call is not None and self._dice.fall("hangs_up"):
+        if call is not None and self._dice.happens("hangs_up"):
             self._clock.later(self._dice.between(0, HANGS_UP_WITHIN), call.hang_up, set())
 
     def _is_authorized(self, request: web.Request) -> bool:
@@ -339,14 +345,14 @@ def _call_id(answer: dict[str, Any] | str) -> str:
 
 
 def _reset(request: web.Request) -> web.Response:
-    """Reset the connection; what is returned goes nowhere."""
+    """Reset the connection; the returned response is never sent."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response()
 
 
 async def _read_body(request: web.Request) -> bytes:
-    """Read the body; one that cannot be read is as good as none."""
+    """Return the body of a request; ``b""`` if it cannot be read."""
     try:
         return await request.read()
     except web.RequestPayloadError:

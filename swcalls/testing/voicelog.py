@@ -1,4 +1,4 @@
-"""What the platform remembers of each call. Knows no HTTP.
+"""`VoiceLog`: the simulator's record of the events of each call; `lookup` serves it over HTTP.
 
 Source: wire contract, section f.
 """
@@ -13,12 +13,13 @@ from typing import Any
 from .clock import Clock
 
 CALLS_KEPT = 10_000
+"""How many calls are kept; beyond that, the oldest is dropped."""
 LINES_KEPT = 1000
-"""How many events are remembered of each call."""
+"""How many events of each call are kept."""
 
 
 class VoiceLog:
-    """The events of all calls, whether or not anybody asked for a webhook about them."""
+    """The events of all calls, also those for which no webhook was requested."""
 
     def __init__(self, clock: Clock, project: str) -> None:
         self._clock = clock
@@ -26,7 +27,7 @@ class VoiceLog:
         self._lines: OrderedDict[str, deque[dict[str, Any]]] = OrderedDict()
 
     def note(self, call_id: str, event_type: str, params: Mapping[str, Any]) -> None:
-        """Remember an event of a call; *params* are those of its webhook."""
+        """Record an event of a call; *params* are those of its webhook."""
         lines = self._lines.get(call_id)
         if lines is None:
             lines = self._lines[call_id] = deque(maxlen=LINES_KEPT)
@@ -44,5 +45,5 @@ class VoiceLog:
         )
 
     def events(self, call_id: str) -> list[dict[str, Any]]:
-        """Return the events of a call, the first one first."""
+        """Return the events of a call, the oldest first."""
         return list(self._lines.get(call_id, ()))

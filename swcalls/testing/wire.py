@@ -1,4 +1,4 @@
-"""The form of a webhook: what surrounds its parameters. Knows neither when one is due nor how it gets out."""
+"""`Wire`: puts an event into the form of a webhook, records it in the voice log, and gives it to `Deliveries`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Shape = Literal["enveloped", "bare"]
 
 
 class Wire:
-    """Puts events into the shape that webhooks have, and sends them off; the log has them in any case."""
+    """Turns the events of calls and operations into webhooks. Each event is recorded in the voice log, too."""
 
     def __init__(self, clock: Clock, deliveries: Deliveries, log: VoiceLog, *, project: str, shape: Shape) -> None:
         self.clock = clock
@@ -37,9 +37,16 @@ class Wire:
         lane: str | None = None,
         is_logged: bool = True,
     ) -> None:
-        """Post *params*, which name their ``call_id``, to *url*; without one, nobody asked to be told.
+        """Post an event to *url*; None: no webhook was requested, so the event is only recorded.
 
-        It comes after what was posted before on the same *lane*, which is the call, unless another one is named.
+        Args:
+            url: The status URL of the command.
+            event_type: The type in the envelope.
+            params: The parameters of the event, among them ``call_id``.
+            method: The HTTP method.
+            shape: The form of the webhook; None: that of the simulator.
+            lane: What the webhook is ordered by; None: the call.
+            is_logged: The voice log gets the event, too.
         """
         call_id = params["call_id"]
         if is_logged:
@@ -59,14 +66,14 @@ class Wire:
         self._deliveries.post(lane or call_id, url, payload, method)
 
     def post_plain(self, url: str | None, call_id: str, payload: dict[str, Any]) -> None:
-        """Post *payload* as it is: its kind has one shape, and not the common one."""
+        """Post *payload* unchanged; for events that have a form of their own."""
         if isinstance(payload.get("event_type"), str) and isinstance(payload.get("params"), dict):
             self.log.note(call_id, payload["event_type"], payload["params"])
         if url is not None:
             self._deliveries.post(call_id, url, payload)
 
     def origin(self) -> dict[str, str]:
-        """Name the project and the space."""
+        """Return the ids of the project and of the space, for payloads."""
         return {"project_id": self._project, "space_id": self._space_id}
 
     @property
@@ -80,5 +87,5 @@ class Wire:
         return self._deliveries
 
     async def fetch(self, url: str, payload: dict[str, Any]) -> bytes | None:
-        """Post *payload* and return the body of a 200; ``None`` for any other answer."""
+        """Post *payload* to *url*; return the body of a response with status 200, else None."""
         return await self._deliveries.fetch(url, payload)

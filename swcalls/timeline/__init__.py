@@ -1,10 +1,12 @@
-"""What happened on a call: the marks, the timeline that they are read as, and its pictures in text, SVG and HTML.
+"""The timeline of a call: a journal records it, `Timeline` shows it as marks, text, SVG or HTML.
 
-Everything here is pure: it knows no client, and reads no clock.
+`Call.timeline` returns it to users; logging, tracing and the command line observe its marks. Nothing here does I/O, and
+the only clock is the one that is given to a `Journal`.
 """
 
+from .._core.observer import EventVerdict
+from .entries import Mark, Verdict, What
 from .journal import Journal, Tell
-from .marks import EventVerdict, Mark, Verdict, What
 from .timeline import Timeline
 
 __all__ = ["EventVerdict", "Journal", "Mark", "Tell", "Timeline", "Verdict", "What"]

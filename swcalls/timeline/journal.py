@@ -11,9 +11,11 @@ from array import array
 from collections.abc import Callable
 from typing import Any
 
+from .._core.observer import CommandVerdict, EventVerdict, WaitVerdict
 from ..events import Event, InboundCall
 from ..outcome import Outcome
-from .marks import CommandVerdict, EventVerdict, Mark, WaitVerdict, said
+from .entries import Mark
+from .entries import event_word as said
 
 Tell = Callable[["Journal", Mark], object]
 """Is told of each mark when it is made, and again when it has ended. Must not raise."""

@@ -1,6 +1,6 @@
-"""Timelines as one HTML file that needs nothing else: pictures, what stands behind each mark, and a table of them all.
+"""Timelines as one HTML page, for `Timeline.html` and ``swcalls demo`` and ``replay``: picture, payloads and a table.
 
-What came from the network is escaped, and no script but ours could run: the page's own policy names it by its hash.
+Text from the network is escaped, and the page's Content-Security-Policy allows its own script only, by hash.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from .marks import Mark
+from .entries import Mark
 from .rows import Names, hues
 from .style import PAGE, PICTURE, SCRIPT
 from .svg import svg
-from .told import markup, source, time_of_day
+from .tooltip import markup, source, time_of_day
 
 _LOST = frozenset({"deadline", "call_ended", "closed"})
 _COUNTED = frozenset({"command", "webhook", "failed command", "repetition", "duplicate", "timeout"})
-"""What has a plural."""
+"""Counted nouns: these get a plural ``s``."""
 _LEGEND = (
     ('<g class="mark command"><path class="tip" d="M3 3H13L8 12Z"/></g>', "command"),
     ('<g class="mark event k1"><circle cx="8" cy="8" r="4.5"/></g>', "webhook"),
-    ('<g class="mark event duplicate"><circle cx="8" cy="8" r="4.5"/></g>', "twice, late or early"),
-    ('<g class="event"><path d="M8 2L14 8L8 14L2 8Z"/></g>', "no webhook: the voice log told it, or an answer"),
-    ('<g class="bad"><circle cx="8" cy="8" r="7"/><path d="M5 5l6 6m0 -6l-6 6"/></g>', "ended without being told"),
-    ('<g class="wait"><path d="M2 5V10H14V5"/></g>', "somebody waits"),
+    ('<g class="mark event duplicate"><circle cx="8" cy="8" r="4.5"/></g>', "duplicate, late or early"),
+    ('<g class="event"><path d="M8 2L14 8L8 14L2 8Z"/></g>', "no webhook: from the voice log or a response"),
+    ('<g class="bad"><circle cx="8" cy="8" r="7"/><path d="M5 5l6 6m0 -6l-6 6"/></g>', "ended without a webhook"),
+    ('<g class="wait"><path d="M2 5V10H14V5"/></g>', "the program waits"),
 )
 
 
 class Drawable(Protocol):
-    """What the page needs of a timeline."""
+    """The attributes of `Timeline` that the page reads."""
 
     @property
     def marks(self) -> tuple[Mark, ...]: ...
@@ -44,9 +44,9 @@ class Drawable(Protocol):
 
 
 def page(timelines: Sequence[Drawable], title: str, notes: Sequence[str] = ()) -> str:
-    """Draw each of *timelines* on one page; *notes* stand below its title."""
-    script, looks = SCRIPT, PICTURE + PAGE
-    policy = f"default-src 'none'; style-src {_hash(looks)}; script-src {_hash(script)}"
+    """Return one HTML page with each of *timelines*, and *notes* below its title."""
+    script, styles = SCRIPT, PICTURE + PAGE
+    policy = f"default-src 'none'; style-src {_hash(styles)}; script-src {_hash(script)}"
     first = 0
     parts = []
     for timeline in timelines:
@@ -61,7 +61,7 @@ def page(timelines: Sequence[Drawable], title: str, notes: Sequence[str] = ()) -
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta name="referrer" content="no-referrer">'
-        f"<title>{markup(title)}</title><style>{looks}</style></head><body><main>"
+        f"<title>{markup(title)}</title><style>{styles}</style></head><body><main>"
         f'<h1>{markup(title)}</h1>{lead}<ul class="legend">{legend}</ul>{"".join(parts)}</main>'
         '<div id="card" hidden></div>'
         f"<script>{script}</script></body></html>\n"
@@ -69,15 +69,15 @@ def page(timelines: Sequence[Drawable], title: str, notes: Sequence[str] = ()) -
 
 
 def _section(timeline: Drawable, first: int) -> str:
-    """Draw one timeline, whose first mark has this number on the page."""
+    """Return the section of one timeline; *first* is the number that its first mark has on the page."""
     head = f"<h2>{markup(timeline.call_id or 'call')}</h2>"
     if not timeline.marks:
-        return f'{head}<p class="lead">Nothing has happened on it.</p>'
+        return f'{head}<p class="lead">Nothing has happened on this call.</p>'
     picture = svg(timeline.marks, timeline.wall, payloads=True, first=first)
     return (
         f'<section>{head}<p class="lead">{_lead(timeline)}</p><ul class="facts">{"".join(_facts(timeline))}</ul>'
         f'<figure class="picture">{picture}</figure>'
-        f"<details><summary>All of it, in order</summary>{_table(timeline, first)}</details></section>"
+        f"<details><summary>All marks, in order</summary>{_table(timeline, first)}</details></section>"
     )
 
 
@@ -88,7 +88,7 @@ def _lead(timeline: Drawable) -> str:
 
 
 def _facts(timeline: Drawable) -> Iterator[str]:
-    """Count what is worth knowing at a glance."""
+    """Yield the counts that are shown above the picture, as list items."""
     counts = Counter[str](mark.what for mark in timeline.marks)
     verdicts = Counter[tuple[str, str]]((mark.what, mark.verdict) for mark in timeline.marks)
     posted = counts["event"] - verdicts["event", "reconciled"] - verdicts["event", "reported"]
@@ -104,7 +104,7 @@ def _facts(timeline: Drawable) -> Iterator[str]:
         (verdicts["event", "early"], "early", "odd"),
         (verdicts["event", "unknown"], "of unknown shape", "odd"),
         (verdicts["event", "reconciled"], "found in the voice log", "odd"),
-        (lost, "ended without being told", "bad"),
+        (lost, "ended without a webhook", "bad"),
         (verdicts["wait", "timeout"], "timeout", "bad"),
         (timeline.dropped, "earlier, not kept", "odd"),
     ):
@@ -126,7 +126,9 @@ def _table(timeline: Drawable, first: int) -> str:
             f'<td class="clock">{"" if mark.took is None else f"{mark.took:.3f}"}</td>'
             f"<td>{markup(mark.detail)}</td></tr>"
         )
-    heads = "".join(f"<th>{head}</th>" for head in ("s", "time", "about", "what", "says", "came to", "took, s", ""))
+    heads = "".join(
+        f"<th>{head}</th>" for head in ("s", "time", "action", "what", "word", "verdict", "took, s", "detail")
+    )
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 

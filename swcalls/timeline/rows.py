@@ -1,4 +1,7 @@
-"""Marks sorted by what they are about: the call, and each of its actions. Knows no terminal, and no page."""
+"""Groups the marks of a timeline into rows, one for the call and one for each action.
+
+The text, the SVG picture and the HTML page show rows, and the checks of ``swcalls demo`` read them.
+"""
 
 from __future__ import annotations
 
@@ -9,37 +12,37 @@ from typing import Literal
 from msgspec import Struct
 
 from ..events import CollectEvent
-from .look import escaped
-from .marks import Mark
+from .entries import Mark
+from .terminal_style import escaped
 
 _IDLE = frozenset({"", "queued", "initiated", "created", "ringing", "paused"})
-"""States in which an action does not do yet, or for a while, what it is for."""
+"""States before an action, or the call, is active, or while it is paused."""
 
 _NEVER_POSTED = frozenset({"queued", "initiated"})
-"""States of a call that are told by answers only."""
+"""States of a call that no webhook reports, only a command's response."""
 
-_TELLING = frozenset({"applied", "unknown", "reconciled", "reported"})
-"""Verdicts on events that say how far an action is; the others came twice, or at a wrong time."""
+_CHANGES_STATE = frozenset({"applied", "unknown", "reconciled", "reported"})
+"""Verdicts of events that change the state of their action; the others are duplicates, or came early or late."""
 
 HUES = 6
-"""How many colours there are, but for the call's own."""
+"""The number of colours for actions; the call has one of its own."""
 
-Phase = Literal["idle", "active", "over"]
+Phase = Literal["idle", "active", "ended"]
 
 
 class Point(Struct, frozen=True):
-    """One moment of a row."""
+    """A command, an event or an outcome in a row, and the state from there to the next point."""
 
     mark: Mark
     state: str
-    """What goes on from here to the next point, as the platform spells it; ``""``: nothing was told yet."""
+    """The platform's name of the state; ``""``: no event has come yet."""
     phase: Phase
     is_settled: bool = False
-    """Whether its outcome is known; a detector may go on all the same."""
+    """Whether the outcome is known. A detector sends more events after that."""
 
     @property
     def word(self) -> str:
-        """What to write beside it; a command is told by its glyph alone."""
+        """The text next to the point; ``""`` for a command that did not fail, which has a symbol only."""
         mark = self.mark
         match mark.what:
             case "command":
@@ -53,87 +56,87 @@ class Point(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True):
-    """The call, or an action, and what happened to it."""
+    """The marks of the call, or of one action."""
 
     name: str
     kind: str
     marks: list[Mark]
-    """All of them. There is at least one."""
+    """All marks of the row, at least one."""
     points: list[Point]
-    """Those that are moments in its life: commands, events, and an outcome that is no event's."""
+    """Commands, events, and an outcome if it came without an event; no waits and no retries."""
 
     @property
-    def is_over(self) -> bool:
-        """Whether nothing of it goes on any more."""
-        return bool(self.points) and self.points[-1].phase == "over"
+    def has_ended(self) -> bool:
+        """Whether the call, or the action, has ended."""
+        return bool(self.points) and self.points[-1].phase == "ended"
 
 
 class Names:
-    """Names actions in the order of their appearance: ``play``, ``play #2``, …; the call is ``call``."""
+    """Numbers the actions of each kind in the order of their first marks: ``play``, ``play #2``, …; and ``call``."""
 
     def __init__(self) -> None:
         self._names: dict[tuple[str, str | None], str] = {}
         self._counts: Counter[str] = Counter()
 
     def of(self, mark: Mark) -> str:
-        """Name what *mark* is about."""
-        about = mark.kind, mark.key
-        if about not in self._names:
+        """Return the name of the action, or of the call, that *mark* belongs to."""
+        operation = mark.kind, mark.key
+        if operation not in self._names:
             kind = escaped(mark.kind)
             self._counts[kind] += 1
             number = self._counts[kind]
-            self._names[about] = kind if number == 1 else f"{kind} #{number}"
-        return self._names[about]
+            self._names[operation] = kind if number == 1 else f"{kind} #{number}"
+        return self._names[operation]
 
 
-def news(marks: Sequence[Mark]) -> list[Mark]:
-    """Leave out the states of a call that an answer told, unless it should have been a webhook, and there was none."""
-    told = {_state(mark) for mark in marks if mark.kind == "call" and mark.verdict == "applied"} | _NEVER_POSTED
-    return [mark for mark in marks if mark.verdict != "reported" or _state(mark) not in told]
+def without_repeated_states(marks: Sequence[Mark]) -> list[Mark]:
+    """Leave out states that a command's response reported, if a webhook reported them too, or if none ever does."""
+    posted = {_state(mark) for mark in marks if mark.kind == "call" and mark.verdict == "applied"} | _NEVER_POSTED
+    return [mark for mark in marks if mark.verdict != "reported" or _state(mark) not in posted]
 
 
 def hues(marks: Sequence[Mark]) -> dict[str, int]:
-    """Number the kinds of *marks* in the order of their appearance, from 1, as colours have numbers; the call has 0."""
+    """Return the number of the colour (CSS class ``k0`` to ``k6``) for each kind of *marks*; the call has 0."""
     kinds = dict.fromkeys(mark.kind for mark in marks if mark.kind != "call")
     return {"call": 0} | {kind: number % HUES + 1 for number, kind in enumerate(kinds)}
 
 
 def rows(marks: Sequence[Mark]) -> list[Row]:
-    """Sort the marks of one call into rows, in the order of their beginnings."""
+    """Return the rows for the marks of one call, in the order of their first marks."""
     names = Names()
     found: dict[str, list[Mark]] = {}
-    for mark in news(marks):
+    for mark in without_repeated_states(marks):
         found.setdefault(names.of(mark), []).append(mark)
     return [Row(name, mine[0].kind, mine, _points(mine)) for name, mine in found.items()]
 
 
 def _points(marks: Sequence[Mark]) -> list[Point]:
-    """Follow an action through its states."""
+    """Return the points of a row, each with the state and the phase that begins there."""
     points: list[Point] = []
     state, phase, is_settled = "", _phase(""), False
-    # A detector that has answered goes on, and tells more; nothing else does, once it has settled.
-    last = max((number for number, mark in enumerate(marks) if _tells(mark)), default=-1)
+    # A detector sends more events after it has settled: its row ends with the last of them.
+    last = max((number for number, mark in enumerate(marks) if _changes_state(mark)), default=-1)
     for number, mark in enumerate(marks):
-        if _tells(mark):
+        if _changes_state(mark):
             state = _state(mark)
             phase = _phase(state)
         is_settled = is_settled or mark.what == "settled" or (number == 0 and _never_began(mark))
         if is_settled and number >= last:
-            phase = "over"
+            phase = "ended"
         if mark.what == "settled" and mark.event is not None and points:
-            # It is the event before that has settled it.
+            # The previous point is the event that settled the action: no point of its own.
             points[-1] = Point(points[-1].mark, state, phase, is_settled)
         elif mark.what in ("command", "event", "settled"):
             points.append(Point(mark, state, phase, is_settled))
     return points
 
 
-def _tells(mark: Mark) -> bool:
-    return mark.what == "event" and mark.verdict in _TELLING
+def _changes_state(mark: Mark) -> bool:
+    return mark.what == "event" and mark.verdict in _CHANGES_STATE
 
 
 def _never_began(mark: Mark) -> bool:
-    """Say whether the command that *mark* is of started nothing; one that got no answer may have."""
+    """Return whether *mark* is a command that started nothing; an unconfirmed command may have started something."""
     is_unclear = mark.detail.startswith("CommandUnconfirmed")
     return mark.verdict == "cancelled" or (mark.verdict == "failed" and not is_unclear)
 

@@ -1,7 +1,8 @@
-"""How the pictures and the page look, in light and in dark."""
+"""The CSS of the SVG picture and of the HTML page, in light and dark colours, and the JavaScript of the page."""
 
 from __future__ import annotations
 
+# The SVG picture.
 PICTURE = """
 .swcalls{--paper:#fff;--ink:#1c2330;--soft:#667085;--faint:#e4e7ec;--grid:#f0f2f5;--good:#17855b;--bad:#d92d20;
 --odd:#dc6803;
@@ -51,6 +52,7 @@ stroke-width:5px}
 .swcalls .mark.hot{filter:drop-shadow(0 0 3px var(--hue)) brightness(1.15)}
 """.replace("\n", "")
 
+# What the HTML page needs besides.
 PAGE = """
 :root{color-scheme:light dark;--back:#f5f6f8;--card:#fff;--ink:#1c2330;--soft:#667085;--line:#e4e7ec;--good:#17855b;
 --bad:#d92d20;
@@ -95,6 +97,7 @@ pointer-events:none}
 @media print{body{background:none;padding:0}details{border:0}}
 """.replace("\n", "")
 
+# Turns the <title> of each mark into a card that a click keeps open, and highlights its row in the table.
 SCRIPT = r"""
 (() => {
   const card = document.getElementById("card");
@@ -106,7 +109,7 @@ SCRIPT = r"""
     card.style.top = (y + 18 + height < innerHeight ? y + 18 : Math.max(8, y - height - 14)) + "px";
   };
   const show = (mark, x, y) => {
-    const [head, when, ...rest] = mark.told.split("\n");
+    const [head, when, ...rest] = mark.tooltip.split("\n");
     card.replaceChildren();
     for (const [tag, text] of [["b", head], ["span", when], ["pre", rest.join("\n")]])
       if (text) card.append(Object.assign(document.createElement(tag), {textContent: text}));
@@ -122,8 +125,8 @@ SCRIPT = r"""
   };
   for (const mark of document.querySelectorAll("svg .mark")) {
     const title = mark.querySelector("title");
-    mark.told = title.textContent;
-    mark.setAttribute("aria-label", mark.told.split("\n")[0]);
+    mark.tooltip = title.textContent;
+    mark.setAttribute("aria-label", mark.tooltip.split("\n")[0]);
     title.remove();
     mark.addEventListener("pointerenter", (event) => { if (!kept) show(mark, event.clientX, event.clientY); });
     mark.addEventListener("pointerleave", () => { if (!kept) hide(); });

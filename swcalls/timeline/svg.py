@@ -1,4 +1,4 @@
-"""A call's timeline as an SVG picture: a row for the call and for each of its actions."""
+"""A timeline as an SVG picture: a row for the call and for each action. `Timeline.svg` and the HTML page use it."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from itertools import groupby
 from msgspec import Struct
 
 from .axis import ticks
-from .marks import Mark
+from .entries import Mark
 from .rows import Row, hues, rows
 from .style import PICTURE
-from .told import markup, told
+from .tooltip import markup, tooltip
 
+# All sizes are in pixels.
 WIDTH = 1120
-"""Of a picture, unless so much happens that it needs more."""
+"""The least width of the picture."""
 LEFT, RIGHT, TOP, BOTTOM = 120, 176, 42, 12
 """Margins: names to the left, last words to the right, times above."""
 ROW, BAR, LANE = 46, 18, 13
-"""Heights: of a row, of its bar, and of each lane of waits below that."""
+"""Heights: of a row, of its bar, and of each lane of waits below the bar."""
 MIDDLE = 25
-"""From the top of a row to the middle of its bar: commands stand above it, and webhooks on its lower edge."""
+"""From the top of a row to the middle of its bar. Commands are drawn above the bar, webhooks on its lower edge."""
 LANES = 3
-TICK = 90
-"""Pixels between two ticks of the axis, at least."""
-SHORTEST = 4
-"""A wait of so few pixels is not drawn, unless it came to nothing."""
+"""The most lanes of waits in a row."""
+MIN_TICK = 90
+"""The least distance between two ticks of the axis."""
+MIN_WAIT = 4
+"""A wait that is narrower than this is not drawn, unless it failed."""
 GAP = 9
-"""Between the middles of two marks, if possible."""
+"""The distance between the middles of two marks, if possible."""
 CHARACTER = 6.3
-"""Width of one at most, at 11 pixels, since nobody here can measure a text."""
+"""The greatest width of a character at font size 11, since text cannot be measured here."""
 
 
 class Scale(Struct, frozen=True):
@@ -42,21 +44,22 @@ class Scale(Struct, frozen=True):
 
     @property
     def pace(self) -> float:
-        """Pixels a second."""
+        """Pixels per second."""
         return self.width / self.span if self.span else 0.0
 
     def x(self, at: float) -> float:
-        """Say where the moment *at* is."""
+        """Return the x coordinate of the moment *at*."""
         return LEFT + (at - self.start) * self.pace
 
 
 def svg(marks: Sequence[Mark], wall: float, *, payloads: bool = False, first: int | None = None) -> str:
-    """Draw *marks*, as one ``<svg>`` element.
+    """Return a picture of *marks* as one ``<svg>`` element.
 
     Args:
-        wall: What to add to their seconds for Unix seconds.
-        first: The number of the first of them on a page, which has the style; ``None``: the picture stands alone.
-        payloads: Tell when hovered what each webhook brought.
+        marks: The marks of one call.
+        wall: Add this to ``Mark.at`` to get Unix seconds.
+        payloads: Whether tooltips show the payloads of events.
+        first: The number of the first mark on an HTML page; ``None``: no page, so the picture contains its own CSS.
     """
     found = rows(marks)
     start = min((mark.at for mark in marks), default=0.0)
@@ -81,7 +84,7 @@ def svg(marks: Sequence[Mark], wall: float, *, payloads: bool = False, first: in
 
 
 class _Drawing:
-    """Draws rows."""
+    """Draws the rows of one picture."""
 
     def __init__(self, marks: Sequence[Mark], wall: float, scale: Scale, *, payloads: bool, first: int) -> None:
         self._wall = wall
@@ -92,7 +95,7 @@ class _Drawing:
         self._end = scale.start + scale.span
 
     def row(self, row: Row, y: float, lanes: dict[int, int]) -> Iterator[str]:
-        """Draw one row, whose top is at *y*."""
+        """Yield the elements of one row, whose top is at *y*; *lanes* maps the ``id`` of each wait to its lane."""
         middle = y + MIDDLE
         yield f'<path class="rule" d="M16 {y}H{_n(LEFT + self._scale.width + RIGHT - 16)}"/>'
         key = row.marks[0].key
@@ -104,19 +107,19 @@ class _Drawing:
         commands = [mark for mark in row.marks if mark.what in ("command", "retry")]
         for mark, x in self._placed(commands):
             yield self._command(mark, x, middle, is_first=mark is row.marks[0])
-        told = [point.mark for point in row.points if point.mark.what != "command"]
-        for mark, x in self._placed(told):
-            yield self._told(mark, x, middle)
+        others = [point.mark for point in row.points if point.mark.what != "command"]
+        for mark, x in self._placed(others):
+            yield self._point(mark, x, middle)
         yield from self._words(row, middle)
 
     def is_drawn(self, mark: Mark) -> bool:
-        """Say whether *mark* is a wait that can be seen."""
+        """Return whether *mark* is a wait that is wide enough to draw, or that failed."""
         if mark.what != "wait":
             return False
-        return mark.verdict != "result" or (mark.took or 0) * self._scale.pace >= SHORTEST
+        return mark.verdict != "result" or (mark.took or 0) * self._scale.pace >= MIN_WAIT
 
     def _placed(self, marks: Sequence[Mark]) -> Iterator[tuple[Mark, float]]:
-        """Place marks at their times, or a little to the right where one would hide another."""
+        """Yield each mark with its x coordinate: that of its time, or a little more where marks would overlap."""
         free = -math.inf
         for mark in marks:
             wanted = self._scale.x(mark.at)
@@ -125,29 +128,29 @@ class _Drawing:
             yield mark, x
 
     def _spans(self, row: Row, middle: float) -> Iterator[str]:
-        """Draw the states of an action, each as long as it lasted."""
+        """Yield the bar of a row: a stretch for each state, as long as the state lasted."""
         ends = [point.mark.at for point in row.points[1:]] + [self._end]
         lasting = [
             (point.state, point.phase, point.is_settled, point.mark.at, end)
             for point, end in zip(row.points, ends, strict=True)
         ]
         for (state, phase, is_answered), run in groupby(lasting, key=lambda one: one[:3]):
-            if phase == "over":
+            if phase == "ended":
                 continue
             stretch = list(run)
             left, right = self._scale.x(stretch[0][3]), self._scale.x(stretch[-1][4])
-            is_open = stretch[-1][4] == self._end and not row.is_over
+            is_open = stretch[-1][4] == self._end and not row.has_ended
             kind = " ".join(("span", phase, *(["answered"] if is_answered else []), *(["open"] if is_open else [])))
             width = right - left
             if width < 1:
                 continue
             box = f'<rect x="{_n(left)}" y="{_n(middle - BAR / 2)}" width="{_n(width)}" height="{BAR}" rx="4"/>'
             seconds = stretch[-1][4] - stretch[0][3]
-            said = f"{state or 'nothing told yet'}, {seconds:.3f} s"
+            caption = f"{state or 'no event yet'}, {seconds:.3f} s"
             label = _chevrons(right, middle) if is_open else ""
             if len(state) * CHARACTER + 24 < width:
                 label += _text(left + 11, middle + 3.5, state, "state")
-            yield f'<g class="{kind}">{_title(said)}{box}{label}</g>'
+            yield f'<g class="{kind}">{_title(caption)}{box}{label}</g>'
 
     def _command(self, mark: Mark, x: float, middle: float, *, is_first: bool) -> str:
         top = middle - BAR / 2
@@ -158,7 +161,7 @@ class _Drawing:
             shape += _text(x + 8, top - 2, mark.word.rpartition(".")[2], "verb")
         return self._hoverable(mark, f"{mark.what} {mark.verdict or 'open'}", shape)
 
-    def _told(self, mark: Mark, x: float, middle: float) -> str:
+    def _point(self, mark: Mark, x: float, middle: float) -> str:
         y = middle + BAR / 2
         if mark.what == "settled":
             is_good = mark.word == "result"
@@ -172,24 +175,24 @@ class _Drawing:
         return self._hoverable(mark, f"event {mark.verdict}", shape)
 
     def _words(self, row: Row, middle: float) -> Iterator[str]:
-        """Write what was pressed above the bar, where there is room, and behind it what was told last."""
+        """Yield the words of events above the bar (digits, mostly), where there is room, and the last one behind it."""
         free = -math.inf
-        said = [
+        worded = [
             point for point in row.points if point.word and point.mark.verdict not in ("duplicate", "late", "early")
         ]
-        for point in said[:-1]:
+        for point in worded[:-1]:
             x, room = self._scale.x(point.mark.at), len(point.word) * CHARACTER
             is_news = point.state != point.mark.word and row.kind != "call"
             if is_news and x - room / 2 > free and not self._has_verb(row, x - room / 2, x + room / 2):
                 yield _text(x, middle - BAR / 2 - 4, point.word, "pressed")
                 free = x + room / 2 + 3
-        if not row.is_over:
-            yield _text(self._scale.x(self._end) + 10, middle + 4, "still going on", "last")
-        elif said:
-            yield _text(self._scale.x(said[-1].mark.at) + 10, middle + 4, _shorten(said[-1].word, 26), "last")
+        if not row.has_ended:
+            yield _text(self._scale.x(self._end) + 10, middle + 4, "not ended yet", "last")
+        elif worded:
+            yield _text(self._scale.x(worded[-1].mark.at) + 10, middle + 4, _shorten(worded[-1].word, 26), "last")
 
     def _has_verb(self, row: Row, left: float, right: float) -> bool:
-        """Say whether a command that was sent to a running action has its name between *left* and *right*."""
+        """Return whether the name of a later command (``stop``, ``pause``, …) is drawn between *left* and *right*."""
         verbs = [mark for mark in row.marks[1:] if mark.what == "command" and mark.verdict == "accepted"]
         places = [(self._scale.x(mark.at), len(mark.word.rpartition(".")[2]) * CHARACTER) for mark in verbs]
         return any(x < right and left < x + GAP + room for x, room in places)
@@ -204,12 +207,12 @@ class _Drawing:
         return self._hoverable(mark, f"wait {mark.verdict or 'open'}", shape)
 
     def _hoverable(self, mark: Mark, kind: str, shape: str) -> str:
-        title = _title(told(mark, self._start, self._wall, payloads=self._payloads))
+        title = _title(tooltip(mark, self._start, self._wall, payloads=self._payloads))
         return f'<g class="mark {kind}" data-mark="{self._numbers[id(mark)]}">{title}{shape}</g>'
 
 
 def _lanes(waits: Sequence[Mark]) -> dict[int, int]:
-    """Put each wait in the first lane in which nothing is in its way; those beyond the last share it."""
+    """Return the lane of each wait, by ``id`` of its mark: the first free lane, or the last one if none is free."""
     free_from = [-math.inf] * LANES
     lanes = {}
     for mark in sorted(waits, key=lambda mark: mark.at):
@@ -220,8 +223,8 @@ def _lanes(waits: Sequence[Mark]) -> dict[int, int]:
 
 
 def _axis(scale: Scale, bottom: float) -> Iterator[str]:
-    """Draw the times, and their lines through all rows."""
-    for seconds, time in ticks(scale.span, scale.span / max(scale.width / TICK, 1)):
+    """Yield the ticks: each a vertical line through all rows, and its time."""
+    for seconds, time in ticks(scale.span, scale.span / max(scale.width / MIN_TICK, 1)):
         x = scale.x(scale.start + seconds)
         yield f'<path class="grid" d="M{_n(x)} {TOP - 8}V{_n(bottom)}"/>'
         yield _text(x, TOP - 16, f"{time} s", "time")
@@ -252,4 +255,5 @@ def _shorten(text: str, length: int) -> str:
 
 
 def _n(number: float) -> str:
+    """Format a coordinate."""
     return f"{number:.1f}".removesuffix(".0")

@@ -1,4 +1,4 @@
-"""A call's timeline as text: a line for what each mark says, and a picture of the whole. Pure; reads no clock."""
+"""A timeline as text: a line for each mark, and a picture. `Timeline.text`, the command line and pytest show it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from itertools import groupby
 from msgspec import Struct
 
 from .axis import ticks
-from .look import Look, escaped
-from .marks import Mark
-from .rows import Names, Point, Row, news, rows
+from .entries import Mark
+from .rows import Names, Point, Row, rows, without_repeated_states
+from .terminal_style import TerminalStyle, escaped
 
 MARGIN = 2
 GAP = 2
 NAME_WIDTH = 12
-"""Of the names in the lines; in the picture they are as wide as they need be."""
+"""Columns of a name in the lines; in the picture, names are as wide as necessary."""
 MIN_TICK = 7
-"""Columns between two ticks of the axis, at least."""
+"""The least number of columns between two ticks of the axis."""
 COLOURS = ("cyan", "green", "yellow", "magenta", "blue")
 MAX_SHIFT = 2
-"""Columns by which a point may stand beside its time, so that none hides another."""
+"""The most columns by which a point is moved to the right of its time, to avoid overlaps."""
 Cell = tuple[str, str]
 """A character and its style."""
 
-_NOT_BY_WEBHOOK = {"reconciled": "told by the voice log", "reported": "told by the answer to a command"}
+_SOURCES = {"reconciled": "from the voice log", "reported": "from a command's response"}
+"""For events that are no webhooks."""
 
 
 class Scale(Struct, frozen=True):
@@ -35,102 +36,114 @@ class Scale(Struct, frozen=True):
     width: int
 
     def column(self, at: float) -> int:
-        """Say where the moment *at* is."""
+        """Return the column of the moment *at*."""
         return round((at - self.start) / self.span * (self.width - 1)) if self.span else 0
 
 
-class Said(Struct, frozen=True, order=True):
-    """What is to be said of a mark at one moment."""
+class LogLine(Struct, frozen=True, order=True):
+    """A line of text about a mark, without time and name."""
 
     at: float
     what: str
-    arrow: str
+    symbol: str
     style: str
+    """The style of the symbol."""
 
 
-def text(marks: Sequence[Mark], look: Look, dropped: int = 0) -> str:
-    """Tell of *marks* line by line, and draw them; *dropped* says how many there were before them."""
+def text(marks: Sequence[Mark], terminal: TerminalStyle, dropped: int = 0) -> str:
+    """Return the lines for *marks*, a picture, and its legend; *dropped* is how many older marks were dropped."""
     if not marks:
         return "nothing has happened yet"
     names = Names()
     start = marks[0].at
     lines = [
-        (said.at, log_line(mark, said, start, names, look)) for mark in news(marks) for said in sayings(mark, look)
+        (line.at, format_line(mark, line, start, names, terminal))
+        for mark in without_repeated_states(marks)
+        for line in log_lines(mark, terminal)
     ]
-    before = [look.paint(f"{dropped} earlier marks were dropped", "dim")] if dropped else []
-    told = "\n".join([*before, *(line for _, line in sorted(lines, key=lambda line: line[0]))])
-    return f"{told}\n\n{picture(marks, look)}\n\n{legend(look)}"
+    before = [terminal.paint(f"{dropped} earlier marks were dropped", "dim")] if dropped else []
+    in_order = [formatted for _, formatted in sorted(lines, key=lambda line: line[0])]
+    log = "\n".join([*before, *in_order])
+    return f"{log}\n\n{picture(marks, terminal)}\n\n{legend(terminal)}"
 
 
-def sayings(mark: Mark, look: Look) -> Iterator[Said]:
-    """Yield what there is to say of *mark*: at its time, and if it was no success, at its end."""
-    glyphs = look.glyphs
+def log_lines(mark: Mark, terminal: TerminalStyle) -> Iterator[LogLine]:
+    """Yield the lines for *mark*: one for its time, and one for its end if it failed. Most waits have none."""
+    glyphs = terminal.glyphs
     match mark.what:
         case "command":
-            yield Said(mark.at, mark.word, glyphs.sent, "cyan")
+            yield LogLine(mark.at, mark.word, glyphs.sent, "cyan")
             if mark.verdict in ("failed", "cancelled"):
-                yield Said(mark.end, f"{mark.word}: {mark.detail or mark.verdict}", glyphs.refused, "red")
+                yield LogLine(mark.end, f"{mark.word}: {mark.detail or mark.verdict}", glyphs.refused, "red")
         case "retry":
-            yield Said(mark.at, f"{mark.word} again, after {mark.detail}", glyphs.sent, "yellow")
+            yield LogLine(mark.at, f"{mark.word} sent again after {mark.detail}", glyphs.sent, "yellow")
         case "event":
-            verdict = _NOT_BY_WEBHOOK.get(mark.verdict, mark.verdict)
+            verdict = _SOURCES.get(mark.verdict, mark.verdict)
             is_plain = mark.verdict == "applied"
             what = mark.word if is_plain else f"{mark.word} ({verdict})"
-            yield Said(mark.at, what, glyphs.webhook, "green" if is_plain else "yellow")
+            yield LogLine(mark.at, what, glyphs.webhook, "green" if is_plain else "yellow")
         case "wait" if mark.verdict in ("timeout", "cancelled"):
             what = f"{mark.word}: {mark.verdict} after {mark.took or 0:.3f} s"
-            yield Said(mark.end, what, glyphs.waiting, "yellow")
+            yield LogLine(mark.end, what, glyphs.waiting, "yellow")
         case "wait" if mark.verdict == "":
-            yield Said(mark.at, f"{mark.word}: still waited for", glyphs.waiting, "yellow")
+            yield LogLine(mark.at, f"waiting for {mark.word}", glyphs.waiting, "yellow")
         case "settled" if mark.event is None:
-            arrow, style = (glyphs.passed, "green") if mark.word == "result" else (glyphs.refused, "red")
+            symbol, style = (glyphs.passed, "green") if mark.word == "result" else (glyphs.refused, "red")
             detail = f": {mark.detail}" if mark.detail else ""
-            yield Said(mark.at, f"settled by {mark.verdict}: {mark.word}{detail}", arrow, style)
+            yield LogLine(mark.at, f"settled by {mark.verdict}: {mark.word}{detail}", symbol, style)
 
 
-def log_line(mark: Mark, said: Said, start: float, names: Names, look: Look) -> str:
-    """Put in a line what is *said* of *mark*: when, which way, about what. *names* is that of all marks."""
-    head = f"{said.at - start:8.3f} s"
-    name = look.shorten(names.of(mark), NAME_WIDTH)
-    what = look.shorten(escaped(said.what), look.width - len(head) - len(said.arrow) - NAME_WIDTH - 6)
-    return f"{look.paint(head, 'dim')}  {look.paint(said.arrow, said.style)}  {name:<{NAME_WIDTH}}  {what}"
+def format_line(mark: Mark, line: LogLine, start: float, names: Names, terminal: TerminalStyle) -> str:
+    """Return *line*, which is about *mark*, with the seconds since *start*, its symbol and a name.
+
+    Args:
+        mark: The mark that the line is about.
+        line: One of `log_lines`.
+        start: ``at`` of the first mark.
+        names: The same object for all marks of a call, since it counts them.
+        terminal: Width, colours and symbols.
+    """
+    head = f"{line.at - start:8.3f} s"
+    name = terminal.shorten(names.of(mark), NAME_WIDTH)
+    what = terminal.shorten(escaped(line.what), terminal.width - len(head) - len(line.symbol) - NAME_WIDTH - 6)
+    return f"{terminal.paint(head, 'dim')}  {terminal.paint(line.symbol, line.style)}  {name:<{NAME_WIDTH}}  {what}"
 
 
-def picture(marks: Sequence[Mark], look: Look) -> str:
-    """Draw what happened: a bar for the call and for each of its actions, on one time axis.
+def picture(marks: Sequence[Mark], terminal: TerminalStyle) -> str:
+    """Return a picture of *marks*: a bar for the call and for each of its actions, on one time axis.
 
-    No line is wider than ``look.width``.
+    No line is wider than ``terminal.width``.
     """
     found = [row for row in rows(marks) if row.points]
     if not found:
         return ""
     end = max(mark.end for mark in marks)
-    name_width = min(max(len(row.name) for row in found), look.width // 4)
-    room = look.width - MARGIN - name_width - GAP
+    name_width = min(max(len(row.name) for row in found), terminal.width // 4)
+    room = terminal.width - MARGIN - name_width - GAP
     scale = _scale(found, end, room)
-    lines = [" " * (look.width - room) + look.paint(line, "dim") for line in _axis(scale, room, look)]
+    lines = [" " * (terminal.width - room) + terminal.paint(line, "dim") for line in _axis(scale, room, terminal)]
     kinds = list(dict.fromkeys(row.kind for row in found if row.kind != "call"))
     for row in found:
         style = "bold" if row.kind == "call" else COLOURS[kinds.index(row.kind) % len(COLOURS)]
-        name = look.paint(f"{look.shorten(row.name, name_width):<{name_width}}", style)
-        bar, words = _bar(row, scale, style, look)
-        said = _fitting(words, room - len(bar) - 1, look)
-        lines.append(" " * MARGIN + name + " " * GAP + _text(bar, look) + (f" {said}" if said else ""))
+        name = terminal.paint(f"{terminal.shorten(row.name, name_width):<{name_width}}", style)
+        bar, words = _bar(row, scale, style, terminal)
+        label = _fitting(words, room - len(bar) - 1, terminal)
+        lines.append(" " * MARGIN + name + " " * GAP + _text(bar, terminal) + (f" {label}" if label else ""))
     return "\n".join(lines)
 
 
-def legend(look: Look) -> str:
-    """Explain the glyphs of a picture."""
-    glyphs = look.glyphs
-    meanings = {glyphs.command: "command", glyphs.event: "webhook", glyphs.active: "going on", glyphs.idle: "waiting"}
-    return " " * MARGIN + look.paint("   ".join(f"{glyph} {meaning}" for glyph, meaning in meanings.items()), "dim")
+def legend(terminal: TerminalStyle) -> str:
+    """Return the line that explains the symbols of a picture."""
+    glyphs = terminal.glyphs
+    meanings = {glyphs.command: "command", glyphs.event: "webhook", glyphs.active: "active", glyphs.idle: "waiting"}
+    return " " * MARGIN + terminal.paint("   ".join(f"{glyph} {meaning}" for glyph, meaning in meanings.items()), "dim")
 
 
 def _scale(found: list[Row], end: float, room: int) -> Scale:
-    """Make the time axis as wide as it can be if the last word of each row is to stand beside the end of its bar."""
+    """Return the widest time axis that leaves room for the last word of each row behind its bar."""
     start = min(row.points[0].mark.at for row in found)
     span = max(row.points[-1].mark.at for row in found) - start
-    if not all(row.is_over for row in found):
+    if not all(row.has_ended for row in found):
         span = max(span, end - start)
     for width in range(room, room // 2, -1):
         scale = Scale(start, span, width)
@@ -139,20 +152,23 @@ def _scale(found: list[Row], end: float, room: int) -> Scale:
     return Scale(start, span, room // 2)
 
 
-def _axis(scale: Scale, room: int, look: Look) -> tuple[str, str]:
-    """Draw the times, and the line that they stand on."""
+def _axis(scale: Scale, room: int, terminal: TerminalStyle) -> tuple[str, str]:
+    """Return the two lines of the axis: the times, and the ticks below them."""
     _, *more = ticks(scale.span, scale.span / (scale.width - 1) * MIN_TICK)
-    times, line = "0 s", [look.glyphs.tick] + [look.glyphs.axis] * (scale.width - 1)
+    times, line = "0 s", [terminal.glyphs.tick] + [terminal.glyphs.axis] * (scale.width - 1)
     for seconds, time in more:
         column = scale.column(scale.start + seconds)
-        line[column] = look.glyphs.tick
+        line[column] = terminal.glyphs.tick
         if len(times) < column and column + len(time) <= room:
             times = f"{times:<{column}}{time}"
     return times, "".join(line)
 
 
 def _columns(row: Row, scale: Scale) -> list[int]:
-    """Place the points of *row*: what comes with its beginning stands on it, the rest side by side if possible."""
+    """Return the columns of the points of *row*: side by side where their times are close, if possible.
+
+    Points at the same column as the first one stay there, except for the last point.
+    """
     columns = [scale.column(row.points[0].mark.at)]
     for point in row.points[1:]:
         column = scale.column(point.mark.at)
@@ -162,23 +178,24 @@ def _columns(row: Row, scale: Scale) -> list[int]:
     return columns
 
 
-def _bar(row: Row, scale: Scale, style: str, look: Look) -> tuple[list[Cell], list[str]]:
-    """Draw the bar of *row*, from the axis' beginning to its last point, or further if it goes on.
+def _bar(row: Row, scale: Scale, style: str, terminal: TerminalStyle) -> tuple[list[Cell], list[str]]:
+    """Return the cells of the bar of *row*, and the words to write behind the bar.
 
-    Return with it the words that have no room within: those since the last one that has.
+    The bar ends at its last point, or at the end of the axis if the row has not ended. Words that fit are written into
+    the bar; behind it come the words after the last one that fits.
     """
     columns = _columns(row, scale)
-    goes_on = not row.is_over and scale.span > 0 and columns[-1] < scale.width - 1
+    goes_on = not row.has_ended and scale.span > 0 and columns[-1] < scale.width - 1
     cells: list[Cell] = [(" ", "")] * (scale.width if goes_on else columns[-1] + 1)
     words: list[str] = []
     for point, column, following in zip(
         row.points, columns, [*columns[1:], scale.width if goes_on else None], strict=True
     ):
         if column > columns[0] or point is row.points[0]:
-            cells[column] = _glyph(point, style, look)
+            cells[column] = _glyph(point, style, terminal)
         word = point.word
         if following is not None and following > column:
-            fill = _fill(point, style, look)
+            fill = _fill(point, style, terminal)
             cells[column + 1 : following] = [fill] * (following - column - 1)
             if word and len(word) + 2 < following - column:
                 cells[column + 1 : column + len(word) + 3] = [(char, "") for char in f" {word} "]
@@ -187,19 +204,20 @@ def _bar(row: Row, scale: Scale, style: str, look: Look) -> tuple[list[Cell], li
     return cells, words
 
 
-def _fill(point: Point, style: str, look: Look) -> Cell:
-    """Choose what a bar is made of behind *point*."""
+def _fill(point: Point, style: str, terminal: TerminalStyle) -> Cell:
+    """Return the cell that fills the bar from *point* to the next one."""
     match point.phase:
         case "active":
-            return look.glyphs.active, style
+            return terminal.glyphs.active, style
         case "idle":
-            return look.glyphs.idle, "dim"
-        case "over":
+            return terminal.glyphs.idle, "dim"
+        case "ended":
             return " ", ""
 
 
-def _glyph(point: Point, style: str, look: Look) -> Cell:
-    glyphs, mark = look.glyphs, point.mark
+def _glyph(point: Point, style: str, terminal: TerminalStyle) -> Cell:
+    """Return the cell of *point* itself."""
+    glyphs, mark = terminal.glyphs, point.mark
     match mark.what, mark.verdict:
         case "command", "failed" | "cancelled":
             return glyphs.refused, "red"
@@ -213,16 +231,16 @@ def _glyph(point: Point, style: str, look: Look) -> Cell:
             return glyphs.extra, "yellow"
 
 
-def _fitting(words: list[str], room: int, look: Look) -> str:
-    """Join as many of the last *words* as there is room for."""
+def _fitting(words: list[str], room: int, terminal: TerminalStyle) -> str:
+    """Return as many of the last *words* as fit into *room* columns, joined."""
     if not words or room < 1:
         return ""
-    separator = f" {look.glyphs.dot} "
+    separator = f" {terminal.glyphs.dot} "
     while len(words) > 1 and len(separator.join(words)) > room:
         words = words[1:]
-    return look.shorten(separator.join(words), room)
+    return terminal.shorten(separator.join(words), room)
 
 
-def _text(cells: list[Cell], look: Look) -> str:
+def _text(cells: list[Cell], terminal: TerminalStyle) -> str:
     runs = groupby(cells, key=lambda cell: cell[1])
-    return "".join(look.paint("".join(char for char, _ in run), style) for style, run in runs)
+    return "".join(terminal.paint("".join(char for char, _ in run), style) for style, run in runs)

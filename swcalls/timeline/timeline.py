@@ -1,4 +1,4 @@
-"""A call's timeline: its marks at one moment, and what they are drawn as."""
+"""`Timeline`: the marks of a call, and their output as text, SVG and HTML. `Call.timeline` returns one."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Self
 
 from msgspec import Struct
 
+from .entries import Mark
 from .journal import Journal
-from .look import MIN_WIDTH, Look
-from .marks import Mark
 from .page import page
 from .svg import svg
+from .terminal_style import MIN_WIDTH, TerminalStyle
 from .text import text
 
 
 class Timeline(Struct, frozen=True, kw_only=True):
-    """What happened on a call, up to the moment at which it was asked for; iterate over it, or draw it."""
+    """What happened on a call up to now: iterate over its marks, or print it. It does not change later."""
 
     call_id: str | None = None
-    """The platform's id of the call; ``None``: it has none yet."""
+    """The platform's id of the call; ``None``: not known yet."""
     marks: tuple[Mark, ...]
-    """Commands, events, waits and outcomes, in the order in which they came, or began."""
+    """Commands, events, waits and outcomes, in the order of their times."""
     dropped: int = 0
-    """How many marks came before these, and are not kept any more: ``Limits.timeline`` bounds them."""
+    """How many older marks were dropped: ``Limits.timeline`` is how many are kept."""
     wall: float = 0.0
-    """What to add to a mark's seconds for Unix seconds."""
+    """Add this to ``Mark.at`` to get Unix seconds."""
 
     @classmethod
     def of(cls, journal: Journal | None) -> Self:
-        """Read the journal of a call; ``None``: nothing was written down."""
+        """Return the timeline of *journal*; an empty one for ``None``, the journal of a call without a timeline."""
         if journal is None:
             return cls(marks=())
         marks, dropped = journal.read()
@@ -50,23 +50,25 @@ class Timeline(Struct, frozen=True, kw_only=True):
         return self.text()
 
     def text(self, *, width: int = 80, colour: bool = False) -> str:
-        """Tell of the marks line by line, and draw them, as text of *width* columns (>= 40); *colour*: with ANSI's."""
-        return text(self.marks, Look(max(width, MIN_WIDTH), colour), self.dropped)
+        """Return a line for each mark, then a picture, as text.
+
+        Args:
+            width: Columns of the text (at least 40).
+            colour: Whether to use ANSI colours.
+        """
+        return text(self.marks, TerminalStyle(max(width, MIN_WIDTH), colour), self.dropped)
 
     def svg(self) -> str:
-        """Draw the marks as an ``<svg>`` element that needs nothing else; hovered, a mark says what and when it was.
-
-        Unlike ``html()``, it shows no payloads.
-        """
+        """Return the timeline as one ``<svg>`` element, with a tooltip for each mark. It contains no payloads."""
         return svg(self.marks, self.wall)
 
     def html(self, title: str = "Timeline of a call") -> str:
-        """Draw the marks as an HTML page that needs nothing else: a picture, each mark's payload, a table.
+        """Return the timeline as one HTML page with a picture, the payloads and a table.
 
-        Payloads hold what callers said, pressed and were called by: show it to nobody who must not know.
+        Payloads contain phone numbers and what callers said and pressed: keep the page private.
         """
         return page([self], title)
 
     def time(self, at: float) -> datetime:
-        """Return the time of day of a moment, in the zone of this machine."""
+        """Return the time of day for *at*, the seconds of a mark, in the time zone of this machine."""
         return datetime.fromtimestamp(self.wall + at).astimezone()

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from projects import MemoryProject, Project, RedisProject
 
-from swcalls import intake, keeper
+from swcalls.backplane import handover
 
 
 def executable() -> str:
@@ -109,9 +109,8 @@ async def look(server: Server) -> AsyncIterator[redis.asyncio.Redis]:
 def no_call_is_refused_for_a_busy_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for whoever takes a call for as long as that lasts, where the time is real."""
     if inspect.iscoroutinefunction(request.function):
-        monkeypatch.setattr(intake, "ANNOUNCED", 60.0)
-        monkeypatch.setattr(keeper, "ANNOUNCED", 60.0)
-        monkeypatch.setattr(intake, "ANSWERED", 120.0)
+        monkeypatch.setattr(handover, "ANNOUNCED", 60.0)
+        monkeypatch.setattr(handover, "ANSWERED", 120.0)
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -11,16 +11,16 @@ import redis.asyncio
 from memory import MemoryBackplane, MemoryHub
 
 from swcalls import Limits
-from swcalls._core.callbacks import CallbackUrls
+from swcalls._core.callback_urls import CallbackUrls
 from swcalls._core.decoding import parse
-from swcalls._core.inbox import Inbox, Reply
 from swcalls._core.registry import Registry
 from swcalls._core.signature import Verifier
-from swcalls._core.transitions import Delivered
+from swcalls._core.webhooks import Reply, WebhookReader
+from swcalls._engine.ingress import Ingress
 from swcalls.backplane import Backplane, BackplaneUnavailable, Delivery, RedisBackplane
-from swcalls.events import Event, InboundCall
-from swcalls.intake import Intake
-from swcalls.keeper import Keeper
+from swcalls.backplane.handover import Handover
+from swcalls.backplane.member import Member
+from swcalls.events import InboundCall
 
 URL = "http://hooks.example"
 
@@ -155,33 +155,38 @@ class Process:
         self.backplane = backplane
         self.urls = CallbackUrls("project", "token", "/swcalls", URL)
         self.registry = Registry(Limits())
-        self.inbox = Inbox(self.urls, Verifier((), require=False), self.deliver, limit=10_000)
-        self.keeper = Keeper(self, backplane, "project")
-        self.intake = Intake(self.inbox, "project", backplane, self.keeper.take)
         self.rung: list[str] = []
-        if takes_calls:
-            self.inbox.ring = self._ring
+        self.takes_calls = takes_calls
+        handover = Handover(backplane, "project", self)
+        reader = WebhookReader(self.urls, Verifier((), require=False), 10_000)
+        self.ingress = Ingress(reader, self.registry, self.dispatch, handover)
+        self.member = Member(backplane, "project", self.registry, self.ingress, handover)
 
     async def open(self) -> Process:
-        await self.keeper.open()
+        await self.member.open()
+        if self.takes_calls:
+            self.backplane.offer(takes_calls=True)
         return self
+
+    def refuse(self) -> None:
+        """Take no more calls."""
+        self.takes_calls = False
+        self.backplane.offer(takes_calls=False)
 
     async def announce(self, call_id: str = "in-1") -> Reply:
         """Take in the announcement of a call."""
         path = self.urls.mint("inbound", "calls", shared=True).removeprefix(URL)
         call = f'{{"call_id": "{call_id}", "call_state": "created", "direction": "inbound"}}'
-        return await self.intake.accept(path, {}, f'{{"call": {call}}}'.encode())
+        return await self.ingress.accept(path, {}, f'{{"call": {call}}}'.encode())
 
     async def tell(self, kind: str, key: str, owner: str, body: str) -> Reply:
         """Take in a webhook for an operation of *owner*."""
-        urls = CallbackUrls("project", "token", "/swcalls", URL)
-        urls.owner = owner
-        return await self.intake.accept(urls.mint(kind, key).removeprefix(URL), {}, body.encode())
+        urls = CallbackUrls("project", "token", "/swcalls", URL, owner=owner)
+        return await self.ingress.accept(urls.mint(kind, key).removeprefix(URL), {}, body.encode())
 
-    def deliver(self, kind: str, key: str, event: Event, size: int) -> Delivered:
-        return self.registry.deliver(kind, key, event, size, asyncio.get_running_loop().time())
-
-    def _ring(self, inbound: InboundCall) -> bool:
+    def dispatch(self, inbound: InboundCall, *, promised: bool = False) -> bool:
+        if not (promised or self.takes_calls):
+            return False
         # As the client's own, it knows a call that it was told of before.
         if inbound.call_id not in self.rung:
             self.rung.append(inbound.call_id)

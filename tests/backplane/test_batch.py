@@ -254,7 +254,7 @@ async def test_a_delivery_that_cannot_be_dealt_with_holds_up_no_other(server, pr
     assert [await got.get(), await got.get()] == ["bad", "good"]
     backplane.redeliver("one")
     assert await got.get() == "bad", "it was kept"
-    assert "play/bad was not dealt with" in caplog.text
+    assert "play/bad could not be processed" in caplog.text
     await backplane.close()
 
 

@@ -12,7 +12,7 @@ import pytest
 from memory import Fault, MemoryHub
 from projects import Process, Project, fails
 
-from swcalls import intake, keeper
+from swcalls.backplane import handover
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def briefly(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextMana
     @contextmanager
     def briefly() -> Iterator[None]:
         with monkeypatch.context() as patched:
-            patched.setattr(intake, "ANNOUNCED", 0.05)
+            patched.setattr(handover, "ANNOUNCED", 0.05)
             yield
 
     return briefly
@@ -31,7 +31,7 @@ def briefly(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextMana
 @pytest.fixture
 def quick_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tell the next one of a call soon."""
-    monkeypatch.setattr(intake, "TURN", 0.05)
+    monkeypatch.setattr(handover, "TURN", 0.05)
 
 
 async def worker(project: Project, owner: str) -> Process:
@@ -45,7 +45,7 @@ def front(project: Project) -> Process:
 async def handled(*processes: Process) -> list[str]:
     """Return who handles which call, once there is nothing left to be done."""
     for process in processes:
-        await process.keeper.refuse_calls()
+        await process.member.refuse_calls()
     return [f"{process.backplane.owner} {call_id}" for process in processes for call_id in process.rung]
 
 
@@ -61,7 +61,7 @@ async def test_a_receiver_answers_once_somebody_has_the_call(project: Project) -
     reply = await receiver.announce()
     assert await handled(one) == ["one in-1"]
     assert (reply.status, reply.verdict) == (200, "inbound")
-    assert receiver.inbox.verdicts == one.inbox.verdicts == {"inbound": 1}
+    assert receiver.ingress.verdicts == one.ingress.verdicts == {"inbound": 1}
 
 
 async def test_with_nobody_who_takes_calls_it_is_refused(project: Project) -> None:
@@ -75,7 +75,7 @@ async def test_one_that_is_not_open_takes_no_calls(project: Project) -> None:
     assert (await one.announce()).status == 503
     await one.open()
     assert (await one.announce()).status == 200
-    await one.keeper.close()
+    await one.member.close()
     assert (await one.announce("in-2")).status == 503
     assert one.rung == ["in-1"]
 
@@ -127,7 +127,7 @@ async def test_what_was_refused_is_not_handled_afterwards(project: Project, quic
     successor = await worker(project, "dead")
     while await project.deliveries("dead"):
         await asyncio.sleep(0.005)
-    await successor.keeper.refuse_calls()
+    await successor.member.refuse_calls()
     assert successor.rung == []
     successor.backplane.offer(takes_calls=True)
     assert (await receiver.announce()).status == 200
@@ -181,11 +181,11 @@ async def test_while_it_cannot_be_said_whose_a_call_is_it_is_refused(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = await worker(project, "one"), await worker(project, "two")
-    monkeypatch.setattr(keeper, "ANNOUNCED", 0.05)
+    monkeypatch.setattr(handover, "ANNOUNCED", 0.05)
     monkeypatch.setattr(one.backplane, "take_call", fails(one.backplane.take_call, times=1000))
     assert (await one.announce()).verdict == "unavailable"
     assert (await two.announce()).status == 200
-    await one.keeper.close()
+    await one.member.close()
     assert [one.rung, two.rung] == [[], ["in-1"]]
 
 
@@ -219,8 +219,8 @@ async def test_a_call_that_was_being_taken_is_handled_though_its_process_is_clos
     monkeypatch.setattr(one.backplane, "take_call", slow)
     announcing = asyncio.create_task(receiver.announce())
     await entered.wait()
-    one.inbox.ring = None
-    refusing = asyncio.create_task(one.keeper.refuse_calls())
+    one.refuse()
+    refusing = asyncio.create_task(one.member.refuse_calls())
     await asyncio.sleep(0)
     assert not refusing.done()
     proceed.set()
@@ -234,7 +234,7 @@ async def test_one_that_is_told_and_takes_no_calls_any_more_leaves_it_to_another
     project: Project, quick_turns: None
 ) -> None:
     closing, two, receiver = await worker(project, "closing"), await worker(project, "two"), front(project)
-    closing.inbox.ring = None
+    closing.takes_calls = False
     for n in range(4):
         assert (await receiver.announce(f"in-{n}")).status == 200
     assert await handled(closing, two) == [f"two in-{n}" for n in range(4)]
@@ -245,7 +245,7 @@ async def test_the_end_of_a_call_that_is_being_announced_reaches_who_takes_it(pr
     await receiver.backplane.announce_call("project", "in-1", 60)
     url = receiver.urls.mint("inbound", "calls", shared=True).removeprefix("http://hooks.example")
     state = b'{"call_id": "in-1", "call_state": "ended", "end_reason": "hangup"}'
-    telling = asyncio.create_task(receiver.intake.accept(url, {}, state))
+    telling = asyncio.create_task(receiver.ingress.accept(url, {}, state))
     await asyncio.sleep(0)
     assert await one.backplane.take_call("project", "in-1", "one") == "one"
     assert (await telling).verdict == "forwarded"
@@ -258,7 +258,7 @@ async def test_while_the_backplane_hangs_webhooks_are_refused(
     async def hang(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(intake, "ANSWERED", 0.01)
+    monkeypatch.setattr(handover, "ANSWERED", 0.01)
     receiver = front(project)
     for method in ("publish", "announce_call"):
         monkeypatch.setattr(receiver.backplane, method, hang)
@@ -321,7 +321,7 @@ class Platform:
     async def close(self) -> list[str]:
         """Close what is alive; return which process handles the call."""
         for process in self.processes[:2]:
-            await process.keeper.close()
+            await process.member.close()
         assert asyncio.all_tasks() == {asyncio.current_task()}
         return [process.backplane.owner for process in self.processes for _ in process.rung]
 
@@ -388,7 +388,7 @@ def test_one_that_is_slow_to_take_a_call_is_waited_for() -> None:
         one.backplane.take_call = slow  # type: ignore[method-assign]
         assert (await receiver.announce()).status == 200
         assert await handled(one) == ["one in-1"]
-        await one.keeper.close()
+        await one.member.close()
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(main())
@@ -410,7 +410,7 @@ def test_each_is_told_once_until_nobody_can_take_the_call_any_more() -> None:
         alive = await Process(hub.member("alive")).open()
         assert (await receiver.announce()).status == 200
         assert await handled(alive) == ["alive in-1"], "though two that are dead were told first"
-        await alive.keeper.close()
+        await alive.member.close()
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(main())
@@ -424,5 +424,5 @@ async def test_while_the_backplane_fails_calls_are_refused(
         with monkeypatch.context() as patched, briefly():
             patched.setattr(receiver.backplane, method, fails(getattr(receiver.backplane, method), times=1000))
             assert (await receiver.announce(method)).status == 503
-    await one.keeper.refuse_calls()
+    await one.member.refuse_calls()
     assert set(one.rung) <= {"find_call"}, "it was told of that one, and nobody could be asked whether it has it"

@@ -45,7 +45,7 @@ async def test_a_webhook_reaches_whoever_waits_wherever_it_lands(space, worker: 
     for play in plays:
         await play.finished(timeout=5)
         assert (await play.outcome()).event.control_id == play.control_id
-    assert one.front._inbox.verdicts == {"forwarded": 2}
+    assert one.front._ingress.verdicts == {"forwarded": 2}
     assert one.stats.webhooks["applied"] == other.stats.webhooks["applied"] == 1
 
 
@@ -83,13 +83,13 @@ async def test_what_is_running_is_remembered_until_it_is_over(space, worker: Wor
     call = await client.dial(to=TO, from_=FROM)
     play = await call.play(TTS("a secret text"), control_id="mine", deadline=100)
     kept = await look.hgetall(name)
-    assert sorted(kept) == [f"call/{call.key}".encode(), b"play/mine"]
+    assert sorted(kept) == [f"call/{call._operation.key}".encode(), b"play/mine"]
     assert b"secret" not in b"".join(kept.values())
     await space.tell("calling.play", state="finished")
     await play
     await space.tell_call("ended")
     await call.ended()
-    backplane = client._switchboard.keeper.backplane
+    backplane = client._engine.member.backplane
     await backplane._batch.flush()
     assert await look.hgetall(name) == {}
 
@@ -108,7 +108,7 @@ async def test_a_successor_takes_up_what_was_left_and_gets_what_came_in_between(
     assert sorted(found) == ["a", "b"]
     assert found["a"].call is found["b"].call
     assert found["a"].call.id == call.id
-    assert found["a"].due is not None
+    assert found["a"]._operation.due is not None
     # With detect_message_end, MACHINE is not the answer yet: what was asked for is remembered.
     await found["b"].reached("MACHINE", timeout=5)
     assert not found["b"].done()
@@ -129,7 +129,7 @@ async def test_a_claimer_takes_over_who_is_dead_and_nobody_who_is_alive(space, w
     await dead.close()
     with pytest.raises(OwnerTaken):
         await _recovered(claimer, "alive")
-    assert "dead" in await claimer._switchboard.keeper.backplane.dead()
+    assert "dead" in await claimer._engine.member.backplane.dead()
     rivals = await asyncio.gather(_recovered(claimer, "dead"), _recovered(alive, "dead"), return_exceptions=True)
     winners = [result for result in rivals if not isinstance(result, Exception)]
     losers = [result for result in rivals if isinstance(result, Exception)]
@@ -165,19 +165,19 @@ async def test_a_name_that_was_in_use_may_be_tried_again_and_whoever_has_it_is_l
     @other.receiver.on_call
     async def handler(call: Call) -> None: ...
 
-    await other._switchboard.keeper.backplane._batch.flush()
+    await other._engine.member.backplane._batch.flush()
     backplane = RedisBackplane(server.url, owner="one", prefix=prefix, lifetime=0.2)
     client = Client("project", "token", space.url, backplane=backplane, public_url="http://127.0.0.1:9")
     with pytest.raises(OwnerTaken):
         await client.open()
     assert not connections(backplane)
-    assert client._switchboard.transport._session is None
+    assert client._engine.transport._session is None
     assert await look.zrange(f"{prefix}:{{project}}:takers", 0, -1) == [b"one"]
     assert await look.get(f"{prefix}:{{project:one}}:alive")
     await other.close()
     async with client:
         call = await client.dial(to=TO, from_=FROM)
-        assert await look.hkeys(f"{prefix}:{{project:one}}:memos") == [f"call/{call.key}".encode()]
+        assert await look.hkeys(f"{prefix}:{{project:one}}:memos") == [f"call/{call._operation.key}".encode()]
 
 
 @pytest.mark.parametrize("step", range(1, 7))
@@ -232,7 +232,7 @@ async def test_while_redis_is_away_a_client_does_not_open_and_leaves_nothing(spa
     client = Client("project", "token", space.url, backplane=backplane, public_url="http://127.0.0.1:9")
     with pytest.raises(BackplaneUnavailable):
         await client.open()
-    assert client._switchboard.transport._session is None
+    assert client._engine.transport._session is None
     fragile.start()
     async with client:
         await client.dial(to=TO, from_=FROM)
@@ -245,11 +245,11 @@ async def test_an_inbound_call_is_handled_by_exactly_one_worker(space, worker: W
     for client in clients[:2]:
 
         async def handler(call: Call, client: Client = client) -> None:
-            rung.put_nowait((client._switchboard.keeper.backplane.owner, call.id or ""))
+            rung.put_nowait((client._engine.member.backplane.owner, call.id or ""))
             await call.ended()
 
         client.receiver.on_call(handler)
-        await client._switchboard.keeper.backplane._batch.flush()
+        await client._engine.member.backplane._batch.flush()
     front = clients[0].front
     for n in range(10):
         announcement = {"call": {"call_id": f"in-{n}", "call_state": "created", "direction": "inbound"}}
@@ -336,7 +336,7 @@ async def test_a_process_that_seemed_dead_settles_what_was_taken_over(space, wor
     await look.set(f"{prefix}:{{project:one}}:alive", "another process")
     with pytest.raises(ClientClosed, match="taken over"):
         await play.finished(timeout=5)
-    await client._switchboard.keeper.backplane._batch.flush()
+    await client._engine.member.backplane._batch.flush()
     assert await look.hexists(f"{prefix}:{{project:one}}:memos", "play/mine"), "it is the other's now"
 
 

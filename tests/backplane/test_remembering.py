@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -25,7 +26,6 @@ from swcalls import (
     Limits,
     Reconcile,
     Retry,
-    keeper,
 )
 from swcalls.backplane import Backplane, BackplaneUnavailable, Memo, OwnerTaken
 
@@ -89,7 +89,7 @@ async def test_an_action_that_is_attached_to_is_remembered_until_it_is_over(proj
     one = await hire("one")
     play = one.client.call(CALL_ID).action("play", "mine")
     assert await project.memos(one.backplane) == {"play/mine"}
-    urls = one.client._switchboard.urls
+    urls = one.client._engine.urls
     await one.post(urls.mint("play", "mine"), {"control_id": "mine", "state": "finished"})
     await play
     assert await project.memos(one.backplane) == set()
@@ -117,7 +117,7 @@ async def test_the_states_of_a_call_arrive_though_only_its_action_was_remembered
     one = await hire("one")
     await one.backplane.remember(Memo(kind="play", key="mine", call_key="the-call", call_id=CALL_ID))
     (play,) = await one.recover()
-    url = one.client._switchboard.urls.mint("call", "the-call")
+    url = one.client._engine.urls.mint("call", "the-call")
     await one.post(url, {"call_id": CALL_ID, "call_state": "ended", "end_reason": "busy"})
     assert await play.call.ended(timeout=5) == "busy"
     with pytest.raises(CallEnded):
@@ -131,7 +131,7 @@ async def test_two_actions_of_one_call_are_taken_up_on_one_call(hire: Hire) -> N
         await one.backplane.remember(Memo(kind="play", key=key, call_key="the-call", call_id=CALL_ID))
     a, b = await one.recover()
     assert a.call is b.call
-    assert a.call.key == "the-call"
+    assert a.call._operation.key == "the-call"
 
 
 async def test_the_states_of_a_call_arrive_though_somebody_had_a_handle_on_it_before(hire: Hire) -> None:
@@ -139,7 +139,7 @@ async def test_the_states_of_a_call_arrive_though_somebody_had_a_handle_on_it_be
     handle = one.client.call(CALL_ID)
     await one.backplane.remember(Memo(kind="call", key="the-call", call_key="the-call", call_id=CALL_ID))
     assert await one.recover() == []
-    url = one.client._switchboard.urls.mint("call", "the-call")
+    url = one.client._engine.urls.mint("call", "the-call")
     await one.post(url, {"call_id": CALL_ID, "call_state": "ended", "end_reason": "busy"})
     assert await handle.ended(timeout=5) == "busy"
 
@@ -157,16 +157,16 @@ async def test_an_action_that_settles_before_its_command_is_answered_is_forgotte
     await one.tell("calling.play", state="finished")
     release.set()
     await (await starting)
-    assert await project.memos(one.backplane) == {f"call/{call.key}"}
+    assert await project.memos(one.backplane) == {f"call/{call._operation.key}"}
 
 
 async def test_an_action_that_settles_before_its_command_is_sent_is_forgotten(project: Project, hire: Hire) -> None:
     one = await hire("one")
     call = await one.dial()
-    url = one.client._switchboard.urls.mint("play", "mine")
+    url = one.client._engine.urls.mint("play", "mine")
     await one.post(url, {"control_id": "mine", "state": "finished"})
     await (await call.play(TTS("Hi"), control_id="mine"))
-    assert await project.memos(one.backplane) == {f"call/{call.key}"}
+    assert await project.memos(one.backplane) == {f"call/{call._operation.key}"}
 
 
 async def test_a_call_that_ends_before_its_dial_is_answered_is_forgotten(space, project: Project, hire: Hire) -> None:
@@ -189,12 +189,12 @@ async def test_what_has_settled_is_no_successors_though_more_may_be_told_of_it(
     detect = await call.detect()
     await one.tell("calling.detect", detect={"type": "machine", "params": {"event": "HUMAN"}})
     assert detect.done()
-    assert not detect.over
-    assert await project.memos(one.backplane) == {f"call/{call.key}"}
+    assert not detect._operation.closed
+    assert await project.memos(one.backplane) == {f"call/{call._operation.key}"}
     space.leg_status = "ended"
     await call.end()
     assert call.has_ended
-    assert not call.over
+    assert not call._operation.closed
     assert await project.memos(one.backplane) == set()
 
 
@@ -231,11 +231,11 @@ async def test_an_action_that_settles_while_it_is_being_remembered_is_forgotten(
     monkeypatch.setattr(one.backplane, "remember", slow)
     starting = asyncio.create_task(call.play(TTS("Hi"), control_id="mine"))
     await entered.wait()
-    url = one.client._switchboard.urls.mint("play", "mine")
+    url = one.client._engine.urls.mint("play", "mine")
     await one.post(url, {"control_id": "mine", "state": "finished"})
     proceed.set()
     await asyncio.gather(starting, return_exceptions=True)
-    assert await project.memos(one.backplane) == {f"call/{call.key}"}
+    assert await project.memos(one.backplane) == {f"call/{call._operation.key}"}
 
 
 async def test_the_end_of_one_action_does_not_forget_the_next_of_its_name(
@@ -253,13 +253,13 @@ async def test_the_end_of_one_action_does_not_forget_the_next_of_its_name(
     monkeypatch.setattr(one.backplane, "remember", answered_late)
     first = asyncio.create_task(call.play(TTS("Hi"), control_id="mine"))
     await written.wait()
-    url = one.client._switchboard.urls.mint("play", "mine")
+    url = one.client._engine.urls.mint("play", "mine")
     await one.post(url, {"control_id": "mine", "state": "finished"})
     monkeypatch.setattr(one.backplane, "remember", remember)
     await call.play(TTS("Hi"), control_id="mine")
     proceed.set()
     await asyncio.gather(first, return_exceptions=True)
-    assert await project.memos(one.backplane) == {f"call/{call.key}", "play/mine"}
+    assert await project.memos(one.backplane) == {f"call/{call._operation.key}", "play/mine"}
 
 
 async def test_a_late_refusal_of_one_action_does_not_forget_the_next_of_its_name(
@@ -269,16 +269,18 @@ async def test_a_late_refusal_of_one_action_does_not_forget_the_next_of_its_name
     call = await one.dial()
     release = asyncio.Event()
     space.answers.append(space.held(release, web.json_response({}, status=422)))
-    first = asyncio.create_task(call.play(TTS("Hi"), control_id="mine", deadline=0.01))
+    first = asyncio.create_task(call.play(TTS("Hi"), control_id="mine", deadline=60))
     while (await space.arrived.get())["command"] != "calling.play":
         pass
+    # Its deadline passes now, and not before it was sent, however slow the backplane is.
+    one.client._engine.registry.deadlines.set(one.client.actions["mine"]._operation, time.monotonic())
     while one.client.actions:
         await asyncio.sleep(0.005)
     await call.play(TTS("Hi"), control_id="mine")
     release.set()
     with pytest.raises(InvalidParams):
         await first
-    assert await project.memos(one.backplane) == {f"call/{call.key}", "play/mine"}
+    assert await project.memos(one.backplane) == {f"call/{call._operation.key}", "play/mine"}
 
 
 async def test_a_name_of_an_action_that_was_taken_up_can_be_used_anew(project: Project, hire: Hire, die) -> None:
@@ -291,7 +293,7 @@ async def test_a_name_of_an_action_that_was_taken_up_can_be_used_anew(project: P
     await play
     await play.call.play(TTS("Hi"), control_id="mine")
     assert await project.memos(two.backplane) == {"play/mine"}
-    assert await project.memos(two.backplane, "one") == {f"call/{call.key}"}
+    assert await project.memos(two.backplane, "one") == {f"call/{call._operation.key}"}
 
 
 async def test_a_start_that_is_cancelled_at_any_step_is_forgotten(space, project: Project, hire: Hire) -> None:
@@ -308,7 +310,7 @@ async def test_a_start_that_is_cancelled_at_any_step_is_forgotten(space, project
     space.leaves.set()
     while one.client.actions:
         await asyncio.sleep(0)
-    assert await project.memos(one.backplane) == {f"call/{call.key}"}
+    assert await project.memos(one.backplane) == {f"call/{call._operation.key}"}
 
 
 @pytest.mark.parametrize("reconcile", [None, Reconcile(sweep=0.05)], ids=["without the log", "with the log"])
@@ -318,7 +320,9 @@ async def test_a_dial_that_never_got_an_id_ends_in_its_time(
     one = await hire("one", limits=Limits(grace=0, unconfirmed=0.2), reconcile=reconcile)
     await one.backplane.remember(Memo(kind="call", key="the-call", call_key="the-call", call_id=None))
     await one.recover()
-    call = one.client._switchboard.registry.dialled("the-call")
+    found = one.client._engine.registry.calls.with_key("the-call")
+    assert found is not None
+    call = one.client._engine.handle_of(found)
     assert isinstance(call, Call)
     assert await call.ended(timeout=10) is None
     while await project.memos(one.backplane):
@@ -343,7 +347,7 @@ async def test_the_id_that_a_webhook_tells_of_a_recovered_dial_is_remembered(pro
     one = await hire("one")
     await one.backplane.remember(Memo(kind="call", key="the-call", call_key="the-call", call_id=None))
     await one.recover()
-    url = one.client._switchboard.urls.mint("call", "the-call")
+    url = one.client._engine.urls.mint("call", "the-call")
     await one.post(url, {"call_id": CALL_ID, "call_state": "answered"})
     while [memo.call_id for memo in await one.backplane.remembered("one")] != [CALL_ID]:
         await asyncio.sleep(0)
@@ -384,7 +388,7 @@ async def test_who_waits_for_a_call_stops_when_another_process_has_taken_it_over
     assert isinstance(ended, ClientClosed)
     assert "taken over" in str(ended)
     assert isinstance(answered, ClientClosed)
-    assert await project.memos(one.backplane) >= {f"call/{call.key}"}, "they are the other's now"
+    assert await project.memos(one.backplane) >= {f"call/{call._operation.key}"}, "they are the other's now"
 
 
 async def test_what_is_lost_while_it_is_being_remembered_is_left_to_the_other(
@@ -400,7 +404,7 @@ async def test_what_is_lost_while_it_is_being_remembered_is_left_to_the_other(
     monkeypatch.setattr(one.backplane, "remember", until_it_is_lost)
     with pytest.raises(ClientClosed):
         await (await call.play(TTS("Hi"), control_id="mine"))
-    assert await project.memos(one.backplane) == {f"call/{call.key}", "play/mine"}
+    assert await project.memos(one.backplane) == {f"call/{call._operation.key}", "play/mine"}
 
 
 async def test_nothing_is_started_under_a_name_that_another_process_has(project: Project, hire: Hire) -> None:
@@ -424,15 +428,15 @@ async def test_what_was_taken_over_is_settled_when_it_is_lost_again(space, proje
     await die(one)
     (play,) = await two.recover("one")
     own = await (await two.dial()).play(TTS("Hi"))
-    keeper = two.client._switchboard.keeper
-    assert keeper is not None
-    keeper._lose("one")
+    member = two.client._engine.member
+    assert member is not None
+    member._lose("one")
     with pytest.raises(ClientClosed):
         await play.finished(timeout=5)
     with pytest.raises(ClientClosed):
         await play.call.ended(timeout=5)
     assert not own.done()
-    assert await project.memos(two.backplane, "one") == {f"call/{call.key}", "play/mine"}
+    assert await project.memos(two.backplane, "one") == {f"call/{call._operation.key}", "play/mine"}
 
 
 async def test_what_was_lost_can_be_taken_up_again(project: Project, hire: Hire, die) -> None:
@@ -441,15 +445,15 @@ async def test_what_was_lost_can_be_taken_up_again(project: Project, hire: Hire,
     await call.play(TTS("Hi"), control_id="mine")
     await die(one)
     (lost,) = await two.recover("one")
-    keeper = two.client._switchboard.keeper
-    assert keeper is not None
-    keeper._lose("one")
+    member = two.client._engine.member
+    assert member is not None
+    member._lose("one")
     (play,) = await two.recover("one")
     assert play.call is not lost.call
     assert not play.call.has_ended
     await two.tell("calling.play", state="finished")
     await play.finished(timeout=5)
-    assert await project.memos(two.backplane, "one") == {f"call/{call.key}"}
+    assert await project.memos(two.backplane, "one") == {f"call/{call._operation.key}"}
 
 
 async def test_an_action_of_a_call_that_has_ended_here_has_its_grace(hire: Hire) -> None:
@@ -504,7 +508,7 @@ async def test_recovering_that_is_cancelled_at_any_step_is_complete_or_leaves_th
     (play,) = two.client.actions.values()
     await two.tell("calling.play", state="finished")
     await play.finished(timeout=5)
-    assert await project.memos(two.backplane, "one") == {f"call/{call.key}"}
+    assert await project.memos(two.backplane, "one") == {f"call/{call._operation.key}"}
 
 
 async def test_recovering_that_is_cancelled_takes_nothing_from_another_that_is_under_way(
@@ -524,9 +528,9 @@ async def test_recovering_that_is_cancelled_takes_nothing_from_another_that_is_u
         assert two.backplane.holds("one")
         assert list(two.client.actions) == ["mine"]
         assert len(kept.result()) == (0 if not cancelled.cancelled() and cancelled.result() else 1)
-        keeper = two.client._switchboard.keeper
-        assert keeper is not None
-        keeper._lose("one")
+        member = two.client._engine.member
+        assert member is not None
+        member._lose("one")
         two.backplane.release("one")
         await project.settle(two.backplane)
 
@@ -547,7 +551,7 @@ async def test_recovering_that_fails_gives_the_name_up(
         await two.recover("one")
     await three.tell("calling.play", state="finished")
     await play.finished(timeout=5)
-    assert await project.memos(three.backplane, "one") == {f"call/{call.key}"}
+    assert await project.memos(three.backplane, "one") == {f"call/{call._operation.key}"}
 
 
 async def test_recovering_that_fails_half_way_settles_what_was_taken_up(
@@ -613,7 +617,7 @@ async def test_the_time_that_bounds_an_action_runs_for_its_successor_too(hire: H
     bounded = Memo(kind="record", key="a", call_key="c", call_id=CALL_ID, options={"bound": 30.0})
     await one.backplane.remember(bounded)
     (record,) = await one.recover()
-    assert record.due is not None
+    assert record._operation.due is not None
 
 
 async def test_a_client_that_is_not_open_recovers_nothing(space, project: Project) -> None:
@@ -680,7 +684,7 @@ async def test_a_handler_that_is_given_to_an_open_client_is_offered_calls(projec
 async def test_a_backplane_that_does_not_close_keeps_nobody_waiting(
     space, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "CLOSING", 0.05)
+    monkeypatch.setattr("swcalls.backplane.member.CLOSING", 0.05)
     project = MemoryProject()
     client = Client("project", "token", space.url, public_url=URL, backplane=project.member("one"))
     await client.open()
@@ -691,7 +695,7 @@ async def test_a_backplane_that_does_not_close_keeps_nobody_waiting(
     await client.close()
     with pytest.raises(ClientClosed):
         await waiting
-    assert client._switchboard.transport._session is None
+    assert client._engine.transport._session is None
     assert project.hub.operations[-1] == ("one", "close")
 
 
@@ -708,7 +712,7 @@ async def test_a_backplane_that_raises_anything_keeps_nobody_waiting(space, monk
     await client.close()
     with pytest.raises(ClientClosed):
         await call.ended()
-    assert client._switchboard.transport._session is None
+    assert client._engine.transport._session is None
 
 
 async def test_an_opening_that_fails_can_be_repeated(space, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -720,7 +724,6 @@ async def test_an_opening_that_fails_can_be_repeated(space, monkeypatch: pytest.
         await process.open()
     assert not project.hub.holders
     assert not project.hub.takers
-    assert process.registry.on_over is None
     await process.open()
     assert backplane.holds("one")
-    await process.keeper.close()
+    await process.member.close()

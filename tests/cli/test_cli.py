@@ -19,7 +19,7 @@ import pytest
 
 import swcalls
 from swcalls import TTS, Client
-from swcalls._core.callbacks import CallbackUrls
+from swcalls._core.callback_urls import CallbackUrls
 from swcalls.cli import main
 from swcalls.cli.demo import demo
 from swcalls.testing import Callee
@@ -101,7 +101,7 @@ async def test_the_demo_tells_the_story_of_a_call() -> None:
         status, out, err = await ending(process)
     assert (status, err) == (0, "")
     assert "simulation" in out.splitlines()[0]
-    story = iter(out.splitlines())
+    printed = iter(out.splitlines())
     for told in (
         r"\d s  →  call +dial",
         r"\d s  ←  call +ringing",
@@ -129,9 +129,9 @@ async def test_the_demo_tells_the_story_of_a_call() -> None:
         r"  ✓ a person answered: HUMAN",
         r"  ✓ the PIN is right: 1234",
         r"  recording http://127\.0\.0\.1:\d+/\S+",
-        r"Every step did what it should\.",
+        r"Every step worked as expected\.",
     ):
-        assert any(re.search(told, text) for text in story), f"{told} is missing, or out of turn:\n{out}"
+        assert any(re.search(told, text) for text in printed), f"{told} is missing, or out of turn:\n{out}"
 
 
 async def test_the_demo_does_without_unicode() -> None:
@@ -234,7 +234,7 @@ async def test_the_simulator_tells_of_a_webhook_that_nobody_took() -> None:
                 async with session.post(f"{url}/api/calling/calls", json=end):
                     pass
             assert (await line_with(process.stderr, "calling.end")).endswith("200")
-            assert re.search(rf"←  call ended +{call_id}  no answer at try 3$", await line(process.stderr))
+            assert re.search(rf"←  call ended +{call_id}  no answer at attempt 3$", await line(process.stderr))
 
 
 async def test_the_simulator_logs_what_it_refuses_escaped() -> None:
@@ -414,7 +414,7 @@ async def test_the_demo_on_a_page(tmp_path: Path) -> None:
     async with program("demo", "--speed", "20", "--html", str(page)) as process:
         status, out, err = await ending(process)
     assert (status, err) == (0, "")
-    assert f"The same as a page: {page}" in out
+    assert f"The timeline as an HTML page: {page}" in out
     html = page.read_text()
     assert "10 commands" in html
     assert "19 webhooks" in html

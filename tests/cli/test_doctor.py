@@ -26,10 +26,10 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from swcalls._core.callbacks import CallbackUrls
-from swcalls.cli import asking, main
+from swcalls._core.callback_urls import CallbackUrls
+from swcalls._engine.server import ReceiverServer
+from swcalls.cli import http_request, main
 from swcalls.cli.doctor import doctor
-from swcalls.serving import ReceiverServer
 from swcalls.testing import Simulator
 
 PROJECT, TOKEN, KEY = "p-4d0d6f16", "PTsecret-token", "PSKsecret-key"
@@ -346,7 +346,7 @@ async def test_a_space_whose_name_takes_for_ever(monkeypatch: pytest.MonkeyPatch
             raise socket.gaierror(socket.EAI_AGAIN, "at last")
         return real(host, *args, **more)
 
-    monkeypatch.setattr(asking, "TIMEOUT", 0.05)
+    monkeypatch.setattr(http_request, "TIMEOUT", 0.05)
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     monkeypatch.setenv("SIGNALWIRE_SPACE", "example")
     assert unreachable(await examine()) == "the name example.signalwire.com did not resolve within 0.05 s"
@@ -370,19 +370,17 @@ async def test_a_space_that_does_not_answer(space: Space, monkeypatch: pytest.Mo
         return web.Response()
 
     space.answer = hang
-    monkeypatch.setattr(asking, "TIMEOUT", 0.05)
+    monkeypatch.setattr(http_request, "TIMEOUT", 0.05)
     assert unreachable(await examine()).endswith("within 0.05 s")
     over.set()
 
 
 async def test_a_space_that_speaks_no_tls(space: Space, monkeypatch: pytest.MonkeyPatch, examine: Examine) -> None:
     monkeypatch.setenv("SIGNALWIRE_SPACE", space.url.replace("http:", "https:"))
-    assert "does not speak TLS as it should" in unreachable(await examine())
+    assert "the TLS handshake with" in unreachable(await examine())
 
 
-@pytest.mark.parametrize(
-    ("said", "told"), [(b"SSH-2.0\r\n\r\n", "does not answer in HTTP"), (b"", "broke the connection")]
-)
+@pytest.mark.parametrize(("said", "told"), [(b"SSH-2.0\r\n\r\n", "is not HTTP"), (b"", "closed the connection")])
 async def test_a_space_that_speaks_no_http(
     monkeypatch: pytest.MonkeyPatch, examine: Examine, said: bytes, told: str
 ) -> None:
@@ -442,7 +440,7 @@ async def test_a_space_that_others_can_listen_to(
         (418, {}, b"", "answered 418"),
         (200, {}, b"<html>", "not that of a voice log"),
         (200, {}, b"{}", "not that of a voice log"),
-        (200, {}, b'{"data":[' + b" " * asking.LARGEST_ANSWER + b"]}", "not that of a voice log"),
+        (200, {}, b'{"data":[' + b" " * http_request.MAX_RESPONSE + b"]}", "not that of a voice log"),
     ],
 )
 async def test_credentials_that_were_not_accepted(
@@ -473,12 +471,12 @@ async def test_an_answer_without_an_end_is_not_read_to_it(space: Space, examine:
 @pytest.mark.parametrize(
     ("ahead", "level", "told"),
     [
-        (0, "ok", "within 30 s of the space's"),
-        (-25, "ok", "within 30 s of the space's"),
-        (90, "warning", "ahead of the space's"),
-        (-90, "warning", "behind the space's"),
-        (1000, "wrong", "ahead of the space's"),
-        (-1000, "wrong", "behind the space's"),
+        (0, "ok", "within 30 s of the space's clock"),
+        (-25, "ok", "within 30 s of the space's clock"),
+        (90, "warning", "ahead of the space's clock"),
+        (-90, "warning", "behind the space's clock"),
+        (1000, "wrong", "ahead of the space's clock"),
+        (-1000, "wrong", "behind the space's clock"),
     ],
 )
 async def test_clocks_that_are_apart(space: Space, examine: Examine, ahead: int, level: str, told: str) -> None:
@@ -548,7 +546,7 @@ async def test_a_public_url_that_does_not_answer(
         return web.Response()
 
     proxy.answer = hang
-    monkeypatch.setattr(asking, "TIMEOUT", 0.2)
+    monkeypatch.setattr(http_request, "TIMEOUT", 0.2)
     found = await examine()
     assert found["public URL"]["what"].endswith("within 0.2 s")
     assert "firewall" in found["public URL"]["advice"]
@@ -560,31 +558,35 @@ async def test_a_public_url_that_does_not_answer(
     [
         (
             web.Response(status=200),
-            "answered 200, but the probe did not come here",
-            "Stop that one, or make it forward",
+            "answered 200, but the probe did not arrive",
+            "Stop that server, or make it forward",
         ),
         (
             web.Response(status=204),
-            "answered 204, but the probe did not come here",
-            "Stop that one, or make it forward",
+            "answered 204, but the probe did not arrive",
+            "Stop that server, or make it forward",
         ),
-        (web.Response(status=401), "asks for a password (401)", "Leave /swcalls/ open"),
-        (web.Response(status=403), "refused (403) by somebody else", "Stop that one, or make it forward"),
+        (web.Response(status=401), "requires a password (401)", "Allow /swcalls/ without a password"),
+        (web.Response(status=403), "refused (403) by another server", "Stop that server, or make it forward"),
         (
             web.Response(status=404),
-            "answered 404, and the probe did not come here",
+            "answered 404, and the probe did not arrive",
             "Make it forward POST /swcalls/ to",
         ),
         (
             web.Response(status=405),
-            "answered 405, and the probe did not come here",
+            "answered 405, and the probe did not arrive",
             "Make it forward POST /swcalls/ to",
         ),
-        (web.Response(status=502), "reaches nothing behind it (502)", "Make it forward POST /swcalls/ to 127.0.0.1:"),
+        (
+            web.Response(status=502),
+            "does not reach this receiver (502)",
+            "Make it forward POST /swcalls/ to 127.0.0.1:",
+        ),
         (
             web.Response(status=308, headers={"Location": "https://hooks.example.com/secret"}),
             "redirects (308) to hooks.example.com",
-            "Give the final address",
+            "Set SWCALLS_PUBLIC_URL to the final address",
         ),
     ],
     ids=lambda value: str(value.status) if isinstance(value, web.Response) else "",
@@ -600,7 +602,7 @@ async def test_a_public_url_where_somebody_else_answers(
 
 
 @pytest.mark.parametrize(
-    ("path", "came_as"),
+    ("path", "received_as"),
     [
         (lambda path: path.removeprefix("/swcalls"), r"'POST /probe/[0-9a-f]{32}/\*\*\*'"),
         (lambda path: f"/hooks{path}", r"'POST /hooks/swcalls/probe/[0-9a-f]{32}/\*\*\*'"),
@@ -610,15 +612,15 @@ async def test_a_public_url_where_somebody_else_answers(
     ids=["prefix taken off", "prefix put before", "cut", "slash"],
 )
 async def test_a_path_that_is_changed_on_the_way(
-    space: Space, proxy: Proxy, examine: Examine, path: Callable[[str], str], came_as: str
+    space: Space, proxy: Proxy, examine: Examine, path: Callable[[str], str], received_as: str
 ) -> None:
     proxy.path = path
-    assert re.search(f"the probe came here, but as {came_as}", misled(await examine(), proxy))
+    assert re.search(f"the probe arrived, but as {received_as}", misled(await examine(), proxy))
 
 
 async def test_a_method_that_is_changed_on_the_way(space: Space, proxy: Proxy, examine: Examine) -> None:
     proxy.method = "GET"
-    assert "the probe came here, but as 'GET /swcalls/probe/" in misled(await examine(), proxy)
+    assert "the probe arrived, but as 'GET /swcalls/probe/" in misled(await examine(), proxy)
 
 
 async def test_a_body_that_is_changed_on_the_way(space: Space, proxy: Proxy, examine: Examine) -> None:
@@ -648,7 +650,7 @@ async def test_an_answer_that_does_not_come_back(space: Space, proxy: Proxy, exa
         return web.Response()
 
     proxy.answer = break_off
-    assert "the probe came here, but the answer did not come back: " in misled(await examine(), proxy)
+    assert "the probe arrived, but the answer did not come back: " in misled(await examine(), proxy)
 
 
 async def test_another_receiver_of_the_same_project_is_not_this_one(
@@ -665,8 +667,8 @@ async def test_another_receiver_of_the_same_project_is_not_this_one(
             return await proxy.handle(request)
 
         proxy.answer = pass_on
-        assert misled(await examine(), proxy).startswith("answered 200, but the probe did not come here")
-    assert other._inbox.verdicts == {"unknown": 1}
+        assert misled(await examine(), proxy).startswith("answered 200, but the probe did not arrive")
+    assert other._ingress.verdicts == {"unknown": 1}
 
 
 async def test_what_else_comes_in_the_meantime_is_no_probe(space: Space, proxy: Proxy, examine: Examine) -> None:
@@ -677,7 +679,7 @@ async def test_what_else_comes_in_the_meantime_is_no_probe(space: Space, proxy: 
         return web.Response()
 
     proxy.answer = post_another
-    assert misled(await examine(), proxy).startswith("answered 200, but the probe did not come here")
+    assert misled(await examine(), proxy).startswith("answered 200, but the probe did not arrive")
 
 
 @pytest.mark.parametrize("stripped", [True, False])
@@ -712,7 +714,7 @@ async def test_a_public_url_that_the_space_cannot_reach(
     monkeypatch.setenv("SWCALLS_PUBLIC_URL", proxy.url.replace("127.0.0.1", host))
     found = await examine()
     assert found["public URL"]["level"] == "warning"
-    assert "only from within" in found["public URL"]["what"]
+    assert "only from the local network" in found["public URL"]["what"]
 
 
 async def test_a_port_that_is_taken(space: Space, examine: Examine) -> None:
@@ -747,7 +749,7 @@ async def test_a_proxy_that_drops_signatures(space: Space, proxy: Proxy, examine
     proxy.drops += ("X-SignalWire-Signature", "X-SignalWire-SHA256-Signature")
     found = await examine()
     assert levels(found) == ["ok"] * 5 + ["wrong"]
-    assert found["signature"]["what"] == "a wrong one was accepted: no signature arrives here"
+    assert found["signature"]["what"] == "a wrong signature was accepted: no signature header arrives here"
     assert "X-SignalWire-Signature" in found["signature"]["advice"]
 
 
@@ -755,7 +757,7 @@ async def test_a_proxy_that_changes_refusals(space: Space, proxy: Proxy, examine
     proxy.answers = lambda status: 200
     found = await examine()
     assert levels(found) == ["ok"] * 5 + ["wrong"]
-    assert found["signature"]["what"] == "a wrong one was refused, but the answer, 403, came back as 200"
+    assert found["signature"]["what"] == "a wrong signature was refused, but the answer, 403, came back as 200"
 
 
 async def test_a_proxy_that_breaks_down_between_two_probes(space: Space, proxy: Proxy, examine: Examine) -> None:
@@ -765,7 +767,7 @@ async def test_a_proxy_that_breaks_down_between_two_probes(space: Space, proxy: 
     proxy.after = break_down
     found = await examine()
     assert levels(found) == ["ok"] * 5 + ["wrong"]
-    assert found["signature"]["what"].startswith("the second probe failed: the proxy is up, but reaches nothing")
+    assert found["signature"]["what"].startswith("the second probe failed: the proxy runs, but does not reach")
 
 
 async def test_a_proxy_that_loses_a_refusal(space: Space, proxy: Proxy, examine: Examine) -> None:

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 import swcalls
-from swcalls._core.callbacks import CallbackUrls
+from swcalls._core.callback_urls import CallbackUrls
 from swcalls.cli import main
 from swcalls.receiver import ObservingReceiver
 from swcalls.recording import read_recording
@@ -41,8 +41,8 @@ def incident(file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     receiver = ObservingReceiver("project", "token", public_url="http://hooks")
 
     def send(kind: str, key: str, **params: Any) -> None:
-        path = receiver._inbox.urls.mint(kind, key).removeprefix("http://hooks")
-        receiver._inbox.accept(path, {}, msgspec.json.encode({"call_id": CALL, **params}))
+        path = receiver._ingress.reader.urls.mint(kind, key).removeprefix("http://hooks")
+        receiver._ingress.accept_now(path, {}, msgspec.json.encode({"call_id": CALL, **params}))
 
     with receiver.record(file):
         send("call", "dialled", call_state="answered")
@@ -53,7 +53,7 @@ def incident(file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         send("call", "dialled", call_state="ended", end_reason="hangup")
         send("weather", "w\x1b[2J", state="sunny\n")
         send("record", "r1", state="finished", url="https://example.com/r\x1b[2J")
-        receiver._inbox.accept("/swcalls/play/p1/x", {}, b"{}")
+        receiver._ingress.accept_now("/swcalls/play/p1/x", {}, b"{}")
     return file
 
 
@@ -92,8 +92,8 @@ def test_what_did_not_settle_is_said(file: Path, capsys: pytest.CaptureFixture[s
     assert second == "0.000 s  unknown  tap  t  - (a new shape) (then applied)"
     assert ends == [
         "?  play  k  not settled; last event: playing",
-        "?  tap  t  not settled; no event of its own",
-        f"?  call  {CALL}  nothing told of its state",
+        "?  tap  t  not settled; no event",
+        f"?  call  {CALL}  no event with its state",
     ]
 
 
@@ -158,7 +158,7 @@ def test_what_cannot_be_read_is_one_line_of_error(
 
 def test_it_ends_when_nobody_reads_it(incident: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    monkeypatch.setattr("swcalls.cli.replay.say", told.append)
+    monkeypatch.setattr("swcalls.cli.replay.print_line", told.append)
     assert main(["replay", str(incident)]) == 0
     assert len(told) == 1
 
@@ -245,7 +245,7 @@ def test_the_calls_of_a_recording_on_a_page(incident: Path, tmp_path: Path, caps
     html = page.read_text()
     assert f"<h2>{CALL}</h2>" in html
     assert "1 duplicate" in html
-    assert "1 ended without being told" in html
+    assert "1 ended without a webhook" in html
     assert "sunny" not in html, "it is about no action of a call"
     assert page.stat().st_mode & 0o077 == 0
     assert msgspec.json.decode(capsys.readouterr().out)["calls"]

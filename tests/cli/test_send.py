@@ -85,7 +85,7 @@ async def test_the_far_end_and_the_faults_of_a_simulated_space() -> None:
         assert "ServerFault: dial" in err
         assert space.stderr is not None
         assert "Ctrl-C" in (await space.stderr.readline()).decode()
-        assert "faults are on, with seed 7" in (await space.stderr.readline()).decode()
+        assert "faults are enabled: seed=7" in (await space.stderr.readline()).decode()
 
 
 @pytest.mark.parametrize(

@@ -144,10 +144,10 @@ def test_the_answer_of_a_detector(events: list[str], message_end: bool, answer: 
     registry.expect(action, 0)
     for event in events:
         registry.deliver("detect", "x", read("detect", {"detect": {"type": "t", "params": {"event": event}}}), 1, 0)
-    assert action.settled is not None
-    assert isinstance(action.settled.result, Detection)
-    assert action.settled.result.event == answer
-    assert action.over == (events[-1] == "finished")
+    assert action.outcome is not None
+    assert isinstance(action.outcome.result, Detection)
+    assert action.outcome.result.event == answer
+    assert action.closed == (events[-1] == "finished")
 
 
 @pytest.mark.parametrize(

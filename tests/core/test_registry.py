@@ -7,15 +7,28 @@ import weakref
 from typing import Any
 
 import pytest
+from msgspec import Struct
 
 from swcalls._core.decoding import read
 from swcalls._core.limits import Limits
+from swcalls._core.log_queries import Reconcile
 from swcalls._core.operation import CallOperation, Operation, Options
-from swcalls._core.reconcile import Reconcile
 from swcalls._core.registry import Registry
 from swcalls.errors import ActionExpired, CallEnded, ClientClosed
 from swcalls.events import CallEvent
 from swcalls.timeline import Journal
+
+
+class Handle(Struct):
+    """Stands in for the handle that a user holds."""
+
+    kind: str
+    control_id: str
+    state: str | None = None
+
+    def _accepted(self, answer: object) -> None: ...
+
+    def _abandon(self) -> None: ...
 
 
 def setup(**limits: Any) -> tuple[Registry, CallOperation]:
@@ -28,6 +41,7 @@ def setup(**limits: Any) -> tuple[Registry, CallOperation]:
 
 def expect(registry: Registry, call: CallOperation, kind: str = "play", key: str = "x", **options: bool) -> Operation:
     action = Operation(kind, key, call, Options(**options))
+    action.handle = Handle(kind, key)
     registry.expect(action, 0)
     return action
 
@@ -60,13 +74,13 @@ def test_verdicts() -> None:
 
 def test_what_comes_for_no_running_action_stands_in_the_timeline_of_its_call() -> None:
     registry, call = setup()
-    call.journal = Journal(100, lambda: 0.0, 0.0, [])
+    call.observer = Journal(100, lambda: 0.0, 0.0, [])
     expect(registry, call)
     deliver(registry, state="finished")
     assert deliver(registry, state="finished", call_id="call-1") == "late"
     assert deliver(registry, "other", state="playing", call_id="call-1") == "early"
     assert deliver(registry, "other", state="playing", call_id="call-2") == "early"
-    marks, _ = call.journal.read()
+    marks, _ = call.observer.read()
     assert [(mark.key, mark.verdict) for mark in marks if mark.what == "event"] == [
         ("x", "applied"),
         ("x", "late"),
@@ -116,7 +130,7 @@ def test_a_state_of_a_lower_rank_is_recorded_but_does_not_set_the_state() -> Non
             == "applied"
         )
     assert call.state == "answered"
-    assert call.seen == ("answered", "ringing", "created")
+    assert call.states_reached == ("answered", "ringing", "created")
 
 
 def test_a_key_in_use_is_refused_and_free_again_after_the_end() -> None:
@@ -125,7 +139,7 @@ def test_a_key_in_use_is_refused_and_free_again_after_the_end() -> None:
     with pytest.raises(ValueError, match="control_id='x' must be unique"):
         expect(registry, call, "record")
     deliver(registry, state="finished")
-    assert expect(registry, call, "record").settled is None
+    assert expect(registry, call, "record").outcome is None
 
 
 @pytest.mark.parametrize(
@@ -137,14 +151,15 @@ def test_grace_after_the_end_of_the_call(kind: str, grace: float) -> None:
     registry.deliver("call", "call-key", read("call", {"call_state": "ended", "end_reason": "busy"}), 1, 100)
     assert registry.deadlines.next == 100 + grace
     registry.expire(100 + grace - 0.1)
-    assert action.settled is None
+    assert action.outcome is None
     registry.expire(100 + grace)
-    assert action.settled is not None
-    assert action.settled.settled_by == "call_ended"
-    assert isinstance(action.settled.error, CallEnded)
-    assert action.settled.error.reason == "busy"
-    assert action.settled.error.outcome is action.settled
-    assert action.settled.error.action is action
+    assert action.outcome is not None
+    assert action.outcome.settled_by == "call_ended"
+    assert isinstance(action.outcome.error, CallEnded)
+    assert action.outcome.error.reason == "busy"
+    assert action.outcome.error.outcome is action.outcome
+    assert action.outcome.error.action == Handle(kind, "x")
+    assert action.handle is None, "nothing refers to a handle that its user has let go of"
 
 
 def test_what_starts_on_a_call_that_has_ended_has_its_grace() -> None:
@@ -152,7 +167,7 @@ def test_what_starts_on_a_call_that_has_ended_has_its_grace() -> None:
     registry.deliver("call", "call-key", read("call", {"call_state": "ended"}), 1, 0)
     action = expect(registry, call)
     registry.expire(5)
-    assert action.over
+    assert action.closed
 
 
 def test_an_earlier_deadline_holds_after_the_end_of_the_call() -> None:
@@ -161,8 +176,8 @@ def test_an_earlier_deadline_holds_after_the_end_of_the_call() -> None:
     registry.expect(action, 0, deadline=10)
     registry.deliver("call", "call-key", read("call", {"call_state": "ended"}), 1, 5)
     registry.expire(10)
-    assert action.settled is not None
-    assert action.settled.settled_by == "call_ended"
+    assert action.outcome is not None
+    assert action.outcome.settled_by == "call_ended"
 
 
 def test_deadline() -> None:
@@ -170,10 +185,10 @@ def test_deadline() -> None:
     action = Operation("play", "x", call)
     registry.expect(action, 0, deadline=10)
     registry.expire(9.9)
-    assert action.settled is None
+    assert action.outcome is None
     registry.expire(10)
-    assert action.settled is not None
-    assert isinstance(action.settled.error, ActionExpired)
+    assert action.outcome is not None
+    assert isinstance(action.outcome.error, ActionExpired)
     assert action.due is None
 
 
@@ -183,10 +198,10 @@ def test_early_events_are_applied_when_their_action_is_expected() -> None:
     deliver(registry, state="finished")
     action = expect(registry, call)
     assert [event.state for event in action.history or ()] == ["playing", "finished"]
-    assert action.over
+    assert action.closed
     assert len(registry.early) == 0
     deliver(registry, key="y", state="finished")
-    assert expect(registry, call, "record", key="y").settled is None
+    assert expect(registry, call, "record", key="y").outcome is None
 
 
 def test_early_events_are_bounded_in_number_bytes_and_age() -> None:
@@ -210,11 +225,11 @@ def test_a_detector_tells_on_after_its_answer_until_its_run_ends() -> None:
     registry, call = setup()
     action = expect(registry, call, "detect")
     assert deliver(registry, kind="detect", detect={"type": "machine", "params": {"event": "HUMAN"}}) == "applied"
-    assert action.settled is not None
-    assert not action.over
+    assert action.outcome is not None
+    assert not action.closed
     assert not registry.actions
     assert deliver(registry, kind="detect", detect={"type": "machine", "params": {"event": "finished"}}) == "applied"
-    assert action.over
+    assert action.closed
     assert deliver(registry, kind="detect", detect={"type": "machine", "params": {"event": "HUMAN"}}) == "late"
 
 
@@ -224,7 +239,7 @@ def test_a_detector_that_has_answered_does_not_tell_for_ever(how: str) -> None:
     action = Operation("detect", "x", call)
     registry.expect(action, 0, deadline=10)
     deliver(registry, kind="detect", detect={"type": "machine", "params": {"event": "HUMAN"}})
-    settled = action.settled
+    settled = action.outcome
     if how == "call":
         registry.deliver("call", "call-key", read("call", {"call_state": "ended"}), 1, 0)
     elif how == "deadline":
@@ -234,8 +249,8 @@ def test_a_detector_that_has_answered_does_not_tell_for_ever(how: str) -> None:
     else:
         expect(registry, call, "detect", "y")
         deliver(registry, "y", "detect", detect={"type": "machine", "params": {"event": "HUMAN"}})
-    assert action.over
-    assert action.settled is settled
+    assert action.closed
+    assert action.outcome is settled
 
 
 def test_the_memory_of_settled_actions_is_bounded() -> None:
@@ -257,7 +272,7 @@ def test_history_is_bounded_and_counts_what_it_dropped() -> None:
     for state in ("playing", "paused", "playing", "paused"):
         deliver(registry, state=state)
     assert ([event.state for event in action.history or ()], action.dropped) == (["playing", "paused"], 2)
-    assert action.seen == ("playing", "paused")
+    assert action.states_reached == ("playing", "paused")
 
 
 def test_close_settles_everything() -> None:
@@ -265,9 +280,9 @@ def test_close_settles_everything() -> None:
     action = expect(registry, call)
     registry.close()
     for operation in (action, call):
-        assert operation.settled is not None
-        assert operation.settled.settled_by == "closed"
-        assert isinstance(operation.settled.error, ClientClosed)
+        assert operation.outcome is not None
+        assert operation.outcome.settled_by == "closed"
+        assert isinstance(operation.outcome.error, ClientClosed)
     registry.close()
 
 
@@ -278,10 +293,10 @@ def test_withdrawing_leaves_nothing_and_tells_who_waits() -> None:
     error = RuntimeError("refused")
     registry.withdraw(action, error)
     assert not registry.actions
-    assert not call.pending
+    assert not call.actions
     assert action.due is None
-    assert action.settled is not None
-    assert action.settled.error is error
+    assert action.outcome is not None
+    assert action.outcome.error is error
     assert deliver(registry, state="finished") == "early"
 
 
@@ -298,16 +313,16 @@ def test_an_end_that_was_inferred_leaves_a_moment_for_the_event_that_tells_of_it
     registry, call = setup(grace=5)
     call.asked_reason = "hangup"
     registry.lose(call, 100)
-    assert (call.has_ended, call.over, call.end_reason) == (True, False, "hangup")
+    assert (call.has_ended, call.closed, call.end_reason) == (True, False, "hangup")
     assert (
         registry.deliver("call", "call-key", read("call", {"call_state": "ended", "end_reason": "busy"}), 1, 101)
         == "applied"
     )
-    assert (call.over, call.end_reason, len(call.history or ())) == (True, "hangup", 1)
+    assert (call.closed, call.end_reason, len(call.history or ())) == (True, "hangup", 1)
     registry, call = setup(grace=5)
     registry.lose(call, 100)
     registry.expire(105)
-    assert call.over
+    assert call.closed
     assert registry.deliver("call", "call-key", read("call", {"call_state": "ended"}), 1, 106) == "late"
 
 
@@ -317,7 +332,7 @@ def test_an_event_before_the_answer_to_the_dial_tells_the_id() -> None:
     registry.expect_call(call, 0)
     registry.deliver("call", "key", read("call", {"call_id": "call-9", "call_state": "created"}), 1, 0)
     assert call.id == "call-9"
-    assert registry.calls["call-9"] is call
+    assert registry.calls.with_id("call-9") is call
 
 
 def test_an_adopted_call_is_up() -> None:
@@ -325,7 +340,7 @@ def test_an_adopted_call_is_up() -> None:
     call = CallOperation("key", "call-9")
     registry.deliver("call", "call-9", read("call", {"call_id": "call-9", "call_state": "ringing"}), 1, 0)
     registry.adopt(call, 0)
-    assert (call.state, call.seen) == ("answered", ("answered", "ringing"))
+    assert (call.state, call.states_reached) == ("answered", ("answered", "ringing"))
     assert len(call.history or ()) == 1
     assert (
         registry.deliver("call", "call-9", read("call", {"call_id": "call-9", "call_state": "ended"}), 1, 0)
@@ -350,7 +365,7 @@ def test_a_refusal_that_comes_late_does_not_take_the_place_of_who_has_the_key_no
     registry.expect(new, 2)
     registry.withdraw(old, RuntimeError("refused"))
     assert registry.actions == {"mine": new}
-    assert call.pending == {"mine": new}
+    assert call.actions == {"mine": new}
     assert registry.deliver("play", "mine", read("play", {"state": "finished"}), 10, 3) == "applied"
 
 
@@ -364,7 +379,7 @@ def test_the_time_of_a_command_that_waits_for_its_turn_does_not_run() -> None:
     registry.expect(action, 0)
     report(registry, call, "answered")
     assert action.due is None
-    action.leaves()
+    action.note_sent()
     registry.confirm(action, 100)
     assert action.due == 100 + 2 + registry.limits.margin
 
@@ -374,33 +389,33 @@ def test_a_deadline_that_passes_before_the_command_is_sent_says_so() -> None:
     action = Operation("play", "x", call)
     registry.expect(action, 0, deadline=5)
     registry.expire(5)
-    assert action.settled is not None
-    assert action.settled.stage == "not_sent"
-    assert "before its command was sent" in str(action.settled.error)
+    assert action.outcome is not None
+    assert action.outcome.stage == "not_sent"
+    assert "before its command was sent" in str(action.outcome.error)
 
 
 def test_a_doubtful_action_expires_when_its_grace_is_over() -> None:
     registry, call = setup(margin=10)
     action = Operation("play", "x", call)
     registry.expect(action, 0)
-    action.leaves()
-    registry.doubt(action, 1)
+    action.note_sent()
+    registry.time_limits.doubt(action, 1)
     registry.expire(10.9)
-    assert action.settled is None
+    assert action.outcome is None
     registry.expire(11)
-    assert action.settled is not None
-    assert action.settled.settled_by == "deadline"
-    assert not registry._doubted
+    assert action.outcome is not None
+    assert action.outcome.settled_by == "deadline"
+    assert not registry.time_limits._unconfirmed
 
 
 def test_a_doubtful_action_that_bounds_itself_has_its_own_time() -> None:
     registry, call = setup(margin=10)
     action = Operation("play", "x", call, Options(bound=100))
     registry.expect(action, 0)
-    action.leaves()
-    registry.doubt(action, 1)
+    action.note_sent()
+    registry.time_limits.doubt(action, 1)
     assert action.due == 111
-    assert not registry._doubted
+    assert not registry.time_limits._unconfirmed
 
 
 def test_what_is_being_stopped_is_not_paused() -> None:
@@ -410,7 +425,7 @@ def test_what_is_being_stopped_is_not_paused() -> None:
     registry.confirm(action, 0)
     action.stopping = True
     registry.stopped(action, 1)
-    registry.pause(action)
+    registry.time_limits.pause_bound(action)
     assert action.due == 11
 
 
@@ -418,21 +433,21 @@ def test_an_event_takes_the_doubt_away() -> None:
     registry, call = setup(margin=10)
     action = Operation("play", "x", call)
     registry.expect(action, 0)
-    action.leaves()
-    registry.doubt(action, 1)
+    action.note_sent()
+    registry.time_limits.doubt(action, 1)
     deliver(registry, state="playing")
     assert action.due is None
-    assert not registry._doubted
+    assert not registry.time_limits._unconfirmed
     registry.expire(1000)
-    assert action.settled is None
+    assert action.outcome is None
 
 
 def test_a_doubtful_action_keeps_the_deadline_that_it_was_given() -> None:
     registry, call = setup(margin=10)
     action = Operation("play", "x", call)
     registry.expect(action, 0, deadline=100)
-    action.leaves()
-    registry.doubt(action, 1)
+    action.note_sent()
+    registry.time_limits.doubt(action, 1)
     assert action.due == 100
     deliver(registry, state="playing")
     assert action.due == 100
@@ -442,8 +457,8 @@ def test_the_end_of_the_call_is_not_forgotten_when_the_doubt_is_taken_away() -> 
     registry, call = setup(margin=10, grace=5)
     action = Operation("play", "x", call)
     registry.expect(action, 0)
-    action.leaves()
-    registry.doubt(action, 1)
+    action.note_sent()
+    registry.time_limits.doubt(action, 1)
     report(registry, call, "ended", now=2)
     deliver(registry, state="playing")
     assert action.due == 7
@@ -457,26 +472,26 @@ def test_a_call_that_is_silent_for_too_long_while_somebody_waits_is_taken_for_en
         registry, call = setup(silence=1000, grace=5)
         action = Operation("play", "x", call)
         registry.expect(action, 0)
-        action.leaves()
+        action.note_sent()
         registry.confirm(action, 0)
         if waits:
             call.watch(lambda: None)
-            registry.look_after(call, 0)
+            registry.check_liveness(call, 0)
         registry.expire(999)
         assert not call.has_ended
         registry.expire(1000)
         assert call.has_ended
         assert not call.is_known_to_have_ended, "it may be up, and commands may be sent"
         registry.expire(1005)
-        assert action.settled is not None
-        assert action.settled.settled_by == "call_ended"
+        assert action.outcome is not None
+        assert action.outcome.settled_by == "call_ended"
         assert registry.deadlines.next is None
 
 
 def test_whatever_is_heard_of_a_call_breaks_its_silence() -> None:
     registry, call = setup(silence=1000)
     call.watch(lambda: None)
-    registry.look_after(call, 0)
+    registry.check_liveness(call, 0)
     report(registry, call, "answered", now=900)
     registry.expire(1000)
     assert not call.has_ended
@@ -488,7 +503,7 @@ def test_whatever_is_heard_of_a_call_breaks_its_silence() -> None:
 
 def test_a_call_whose_end_nobody_told_and_nobody_waits_for_is_let_go() -> None:
     registry, call = setup(silence=1000)
-    registry.look_after(call, 0)
+    registry.check_liveness(call, 0)
     gone = weakref.ref(call)
     del call
     gc.collect()
@@ -501,7 +516,7 @@ def test_a_call_whose_end_nobody_told_and_nobody_waits_for_is_let_go() -> None:
 
 def test_a_call_that_was_let_go_but_is_still_held_by_a_user_gets_its_webhooks() -> None:
     registry, call = setup(silence=1000)
-    registry.look_after(call, 0)
+    registry.check_liveness(call, 0)
     registry.expire(1000)
     assert not call.has_ended
     assert registry.deliver("call", "call-key", read("call", {"call_state": "ended"}), 1, 2000) == "applied"
@@ -525,8 +540,8 @@ def test_a_dial_that_may_not_have_arrived_ends_after_its_own_time_whatever_the_c
         registry = Registry(Limits(unconfirmed=600), reconcile)
         call = CallOperation("key")
         registry.expect_call(call, start)
-        call.leaves()
-        registry.look_after(call, start)
+        call.note_sent()
+        registry.check_liveness(call, start)
         for at in (60, 61, 200, 599):
             registry.expire(start + at)
             assert not call.has_ended, at
@@ -545,17 +560,17 @@ def test_a_closed_registry_asks_nothing_and_gives_nothing_up() -> None:
     action = Operation("play", "x", call)
     action.watch(lambda: None)
     registry.expect(action, 0, deadline=5)
-    action.leaves()
+    action.note_sent()
     registry.expire(5)
-    assert registry.inquiries.take() == [call]
+    assert registry.log_queries.take() == [call]
     late = Operation("play", "y", call)
     late.watch(lambda: None)
     registry.expect(late, 5, deadline=1)
-    late.leaves()
+    late.note_sent()
     registry.expire(6)
     registry.close()
-    registry.answered(call, None, 7)
-    assert registry.inquiries.take() == []
+    registry.log_answered(call, None, 7)
+    assert registry.log_queries.take() == []
 
 
 def test_the_log_is_not_asked_again_for_what_has_settled() -> None:
@@ -567,10 +582,10 @@ def test_the_log_is_not_asked_again_for_what_has_settled() -> None:
     for number, action in enumerate((first, second)):
         action.watch(lambda: None)
         registry.expect(action, 0, deadline=5 + number)
-        action.leaves()
+        action.note_sent()
     registry.expire(5)
-    assert registry.inquiries.take() == [call]
+    assert registry.log_queries.take() == [call]
     registry.expire(6)
     deliver(registry, key="y", state="finished")
-    registry.answered(call, None, 7)
-    assert registry.inquiries.take() == []
+    registry.log_answered(call, None, 7)
+    assert registry.log_queries.take() == []

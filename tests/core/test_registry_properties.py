@@ -22,12 +22,12 @@ from hypothesis.stateful import (
 from msgspec.structs import replace
 
 from swcalls._core.decoding import READERS, read
-from swcalls._core.evidence import read_log
 from swcalls._core.lifecycle import CALL, LIFECYCLES
 from swcalls._core.limits import Limits
+from swcalls._core.log_queries import Reconcile
 from swcalls._core.operation import CallOperation, Operation, Options
-from swcalls._core.reconcile import Reconcile
 from swcalls._core.registry import Registry
+from swcalls._core.voice_log import read_log
 from swcalls.errors import ActionExpired, ActionFailed, CallEnded, ClientClosed
 from swcalls.events import CallEvent
 
@@ -109,8 +109,8 @@ class Ledger(Operation):
 
     def changed(self) -> None:
         super().changed()
-        if self.settled is not None and self.settled not in self.outcomes:
-            self.outcomes.append(self.settled)
+        if self.outcome is not None and self.outcome not in self.outcomes:
+            self.outcomes.append(self.outcome)
         self.ranks.append(self.rank)
 
 
@@ -143,7 +143,7 @@ class Correlation(RuleBasedStateMachine):
         call = CallOperation(f"call-key-{number}")
         self.registry.expect_call(call, self.now)
         self.registry.identify(call, f"call-{number}")
-        self.registry.look_after(call, self.now)
+        self.registry.check_liveness(call, self.now)
         self.all_calls.append(call)
         return call
 
@@ -160,7 +160,7 @@ class Correlation(RuleBasedStateMachine):
     @rule(target=actions, call=calls, kind=st.sampled_from(sorted(WORDS)), other=actions, options=OPTIONS)
     def expect_again(self, call: CallOperation, kind: str, other: Ledger, options: Options) -> Any:
         """Use a key once more: refused while its action runs, and fine after."""
-        if any(action.key == other.key and not action.over for action in self.everything):
+        if any(action.key == other.key and not action.closed for action in self.everything):
             with pytest.raises(ValueError, match="control_id"):
                 self.registry.expect(Ledger(kind, other.key, call, options), self.now)
             return multiple()
@@ -186,7 +186,7 @@ class Correlation(RuleBasedStateMachine):
     @rule(action=actions)
     def start_its_clock(self, action: Ledger) -> None:
         action.options = replace(action.options, held=False)
-        self.registry.count_down(action, self.now)
+        self.registry.time_limits.start_bound(action, self.now)
 
     @rule(action=actions)
     def confirm(self, action: Ledger) -> None:
@@ -195,7 +195,7 @@ class Correlation(RuleBasedStateMachine):
 
     @rule(action=consumes(actions))
     def refuse(self, action: Ledger) -> None:
-        if action.over:
+        if action.closed:
             return
         action.refused = True
         self.registry.withdraw(action, RuntimeError("refused"))
@@ -215,17 +215,17 @@ class Correlation(RuleBasedStateMachine):
         self._post(kind, f"key-{number}", data.draw(st.sampled_from(WORDS[kind])), twice=False)
 
     def _post(self, kind: str, key: str, payload: dict[str, Any], *, twice: bool) -> None:
-        before = {id(action): (action.settled, action.last_event) for action in self.everything}
-        mine = [a for a in self.everything if (a.kind, a.key) == (kind, key) and not a.over]
+        before = {id(action): (action.outcome, action.last_event) for action in self.everything}
+        mine = [a for a in self.everything if (a.kind, a.key) == (kind, key) and not a.closed]
         is_tail = "op" in payload and f"{kind}.tail" in READERS
         event = read(f"{kind}.tail" if is_tail else kind, payload)
         verdict = self.registry.deliver(kind, key, event, 100, self.now)
         assert (verdict in ("late", "early")) == (not mine)
-        if twice and mine and event.timestamp is not None and not mine[0].over:
+        if twice and mine and event.timestamp is not None and not mine[0].closed:
             assert self.registry.deliver(kind, key, event, 100, self.now) == "duplicate"
         for action in self.everything:
             if action not in mine:
-                assert before[id(action)] == (action.settled, action.last_event), "another's event was applied"
+                assert before[id(action)] == (action.outcome, action.last_event), "another's event was applied"
 
     @rule(call=calls, state=CALL_STATES, how=st.sampled_from(["webhook", "report", "lose"]))
     def tell_call(self, call: CallOperation, state: str, how: str) -> None:
@@ -239,7 +239,7 @@ class Correlation(RuleBasedStateMachine):
 
     @rule(action=actions)
     def stop(self, action: Ledger) -> None:
-        if not action.over:
+        if not action.closed:
             action.stopping = True
             self.registry.stopped(action, self.now)
 
@@ -251,7 +251,7 @@ class Correlation(RuleBasedStateMachine):
         self._take_questions()
 
     def _take_questions(self) -> None:
-        for call in self.registry.inquiries.take():
+        for call in self.registry.log_queries.take():
             assert call not in self.asking, "one question at a time"
             self.asking.append(call)
 
@@ -268,20 +268,20 @@ class Correlation(RuleBasedStateMachine):
                     details["control_id"] = action.key
                 lines.append({"event_at": None, "name": name, "details": details})
         status = data.draw(st.none() | CALL_STATES)
-        before = {id(action): action.settled for action in self.everything}
-        self.registry.answered(call, read_log(call.id or "", {"status": status}, {"data": lines}), self.now)
+        before = {id(action): action.outcome for action in self.everything}
+        self.registry.log_answered(call, read_log(call.id or "", {"status": status}, {"data": lines}), self.now)
         proved = {line["details"].get("control_id") for line in lines}
         for action in self.everything:
-            if action.settled is not before[id(action)] and action.settled.result is not None:
+            if action.outcome is not before[id(action)] and action.outcome.result is not None:
                 assert action.call is call
                 assert action.key in proved, "a success that nothing proved"
-                assert action.settled.settled_by == "reconciled"
+                assert action.outcome.settled_by == "reconciled"
         self._take_questions()
 
     @precondition(lambda self: self.asking)
     @rule()
     def the_log_cannot_be_read(self) -> None:
-        self.registry.answered(self.asking.pop(0), None, self.now)
+        self.registry.log_answered(self.asking.pop(0), None, self.now)
         self._take_questions()
 
     @rule()
@@ -289,35 +289,35 @@ class Correlation(RuleBasedStateMachine):
         self._close()
         self.registry = Registry(LIMITS, RECONCILE)
         # The next client starts from nothing; what came before it is only looked at.
-        self.everything = [action for action in self.everything if action.over]
+        self.everything = [action for action in self.everything if action.closed]
 
     def _close(self) -> None:
         self.registry.close()
         while self.asking:
-            self.registry.answered(self.asking.pop(), None, self.now)
-        assert not self.registry.inquiries.take()
+            self.registry.log_answered(self.asking.pop(), None, self.now)
+        assert not self.registry.log_queries.take()
         for action in self.everything:
-            assert action.over
-            assert action.settled is not None
+            assert action.closed
+            assert action.outcome is not None
         for call in self.all_calls:
-            assert call.settled is not None
-            assert not call.pending
+            assert call.outcome is not None
+            assert not call.actions
         assert not self.registry.actions
-        assert not self.registry._running
-        assert not self.registry._held
+        assert not self.registry.settler.answered
+        assert not self.registry.calls._held
         assert self.registry.deadlines.next is None
         assert not self.registry.deadlines._slots
         for call in self.all_calls:
             self.registry.withdraw_call(call)
-        self.all_calls = [call for call in self.all_calls if not call.over]
+        self.all_calls = [call for call in self.all_calls if not call.closed]
 
     @invariant()
     def every_action_settles_exactly_once(self) -> None:
         for action in self.everything:
-            assert len(action.outcomes) == (action.settled is not None)
-            if action.settled is None:
+            assert len(action.outcomes) == (action.outcome is not None)
+            if action.outcome is None:
                 continue
-            outcome = action.settled
+            outcome = action.outcome
             if action.refused or outcome.result is not None:
                 continue
             expected = {
@@ -332,19 +332,19 @@ class Correlation(RuleBasedStateMachine):
     @invariant()
     def an_action_is_over_only_when_it_has_settled(self) -> None:
         for action in self.everything:
-            assert not action.over or action.settled is not None
-            assert action.settled is None or action.over or action.kind == "detect"
+            assert not action.closed or action.outcome is not None
+            assert action.outcome is None or action.closed or action.kind == "detect"
 
     @invariant()
     def the_registry_knows_exactly_what_is_pending(self) -> None:
-        pending = {action.key: action for action in self.everything if action.settled is None}
+        pending = {action.key: action for action in self.everything if action.outcome is None}
         assert self.registry.actions == pending
-        telling = {action.key for action in self.everything if action.settled is not None and not action.over}
-        assert self.registry._running.keys() == telling
+        telling = {action.key for action in self.everything if action.outcome is not None and not action.closed}
+        assert self.registry.settler.answered.keys() == telling
         assert len(telling) <= LIMITS.running
         for call in self.all_calls:
-            mine = {action.key: action for action in self.everything if action.call is call and not action.over}
-            assert call.pending == mine
+            mine = {action.key: action for action in self.everything if action.call is call and not action.closed}
+            assert call.actions == mine
 
     @invariant()
     def a_state_never_runs_backwards(self) -> None:
@@ -355,21 +355,21 @@ class Correlation(RuleBasedStateMachine):
     def memory_is_bounded(self) -> None:
         assert len(self.registry.early) <= LIMITS.early_events
         assert self.registry.early._bytes <= LIMITS.early_bytes
-        assert len(self.registry._settled) <= LIMITS.settled
+        assert len(self.registry.settler.recent) <= LIMITS.settled
         for action in self.everything:
             assert len(action.history or ()) <= LIMITS.history
 
     @invariant()
     def what_has_a_call_that_ended_has_a_time_to_end(self) -> None:
         for action in self.everything:
-            if action.settled is None and action.call is not None and action.call.has_ended:
+            if action.outcome is None and action.call is not None and action.call.has_ended:
                 assert action.due is not None
 
     @invariant()
     def nothing_outlives_its_deadline_but_to_wait_for_the_log(self) -> None:
         for action in self.everything:
-            if action.settled is None and action.deadline is not None and action.deadline <= self.now:
-                assert action.asked
+            if action.outcome is None and action.deadline is not None and action.deadline <= self.now:
+                assert self.registry.log_queries.was_queried(action)
                 assert action.due is not None
                 assert action.due <= self.now + RECONCILE.patience
 
@@ -381,7 +381,7 @@ class Correlation(RuleBasedStateMachine):
     @invariant()
     def what_is_told_to_stop_has_a_time_to_end(self) -> None:
         for action in self.everything:
-            assert action.settled is not None or not action.stopping or action.due is not None
+            assert action.outcome is not None or not action.stopping or action.due is not None
 
     def teardown(self) -> None:
         self._close()

@@ -6,6 +6,7 @@ import pytest
 
 from swcalls._core.responses import counters, find_text, interpret, read_leg
 from swcalls._core.retries import Retry
+from swcalls.call_leg import CallLeg, FabricDeviceLeg
 from swcalls.errors import (
     CallNotFound,
     CommandNotSent,
@@ -15,7 +16,6 @@ from swcalls.errors import (
     RateLimited,
     ServerFault,
 )
-from swcalls.legs import CallLeg, FabricDeviceLeg
 
 NOW = 1_445_412_480.0  # Wed, 21 Oct 2015 07:28:00 GMT
 

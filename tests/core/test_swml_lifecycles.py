@@ -39,8 +39,8 @@ class Run:
 
     @property
     def result(self) -> Any:
-        assert self.operation.settled is not None
-        return self.operation.settled.result
+        assert self.operation.outcome is not None
+        return self.operation.outcome.result
 
     @property
     def words(self) -> list[str]:
@@ -80,7 +80,7 @@ def after(kind: str, *told: tuple[str, dict[str, Any]]) -> Run:
 
 def test_a_bridge_ends_when_the_peer_hangs_up() -> None:
     run = after("connect", connect("connecting"), CONNECTED)
-    assert (run.operation.state, run.operation.settled) == ("connected", None)
+    assert (run.operation.state, run.operation.outcome) == ("connected", None)
     run.tell(*connect("disconnected"))
     assert run.result == ConnectResult(answered=True, peer_id=PEER, payload=run.result.payload)
 
@@ -112,7 +112,7 @@ def test_the_tail_settles_a_connect_whose_events_were_lost(
 def test_the_states_of_the_dialled_legs_are_events_and_move_nothing() -> None:
     run = after("connect", connect("connecting"), leg("ringing"), leg("answered"), leg("ended", STRANGER))
     assert run.words == ["connecting", "ringing", "answered", "ended"]
-    assert (run.operation.state, run.operation.settled) == ("connecting", None)
+    assert (run.operation.state, run.operation.outcome) == ("connecting", None)
     assert peer_of(run.operation) == PEER
 
 
@@ -121,9 +121,9 @@ def test_the_states_of_the_dialled_legs_are_events_and_move_nothing() -> None:
 
 def test_a_conference_ends_with_our_own_leave() -> None:
     run = after("conference", member("participant-join"), member("participant-join", STRANGER))
-    assert (run.operation.state, run.operation.settled) == ("joined", None)
+    assert (run.operation.state, run.operation.outcome) == ("joined", None)
     run.tell(*member("participant-leave", STRANGER))
-    assert run.operation.settled is None
+    assert run.operation.outcome is None
     run.tell(*member("participant-leave"))
     assert run.words == ["joined", "participant-join", "participant-leave", "left"]
     assert run.result == ConferenceResult(state="left", conference_id="c-1", payload=run.result.payload)
@@ -150,8 +150,8 @@ def test_the_tail_settles_a_conference_whose_events_were_lost(word: str, state: 
 
 def test_a_conference_that_could_not_be_joined_fails() -> None:
     run = after("conference", tail("conference.tail", join_conference_result="failed"))
-    assert run.operation.settled is not None
-    assert isinstance(run.operation.settled.error, ActionFailed)
+    assert run.operation.outcome is not None
+    assert isinstance(run.operation.outcome.error, ActionFailed)
 
 
 # digits and documents
@@ -161,8 +161,8 @@ def test_digits_settle_by_their_tail() -> None:
     sent = after("digits", tail("digits", send_digits_result="success"))
     assert isinstance(sent.result, SendDigitsResult)
     refused = after("digits", tail("digits", send_digits_result="failed"))
-    assert refused.operation.settled is not None
-    assert isinstance(refused.operation.settled.error, ActionFailed)
+    assert refused.operation.outcome is not None
+    assert isinstance(refused.operation.outcome.error, ActionFailed)
 
 
 def test_a_document_tells_its_variables() -> None:
@@ -219,16 +219,16 @@ def test_it_settles_once_by_the_first_event_that_ends_it_and_nothing_moves_it_th
     run = Run(kind)
     ranks = [0]
     for event in told:
-        settled = run.operation.settled
+        settled = run.operation.outcome
         verdict = run.tell(*event)
         last = run.operation.last_event
         if settled is not None:
             assert verdict == "late"
-            assert run.operation.settled is settled
+            assert run.operation.outcome is settled
         elif verdict == "applied":
             assert last is not None
             about_a_leg = event[0] == "connect.leg"
-            assert (run.operation.settled is not None) == (last.state in SETTLING and not about_a_leg)
+            assert (run.operation.outcome is not None) == (last.state in SETTLING and not about_a_leg)
         ranks.append(run.operation.rank)
     assert ranks == sorted(ranks)
     assert run.operation.state not in ("participant-join", "participant-leave", "answered")
@@ -261,8 +261,8 @@ def test_events_of_other_members_change_nothing(
         mixed.append(event)
     plain, noisy = after("conference", *told), after("conference", *mixed)
     assert plain.operation.state == noisy.operation.state
-    assert (plain.operation.settled is None) == (noisy.operation.settled is None)
-    if plain.operation.settled is not None and plain.operation.settled.result is not None:
+    assert (plain.operation.outcome is None) == (noisy.operation.outcome is None)
+    if plain.operation.outcome is not None and plain.operation.outcome.result is not None:
         assert plain.result.state == noisy.result.state
 
 

@@ -134,7 +134,7 @@ async def test_an_action_is_linked_to_the_spans_that_received_its_callbacks(obse
     observed = await observe()
     call = await observed.dial()
     action = await call.collect(digits=Digits(max=4), control_id="c1")
-    url = observed.client._switchboard.urls.mint("collect", "c1")
+    url = observed.client._engine.urls.mint("collect", "c1")
     with observed.tracer.start_as_current_span("webhook") as received:
         body = b'{"control_id": "c1", "result": {"type": "digit", "params": {"digits": "4711"}}}'
         path = "/" + url.split("/", 3)[3]
@@ -178,7 +178,7 @@ async def test_a_lost_callback_is_an_error_and_counted(observe) -> None:
     observed = await observe(client={"reconcile": None, "limits": Limits(margin=0.01)})
     call = await observed.dial()
     observed.space.faults = Faults(drop=1)
-    action = await call.play(TTS("Hello."), deadline=0.05)
+    action = await call.play(TTS("Hello."), deadline=0.2)
     with pytest.raises(ActionExpired):
         await action.finished(timeout=10)
     span = observed.spans()["play action"]
@@ -195,7 +195,7 @@ async def test_deliveries_and_pending_actions_are_measured(observe) -> None:
     await call.collect(digits=Digits(max=4))
     await call.record()
     async with aiohttp.ClientSession() as session:
-        url = observed.client._switchboard.urls.mint("play", "p1")
+        url = observed.client._engine.urls.mint("play", "p1")
         async with session.post(url[:-1] + ("0" if url[-1] != "0" else "1"), data=b"{}") as response:
             assert response.status == 403
     metrics = observed.metrics()
@@ -274,10 +274,10 @@ async def test_nothing_secret_is_exported_and_numbers_only_if_asked_for(observe,
 
 async def test_an_exporter_that_fails_harms_nobody(observe, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
     observed = await observe()
-    monkeypatch.setattr(Instrumentation, "_begin", lambda *_: 1 / 0)
+    monkeypatch.setattr(Instrumentation, "_on_command_sent", lambda *_: 1 / 0)
     call = await observed.dial()
     await call.play(TTS("Hello.")).finished(timeout=10)
-    assert "a mark could not be traced: command" in caplog.text
+    assert "a timeline mark could not be traced: command" in caplog.text
 
 
 async def test_without_timelines_there_are_no_spans() -> None:

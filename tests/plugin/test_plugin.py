@@ -108,7 +108,7 @@ def test_a_lost_webhook_costs_a_test_no_minute(run) -> None:
         @pytest.mark.faults(drop=1)
         async def test_it(swcalls_client):
             call = swcalls_client.call("2e1e66e5-5d07-413d-9668-55542992eec0")
-            limits = swcalls_client._switchboard.registry.limits
+            limits = swcalls_client._engine.registry.limits
             assert limits.long_grace <= 1
             assert limits.margin <= 1
         """

@@ -17,6 +17,7 @@ from swcalls import (
     Reconcile,
     Retry,
     ServerFault,
+    Silence,
 )
 from swcalls.testing import Callee, Faults, Simulator
 from swcalls.testing.faults import Dice, altered, with_state
@@ -91,17 +92,17 @@ async def test_a_webhook_with_nothing_to_change_places_with_comes_a_little_later
 
 
 async def test_a_webhook_that_is_late_is_overtaken() -> None:
-    async with Scene(Faults(delay=(200, 200))) as scene:
-        play = await scene.call.play(TTS("Hi"))
+    async with Scene(Faults(delay=(10_000, 10_000))) as scene:
+        play = await scene.call.play(Silence(50))
         scene.space.faults = Faults()
         await play.finished(timeout=5)
-        assert [event.state for event in play.history] == ["finished"]
+        assert [event.state for event in play._operation.history] == ["finished"]
         assert scene.space.faulted["delay"] == 1
 
 
 async def test_a_webhook_may_come_before_the_answer_to_its_command() -> None:
     async with Scene(Faults(early=1)) as scene:
-        play = await scene.call.play(TTS("Hi"))
+        play = await scene.call.play(Silence(10_000))
         assert play.state == "playing"
         assert scene.space.faulted["early"] == 1
 
@@ -110,7 +111,7 @@ async def test_a_forged_webhook_gets_nowhere() -> None:
     async with Scene(Faults(forge=1)) as scene:
         play = await scene.call.play(TTS("Hi"))
         await play.finished(timeout=5)
-        assert [event.state for event in play.history] == ["playing", "finished"]
+        assert [event.state for event in play._operation.history] == ["playing", "finished"]
         await scene.space.settled()
         forged = [d for d in scene.space.deliveries if d.is_forged]
         assert [(d.status, d.attempts) for d in forged] == [(403, 1)] * 2
@@ -132,7 +133,7 @@ async def test_a_state_that_nobody_knows_ends_nothing() -> None:
     async with Scene(Faults(unknown=1)) as scene:
         play = await scene.call.play(TTS("Hi"))
         await play.finished(timeout=5)
-        assert [event.state for event in play.history] == ["levitating", "playing", "levitating", "finished"]
+        assert [event.state for event in play._operation.history] == ["levitating", "playing", "levitating", "finished"]
 
 
 @pytest.mark.parametrize(("status", "error"), [(429, RateLimited), (503, ServerFault)])
@@ -211,7 +212,7 @@ def test_the_same_seed_makes_the_same_faults() -> None:
 
     def throws() -> list[object]:
         dice = Dice(faults)
-        return [(dice.fall("drop"), dice.seconds("delay"), dice.refusal()) for _ in range(100)]
+        return [(dice.happens("drop"), dice.seconds("delay"), dice.refusal()) for _ in range(100)]
 
     assert throws() == throws()
     assert {refusal for _, _, refusal in throws()} == {None, 429, 503}

@@ -239,8 +239,8 @@ def test_a_key_that_had_to_be_encoded_is_itself_again(file: Path) -> None:
     receiver = ObservingReceiver("project", "token", public_url="http://hooks")
     key = "a key/ü"
     with receiver.record(file):
-        path = receiver._inbox.urls.mint("play", key).removeprefix("http://hooks")
-        receiver._inbox.accept(path, {}, msgspec.json.encode({"control_id": key, "state": "finished"}))
+        path = receiver._ingress.reader.urls.mint("play", key).removeprefix("http://hooks")
+        receiver._ingress.accept_now(path, {}, msgspec.json.encode({"control_id": key, "state": "finished"}))
     assert list(replay(file).actions) == [("play", key)]
 
 

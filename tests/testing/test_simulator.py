@@ -1205,7 +1205,7 @@ def test_a_simulator_refuses_bad_arguments(options: JSON, name: str) -> None:
         ({"presses": ["1", "x"]}, "presses"), ({"says": 5}, "says"), ({"says": "\ud800"}, "says"),
         ({"is_machine": "yes"}, "is_machine"), ({"hangs_up_after": -1}, "hangs_up_after"),
         ({"rings_for": float("inf")}, "rings_for"), ({"reacts_after": "1"}, "reacts_after"),
-        ({"fax_tone": "ced"}, "fax_tone"),
+        ({"fax_tone": "ced"}, "fax_tone"), ({"refers": ""}, "refers"), ({"knows": None}, "knows"),
     ],
 )  # fmt: skip
 def test_a_callee_refuses_bad_arguments(options: JSON, name: str) -> None:

@@ -59,7 +59,7 @@ async def test_what_came_twice_late_or_early_is_there_as_such(space, client, cal
     await call.play(TTS("Hi"), control_id="p1")
     for state in ("playing", "playing", "finished", "playing"):
         await space.tell("calling.play", state=state)
-    early = client._switchboard.urls.mint("play", "p2")
+    early = client._engine.urls.mint("play", "p2")
     await space.post(early, {"call_id": CALL_ID, "control_id": "p2", "state": "playing"})
     assert [said[2:] for said in told(call.timeline) if said[:2] == ("event", "play")] == [
         ("playing", "applied"),

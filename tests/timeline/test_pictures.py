@@ -149,7 +149,7 @@ def test_facts_are_counted() -> None:
         "1 duplicate",
         "1 late",
         "1 found in the voice log",
-        "1 ended without being told",
+        "1 ended without a webhook",
         "1 timeout",
         "3 earlier, not kept",
     }

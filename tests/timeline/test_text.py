@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from swcalls import CallEvent, Event, Mark, Timeline
-from swcalls.timeline.look import ASCII, UNICODE, Look, escaped, quoted
 from swcalls.timeline.rows import rows
+from swcalls.timeline.terminal_style import ASCII, UNICODE, TerminalStyle, escaped, quoted
 from swcalls.timeline.text import legend, picture, text
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
@@ -67,8 +67,8 @@ CALL = [
 ]
 
 
-def lines(width: int = 80, marks: list[Mark] = CALL, **look: object) -> list[str]:
-    return picture(marks, Look(width, **look)).split("\n")
+def lines(width: int = 80, marks: list[Mark] = CALL, **style: object) -> list[str]:
+    return picture(marks, TerminalStyle(width, **style)).split("\n")
 
 
 def row(name: str, drawn: list[str]) -> str:
@@ -149,7 +149,7 @@ def test_a_refused_command_is_marked() -> None:
     assert row("record", lines(marks=marks)).endswith(" ✗ InvalidParams")
     marks[-1] = failed(103.0, "calling.record", "r", "CommandUnconfirmed: it may have arrived")
     assert " ✗ CommandUnconfirmed ╌╌" in row("record", lines(marks=marks)), "and so it may be running"
-    coloured = picture(marks, Look(80, colour=True))
+    coloured = picture(marks, TerminalStyle(80, colour=True))
     assert "\x1b[31m✗\x1b[0m" in coloured
 
 
@@ -159,7 +159,7 @@ def test_what_happens_all_at_once_has_a_picture() -> None:
 
 
 def test_nothing_has_none() -> None:
-    assert picture([], Look()) == ""
+    assert picture([], TerminalStyle()) == ""
 
 
 def test_long_names_and_words_are_cut() -> None:
@@ -180,29 +180,29 @@ def test_ascii_says_the_same() -> None:
     drawn = lines(glyphs=ASCII)
     assert all(line.isascii() for line in drawn)
     assert row("call", drawn) == "  call     >--------o answered =================================>o ended: hangup"
-    assert legend(Look(glyphs=ASCII)).isascii()
+    assert legend(TerminalStyle(glyphs=ASCII)).isascii()
 
 
 def test_colour_changes_nothing_but_colour() -> None:
-    coloured = picture(CALL, Look(80, colour=True))
+    coloured = picture(CALL, TerminalStyle(80, colour=True))
     assert SGR.search(coloured)
     assert SGR.sub("", coloured).split("\n") == [*lines()]
-    assert "\x1b" not in picture(CALL, Look(80))
+    assert "\x1b" not in picture(CALL, TerminalStyle(80))
 
 
 def test_what_comes_from_the_network_cannot_control_the_terminal() -> None:
     marks = [command(0.0, "calling.play", "p"), event(1.0, "play", "p", "a\x1b[2J\n\u202eb")]
     assert row("play", lines(marks=marks)).endswith(r"a\x1b[2J\n\u202eb")
-    assert r"a\x1b[2J\n\u202eb" in text(marks, Look())
-    assert "\x1b" not in text(marks, Look())
+    assert r"a\x1b[2J\n\u202eb" in text(marks, TerminalStyle())
+    assert "\x1b" not in text(marks, TerminalStyle())
 
 
 def test_actions_are_named_in_the_order_of_their_appearance() -> None:
     assert [found.name for found in rows(CALL)] == ["call", "detect", "play", "play #2"]
 
 
-def told(marks: list[Mark], **look: Any) -> list[str]:
-    return text(marks, Look(look.pop("width", 80), **look)).partition("\n\n")[0].split("\n")
+def told(marks: list[Mark], **style: Any) -> list[str]:
+    return text(marks, TerminalStyle(style.pop("width", 80), **style)).partition("\n\n")[0].split("\n")
 
 
 def test_a_line_for_whatever_was_sent_and_heard() -> None:
@@ -233,14 +233,14 @@ def test_what_did_not_go_as_it_should_has_a_line_at_its_time() -> None:
     assert told(marks, width=100) == [
         "   0.000 s  →  call          dial",
         "   1.000 s  →  play          calling.play.stop",
-        "   1.200 s  →  play          calling.play again, after RateLimited: slowly",
+        "   1.200 s  →  play          calling.play sent again after RateLimited: slowly",
         "   1.300 s  ←  play          playing (duplicate)",
-        "   1.400 s  ←  play          finished (told by the voice log)",
-        "   1.400 s  ←  call          answered (told by the answer to a command)",
+        "   1.400 s  ←  play          finished (from the voice log)",
+        "   1.400 s  ←  call          answered (from a command's response)",
         "   1.500 s  ✗  play          calling.play.stop: CallNotFound: gone",
         "   1.600 s  ⧖  play          finished: timeout after 0.600 s",
         "   1.700 s  ⧖  play          outcome: cancelled after 0.700 s",
-        "   1.800 s  ⧖  play          reached playing: still waited for",
+        "   1.800 s  ⧖  play          waiting for reached playing",
         "   2.000 s  ✗  play          settled by deadline: ActionExpired: its deadline passed",
         "   2.100 s  ✓  call          settled by closed: result",
         "   3.000 s  →  call          calling.end",
@@ -250,9 +250,9 @@ def test_what_did_not_go_as_it_should_has_a_line_at_its_time() -> None:
 
 def test_the_whole_is_lines_a_picture_and_its_legend() -> None:
     whole = str(Timeline(marks=tuple(CALL)))
-    assert whole == "\n\n".join(("\n".join(told(CALL)), "\n".join(lines()), legend(Look())))
-    assert Timeline(marks=tuple(CALL)).text(width=100, colour=True) == text(CALL, Look(100, colour=True))
-    assert Timeline(marks=tuple(CALL)).text(width=1) == text(CALL, Look(40))
+    assert whole == "\n\n".join(("\n".join(told(CALL)), "\n".join(lines()), legend(TerminalStyle())))
+    assert Timeline(marks=tuple(CALL)).text(width=100, colour=True) == text(CALL, TerminalStyle(100, colour=True))
+    assert Timeline(marks=tuple(CALL)).text(width=1) == text(CALL, TerminalStyle(40))
     assert str(Timeline(marks=())) == "nothing has happened yet"
     assert str(Timeline(marks=tuple(CALL), dropped=7)).startswith("7 earlier marks were dropped\n   0.000 s  →")
 
@@ -289,7 +289,7 @@ def test_what_is_not_over_goes_on_to_the_end() -> None:
 
 def test_what_only_waits_has_no_bar() -> None:
     assert len(lines(marks=[*CALL, wait(103.0, "tap", "t", "finished")])) == len(lines())
-    assert picture([wait(103.0, "tap", "t", "finished")], Look()) == ""
+    assert picture([wait(103.0, "tap", "t", "finished")], TerminalStyle()) == ""
 
 
 def test_a_state_that_only_an_answer_told_is_in_the_picture_when_no_webhook_came() -> None:
@@ -325,22 +325,22 @@ class Stream(io.TextIOWrapper):
     ],
 )
 def test_colour_is_for_terminals_whose_users_want_it(environ: dict[str, str], is_tty: bool, colour: bool) -> None:
-    assert Look.of(Stream("utf-8", is_tty=is_tty), environ).colour is colour
+    assert TerminalStyle.of(Stream("utf-8", is_tty=is_tty), environ).colour is colour
 
 
 @pytest.mark.parametrize(("encoding", "glyphs"), [("utf-8", UNICODE), ("ascii", ASCII), ("latin-1", ASCII)])
 def test_glyphs_are_those_that_the_encoding_has(encoding: str, glyphs: object) -> None:
-    assert Look.of(Stream(encoding), {}).glyphs is glyphs
+    assert TerminalStyle.of(Stream(encoding), {}).glyphs is glyphs
 
 
 @pytest.mark.parametrize(("columns", "width"), [("132", 132), ("10", 40)])
 def test_the_width_is_that_of_the_terminal(columns: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    assert Look.of(Stream("utf-8")).width == width
+    assert TerminalStyle.of(Stream("utf-8")).width == width
 
 
 def test_a_stream_that_is_closed_has_a_look_too() -> None:
-    assert Look.of(None) == Look()
+    assert TerminalStyle.of(None) == TerminalStyle()
 
 
 def test_escaping() -> None:

@@ -1,4 +1,7 @@
-"""What runs on a simulated call, a family of commands each. Knows no HTTP."""
+"""The operations that run on a simulated call, a module for each family of commands.
+
+`dispatch` starts them when a command comes; `fax` is started by tests.
+"""
 
 from . import sidecar
 from .collect import Collecting

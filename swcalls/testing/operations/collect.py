@@ -1,4 +1,4 @@
-"""Collecting digits or speech: what counts as input, and when it is over."""
+"""The simulated ``calling.collect``: collects digits or speech."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..calls import Operation, SimulatedCall
 from ..clock import Timer
 from ..speech import heard_within, speaking_time
 
+# Simulated seconds, where the command names none.
 INITIAL_TIMEOUT = 4.0
 DIGIT_TIMEOUT = 5.0
 END_SILENCE = 1.0
@@ -22,10 +23,10 @@ PARTIAL_CONFIDENCE = 0.61
 
 
 class Collecting(Operation):
-    """One result, or with ``continuous`` any number of them and then ``finished``.
+    """Posts one result; with ``continuous``, any number of results, and then ``finished``.
 
-    The first digit, or the first word, decides which of the two is collected. The far end's script begins when the
-    collect does, whether or not the input timers run: it may talk into what is being played.
+    The first digit, or the first word, decides which of the two is collected. The callee's script begins with the
+    collect, also while the input timers do not run yet: a callee can answer during a prompt.
     """
 
     kind: ClassVar[str] = "collect"
@@ -36,16 +37,16 @@ class Collecting(Operation):
         self._speech = command.speech
         self._is_continuous = command.continuous or False
         self._is_partial = command.partial_results or False
-        self._tells_start = command.send_start_of_input or False
+        self._reports_start = command.send_start_of_input or False
         self._initial_timeout = INITIAL_TIMEOUT if command.initial_timeout is None else command.initial_timeout
         self._timers_run = command.start_input_timers or False
         self._is_listening = False
         self._input: str | None = None
-        """``"digit"`` or ``"speech"`` from the first of it to the result."""
+        """``"digit"`` or ``"speech"``, from the first input to the result."""
         self._pressed = ""
-        self._has_told_half = False
+        self._has_reported_partial = False
         self._timer: Timer | None = None
-        """For the first input, then for the next digit."""
+        """The timeout for the first input, then for the next digit."""
         self._script: list[Timer] = []
 
     def start(self) -> None:
@@ -53,7 +54,7 @@ class Collecting(Operation):
         self._listen(is_first=True)
 
     def start_input_timers(self) -> None:
-        """Let the time for the first input run; nothing happens when it does already."""
+        """Start the timeout for the first input; do nothing if it is running."""
         if not self._timers_run:
             self._timers_run = True
             if self._is_listening and self._input is None:
@@ -82,11 +83,11 @@ class Collecting(Operation):
     def hear_speech(self, text: str) -> None:
         if self._input != "speech":
             return
-        self._hear_half(text)
+        self._report_partial(text)
         self._settle("speech", {"text": text, "confidence": CONFIDENCE})
 
     def stop(self) -> None:
-        """End a continuous collect with ``finished``, and any other with ``no_input``: the contract does not say."""
+        """End a continuous collect with ``finished``, another one with ``no_input``; neither is documented."""
         self.finish()
         if self._is_continuous:
             self.post(result={"type": "finished"}, state="finished")
@@ -96,7 +97,7 @@ class Collecting(Operation):
     def _listen(self, *, is_first: bool) -> None:
         self._input = None
         self._pressed = ""
-        self._has_told_half = False
+        self._has_reported_partial = False
         self._follow_script(is_first=is_first)
         if self._timers_run:
             self._wait(self._initial_timeout, self._give_up)
@@ -104,7 +105,7 @@ class Collecting(Operation):
     def _follow_script(self, *, is_first: bool) -> None:
         call = self.call
         begins = call.callee.reacts_after
-        # A lone string is for each collect once; without this a continuous one would hear it for ever.
+        # A single string is input once for each collect; otherwise a continuous collect would get it without end.
         if self._digits is not None and (is_first or not call.presses.repeats):
             for index, digit in enumerate(call.presses.next()):
                 self._plan(begins + index * BETWEEN_DIGITS, partial(self.hear_digit, digit))
@@ -115,14 +116,14 @@ class Collecting(Operation):
                 silence = self._speech.end_silence_timeout or END_SILENCE
                 spoken = speaking_time(heard)
                 self._plan(begins, self.hear_speech_begin)
-                self._plan(begins + spoken / 2, partial(self._hear_half, heard))
+                self._plan(begins + spoken / 2, partial(self._report_partial, heard))
                 self._plan(begins + spoken + silence, partial(call.overhear, "remote-caller", heard))
                 self._plan(begins + spoken + silence, partial(self.hear_speech, heard))
 
-    def _hear_half(self, text: str) -> None:
+    def _report_partial(self, text: str) -> None:
         words = text.split()
-        if self._input == "speech" and self._is_partial and not self._has_told_half and len(words) > 1:
-            self._has_told_half = True
+        if self._input == "speech" and self._is_partial and not self._has_reported_partial and len(words) > 1:
+            self._has_reported_partial = True
             half = " ".join(words[: len(words) // 2])
             self._post_result("speech", {"text": half, "confidence": PARTIAL_CONFIDENCE}, is_final=False)
 
@@ -142,7 +143,7 @@ class Collecting(Operation):
         self._stop_waiting()
         if self._input is None:
             self._input = kind
-            if self._tells_start:
+            if self._reports_start:
                 self.post(result={"type": "start_of_input"})
 
     def _give_up(self) -> None:

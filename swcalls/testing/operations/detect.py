@@ -1,4 +1,4 @@
-"""Detecting a machine, a fax or digits: the sequence of findings."""
+"""The simulated ``calling.detect``: detects a machine, a fax or digits."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from ..calls import Operation, SimulatedCall
 from .collect import BETWEEN_DIGITS
 
 TIMEOUT = 30.0
+"""Seconds after which the detector finishes, if the command names none."""
 VERDICT_AFTER = 1.0
+"""Simulated seconds until the first finding."""
 INITIAL_TIMEOUT = 4.5
+"""Seconds without speech until the finding is UNKNOWN, if the command names none."""
 GREETING = 3.0
-"""Simulated seconds for which an answering machine still talks after the verdict."""
+"""Simulated seconds for which an answering machine still speaks after it was detected."""
 READY_SILENCE = 1.0
-"""Seconds of silence after which a machine counts as ready, when the command names none."""
-WINDING_UP = 0.5
+"""Seconds of silence after which a machine is READY, if the command names none."""
+FINISH_DELAY = 0.5
 """Simulated seconds from the last finding to ``finished``."""
 
 
 class Detecting(Operation):
-    """Findings in ``detect.params.event``, then ``finished``; that alone when nothing was found in time."""
+    """Posts each finding in ``detect.params.event``, then ``finished``; only the latter if nothing is found in time."""
 
     kind: ClassVar[str] = "detect"
 
@@ -49,7 +52,7 @@ class Detecting(Operation):
             return
         if not self._detector.digits or digit in self._detector.digits:
             self._find(digit)
-            self.after(WINDING_UP, self.stop)
+            self.after(FINISH_DELAY, self.stop)
 
     def stop(self) -> None:
         self.finish()
@@ -58,8 +61,8 @@ class Detecting(Operation):
     def _detect_machine(self, detector: DetectMachine) -> None:
         match self.call.callee.is_machine:
             case None:
-                patience = INITIAL_TIMEOUT if detector.initial_timeout is None else detector.initial_timeout
-                self._plan([(patience, "UNKNOWN")])
+                timeout = INITIAL_TIMEOUT if detector.initial_timeout is None else detector.initial_timeout
+                self._plan([(timeout, "UNKNOWN")])
             case False:
                 self._plan([(VERDICT_AFTER, "HUMAN")])
             case True if detector.detect_message_end:
@@ -80,7 +83,7 @@ class Detecting(Operation):
         for delay, event in findings:
             moment += delay
             self.after(moment, partial(self._find, event))
-        self.after(moment + WINDING_UP, self.stop)
+        self.after(moment + FINISH_DELAY, self.stop)
 
     def _find(self, event: str) -> None:
         self._has_found = True

@@ -1,4 +1,4 @@
-"""Faxes, which no command of this API starts: a test does, on the call."""
+"""Simulated faxes. No command of the API starts one: tests call `fax`, the commands can only stop it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PAGE_SECONDS = 1.0
 
 
 class Fax(Operation):
-    """A ``page`` after another, then ``finished``."""
+    """Posts ``page`` for each page, then ``finished``."""
 
     direction = "send"
 
@@ -57,6 +57,6 @@ class ReceivingFax(Fax):
 
 
 def fax(call: SimulatedCall, control_id: str, status_url: str, *, receive: bool = False, pages: int = 3) -> None:
-    """Start a fax on *call*, as its dialplan might, that reports to *status_url*."""
+    """Start a fax on *call*, as a dialplan could; its webhooks go to *status_url*."""
     kind = ReceivingFax if receive else SendingFax
     call.begin(kind(call, KeyedCommand(control_id=control_id, status_url=status_url), pages))

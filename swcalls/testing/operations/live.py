@@ -1,4 +1,4 @@
-"""Live transcription and translation: utterances as they are said, and summaries. Nothing is really translated."""
+"""The simulated ``calling.live_transcribe`` and ``live_translate``: utterances and summaries; nothing is translated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..contract import conflict, not_found
 
 
 class Live(Operation):
-    """A session, in the one shape that a withdrawn page of the vendor's described."""
+    """A session of either sort. Its webhooks have the form that a page described which the vendor has withdrawn."""
 
     def __init__(self, call: SimulatedCall, command: StartCommand, start: TranscribeStart | TranslateStart) -> None:
         super().__init__(call, command)
@@ -24,14 +24,14 @@ class Live(Operation):
 
     def overhear(self, party: Party, text: str) -> None:
         if self._start.live_events and party in self._start.direction:
-            self.tell("utterance", text, party)
+            self.post_event("utterance", text, party)
 
     def summarize(self, webhook: str | None = None) -> None:
-        """Tell what was said so far."""
-        self.tell("summary", f"{len(self.call.spoken)} sentences were said.", "remote-caller", webhook)
+        """Post a summary of what was said so far."""
+        self.post_event("summary", f"{len(self.call.spoken)} sentences were said.", "remote-caller", webhook)
 
-    def tell(self, event_type: str, text: str, party: Party, webhook: str | None = None) -> None:
-        """Post one event to the session's webhook, or to another."""
+    def post_event(self, event_type: str, text: str, party: Party, webhook: str | None = None) -> None:
+        """Post one event to *webhook*, or else to that of the session."""
         now = datetime.fromtimestamp(self.clock.now(), UTC)
         payload: dict[str, Any] = {
             "call_id": self.call.id,
@@ -51,7 +51,7 @@ class Live(Operation):
         self._report_session("ended")
 
     def _report_session(self, what: str) -> None:
-        # What this URL gets is not documented at all.
+        # The payload for this URL is not documented.
         self.call.wire.post_plain(self._status_url, self.call.id, {"call_id": self.call.id, "event_type": what})
 
 
@@ -97,4 +97,4 @@ def _control(call: SimulatedCall, kind: type[Live], command: LiveTranscribe | Li
     elif action.summarize is not None:
         session.summarize(action.summarize.webhook)
     elif isinstance(command, LiveTranslate) and command.action != "stop" and command.action.inject is not None:
-        session.tell("utterance", command.action.inject.message, command.action.inject.direction)
+        session.post_event("utterance", command.action.inject.message, command.action.inject.direction)

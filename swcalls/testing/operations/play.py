@@ -1,4 +1,4 @@
-"""Playing media: how long it takes, and that it can be held up."""
+"""The simulated ``calling.play``: plays media for as long as they last; it can be paused and resumed."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ..clock import Timer
 from ..speech import speaking_time
 
 AUDIO_SECONDS = 3.0
-"""How long any audio file is; none is fetched."""
+"""The simulated length of each audio file; none is downloaded."""
 
 
 class Playing(Operation):
-    """``playing``, ``paused`` and ``playing`` again at will, ``finished``."""
+    """Posts ``playing``, then ``paused`` and ``playing`` for each pause, then ``finished``."""
 
     kind: ClassVar[str] = "play"
 
     def __init__(self, call: SimulatedCall, command: Play) -> None:
         super().__init__(call, command)
         self.volume: float = command.volume or 0.0
-        """dB."""
+        """The volume in dB."""
         self.is_paused: bool = False
         passes = 1 if command.loop is None else command.loop or math.inf
         self._duration = passes * sum(_duration(item.params) for item in command.play)
@@ -37,21 +37,21 @@ class Playing(Operation):
             self.call.overhear("local-caller", text)
 
     def pause(self) -> None:
-        """Hold it up; nothing happens when it does not play."""
+        """Pause; do nothing if it is not playing."""
         if self._end is not None and not self.is_paused:
             self.is_paused = True
             self._end.pause()
             self.post(state="paused")
 
     def resume(self) -> None:
-        """Go on; nothing happens when it was not held up."""
+        """Resume; do nothing if it is not paused."""
         if self._end is not None and self.is_paused:
             self.is_paused = False
             self._end.resume()
             self.post(state="playing")
 
     def set_volume(self, params: PlayVolume) -> None:
-        """Change the volume, of which no webhook tells."""
+        """Set the volume; no webhook is posted."""
         self.volume = params.volume
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Recording: what ends one, and what its last webhook says."""
+"""The simulated ``calling.record``: records until a stop, silence, a digit, a time limit or the end of the call."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ FILING_SECONDS = 0.5
 
 
 class Recording(Operation):
-    """``recording``, ``paused`` at will, then ``finished``, or ``no_input`` when the far end never said a word.
+    """Posts ``recording``, then ``paused`` and ``recording`` for each pause, then ``finished``, or ``no_input``.
 
-    The defaults are the platform's: it waits 4 s for speech, ends after 0.5 s of silence, or at ``#``.
+    The defaults are the platform's: ``no_input`` after 4 s without speech; it ends after 0.5 s of silence, or at ``#``.
     """
 
     kind: ClassVar[str] = "record"
@@ -40,9 +40,9 @@ class Recording(Operation):
         }
         self._started = 0.0
         self._paused_at: float | None = None
-        self._left_out = 0.0
+        self._paused_seconds = 0.0
         self._waiting: Timer | None = None
-        """For the first word, or for the silence after the last one."""
+        """The timeout for the first word, then the silence after the last one."""
         self._limit: Timer | None = None
 
     def start(self) -> None:
@@ -59,7 +59,7 @@ class Recording(Operation):
             self._waiting = self.after(self._initial_timeout, self._give_up)
 
     def pause(self, params: RecordPause) -> None:
-        """Leave out, or blank, what comes; nothing happens when it does not record."""
+        """Pause: skip the audio, or record silence; do nothing if it is not recording."""
         if self.is_paused or not self._started:
             return
         self.is_paused = True
@@ -73,7 +73,7 @@ class Recording(Operation):
         self._post_running("paused", pause_behavior=behavior)
 
     def resume(self) -> None:
-        """Go on; nothing happens when it was not paused."""
+        """Resume; do nothing if it is not paused."""
         if not self.is_paused:
             return
         self.is_paused = False
@@ -101,10 +101,10 @@ class Recording(Operation):
         self.finish()
         self.post(**self._result())
 
-    def lose_call(self) -> None:
+    def call_ended(self) -> None:
         self.finish()
         result = self._result()
-        # The file is ready a moment after the call; by then the operation is over, and nothing else cancels this.
+        # The file is ready a little after the end of the call. Set after `finish`, which cancels the timers.
         self.after(FILING_SECONDS, lambda: self.post(**result))
 
     def _give_up(self) -> None:
@@ -122,14 +122,14 @@ class Recording(Operation):
 
     def _count_pause(self) -> None:
         if self._paused_at is not None:
-            self._left_out += self.clock.now() - self._paused_at
+            self._paused_seconds += self.clock.now() - self._paused_at
             self._paused_at = None
 
     def _result(self) -> dict[str, Any]:
         self._count_pause()
         ended = self.clock.now()
         started = self._started or ended
-        duration = round(ended - started - self._left_out, 3)
+        duration = round(ended - started - self._paused_seconds, 3)
         return {
             "state": "finished",
             "url": self._url,

@@ -1,4 +1,4 @@
-"""A SIP REFER: that it is under way, and what it came to."""
+"""The simulated ``calling.refer``: a SIP REFER and its result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _INVITE_CODES = {"success": "200", "busy": "486", "noAnswer": "480", "cancel": "
 
 
 class Referring(Operation):
-    """``inProgress``, then what the callee's script says."""
+    """Posts ``inProgress``, then the state in ``Callee.refers``."""
 
     kind: ClassVar[str] = "refer"
 

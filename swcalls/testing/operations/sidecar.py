@@ -1,4 +1,4 @@
-"""An AI sidecar: it listens, tells what it thinks, and answers. It thinks what its script says."""
+"""The simulated ``calling.ai_sidecar`` and its commands: an AI sidecar with fixed insights and answers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from ..calls import Operation, Party, SimulatedCall
 from ..contract import conflict, not_found, unprocessable
 
 THINKING_SECONDS = 1.0
+"""Simulated seconds from an utterance to the insight, and from a question to the answer."""
 
 
 class SidecarRun(Operation):
-    """``start``, a ``turn`` and an ``insight`` for what is said, then ``stop`` and ``final``, or ``final`` alone."""
+    """Posts ``start``; ``turn`` and ``insight`` for each utterance; at the end ``stop`` (if stopped) and ``final``."""
 
     kind: ClassVar[str] = "ai_sidecar"
 
@@ -26,36 +27,36 @@ class SidecarRun(Operation):
         self._began = self.clock.now()
 
     def start(self) -> None:
-        self._tell("start", model=self._command.model or "gpt-4o-mini", tools=[], global_data={})
+        self._post_event("start", model=self._command.model or "gpt-4o-mini", tools=[], global_data={})
 
     def overhear(self, party: Party, text: str) -> None:
         speaker = "customer_text" if party == "remote-caller" else "agent_text"
-        self._tell("turn", transcript_delta=text, **{speaker: text})
+        self._post_event("turn", transcript_delta=text, **{speaker: text})
         self.after(THINKING_SECONDS, lambda: self.think(f"They said: {text}"))
 
     def think(self, thought: str) -> None:
-        """Have an insight."""
+        """Post an ``insight`` with the text *thought*."""
         self._counts["insights"] += 1
-        self._tell("insight", raw=thought, iter=0, total_iters=1)
+        self._post_event("insight", raw=thought, iter=0, total_iters=1)
 
     def ask(self, question: str) -> str:
-        """Take a question, to be answered in a while, and return its id."""
+        """Return the id of a question; its answer is posted a little later."""
         ask_id = str(uuid.uuid4())
-        self._tell("ask_request", question=question, ask_id=ask_id)
+        self._post_event("ask_request", question=question, ask_id=ask_id)
         answer = {"raw": self.call.callee.knows, "iter": 0, "total_iters": 1, "ask_id": ask_id, "triggered_by": "ask"}
-        self.after(THINKING_SECONDS, lambda: self._tell("ask_answer", **answer))
+        self.after(THINKING_SECONDS, lambda: self._post_event("ask_answer", **answer))
         return ask_id
 
     def status(self) -> str:
-        """Give the counters, as the one line of text that the platform has for them."""
+        """Return the counters in the platform's format, one line of text."""
         counts = self._counts | {"in_tokens": 100, "out_tokens": 20, "history_size": 5, "event_log_bytes": 1024}
         return "+OK running=1 " + " ".join(f"{name}={count}" for name, count in counts.items())
 
     def stop(self) -> None:
-        self._tell("stop", stop_reason="api_stop")
+        self._post_event("stop", stop_reason="api_stop")
         self._end("api_stop")
 
-    def lose_call(self) -> None:
+    def call_ended(self) -> None:
         self._end("transcribe_close")
 
     def _end(self, reason: str) -> None:
@@ -63,7 +64,7 @@ class SidecarRun(Operation):
         params = self._command.params
         wanted = params is not None and (params.final_summary or params.ai_summary)
         summary = {"summary": f"{len(self.call.spoken)} sentences were said."} if wanted else {}
-        self._tell(
+        self._post_event(
             "final",
             stop_reason=reason,
             **summary,
@@ -78,7 +79,7 @@ class SidecarRun(Operation):
             duration_ms=int((self.clock.now() - self._began) * 1000),
         )
 
-    def _tell(self, type_: str, **fields: Any) -> None:
+    def _post_event(self, type_: str, **fields: Any) -> None:
         self._counts["ticks"] += 1
         sidecar_event = {
             "type": type_,
@@ -99,7 +100,7 @@ class SidecarRun(Operation):
 
 
 def attach(call: SimulatedCall, command: Sidecar) -> None:
-    """Carry out ``calling.ai_sidecar``; with ``summarize`` nothing is attached."""
+    """Carry out ``calling.ai_sidecar``; with ``summarize``, only a summary is posted, and no sidecar is attached."""
     if call.state != "answered":
         raise unprocessable("invalid_state", "the call must be answered", "id")
     if command.action is not None:

@@ -1,4 +1,4 @@
-"""Streaming a call's audio: that it begins and that it ends. No WebSocket is opened."""
+"""The simulated ``calling.stream``: posts its beginning and its end, and opens no WebSocket."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..wire import Shape
 
 
 class Streaming(Operation):
-    """``streaming``, then ``finished`` when it is stopped, or the call ends."""
+    """Posts ``streaming``, then ``finished`` when it is stopped, or the call ends."""
 
     kind: ClassVar[str] = "stream"
     shape: ClassVar[Shape | None] = "enveloped"

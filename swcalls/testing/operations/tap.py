@@ -1,4 +1,4 @@
-"""Tapping a call: that it begins and that it ends. No audio is sent."""
+"""The simulated ``calling.tap``: posts its beginning and its end, and sends no audio."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..calls import Operation, SimulatedCall
 
 
 class Tapping(Operation):
-    """``tapping``, then ``finished`` when it is stopped, or the call ends."""
+    """Posts ``tapping``, then ``finished`` when it is stopped, or the call ends."""
 
     kind: ClassVar[str] = "tap"
 

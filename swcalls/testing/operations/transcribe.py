@@ -1,4 +1,4 @@
-"""Transcribing a call: what was said, written down when it is over."""
+"""The simulated ``calling.transcribe``: posts a transcript after it was stopped, or the call has ended."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any, ClassVar
 from ..calls import Operation
 
 TRANSCRIBING_SECONDS = 2.0
-"""Simulated seconds from the end to the transcript."""
+"""Simulated seconds from the stop, or the end of the call, to the transcript."""
 
 
 class Transcribing(Operation):
-    """Nothing at first; then ``calling.transcript.completed``, or ``failed``, some time after the end."""
+    """Posts only ``calling.transcript.completed`` or ``failed``, some time after its end."""
 
     kind: ClassVar[str] = "transcribe"
 
     def start(self) -> None:
-        """Begin; no webhook tells of it."""
+        """Begin; no webhook is posted."""
 
     def stop(self) -> None:
         self.finish()
-        # The operation is over; nothing else cancels this.
+        # Set after `finish`, which cancels the operation's timers.
         self.after(TRANSCRIBING_SECONDS, self._report)
 
     def _report(self) -> None:

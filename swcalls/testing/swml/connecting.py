@@ -144,7 +144,7 @@ class Dialling:
 
     def _post(self, state: str, **more: Any) -> None:
         call = self._call
-        if state in ("failed", "disconnected") and call.wire.dice.fall("lost_results"):
+        if state in ("failed", "disconnected") and call.wire.dice.happens("lost_results"):
             return
         params = {
             "call_id": call.id,

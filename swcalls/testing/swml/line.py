@@ -121,6 +121,6 @@ class Conference:
         for call, (wants, _) in self._members.items():
             if event not in wants.status_callback_event.split() or wants.status_callback_event_type != "relay":
                 continue
-            if event in ("leave", "end") and call is about and call.wire.dice.fall("lost_results"):
+            if event in ("leave", "end") and call is about and call.wire.dice.happens("lost_results"):
                 continue
             call.wire.post(wants.status_callback, "calling.conference", params, lane=call.id, is_logged=False)

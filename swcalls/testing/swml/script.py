@@ -79,7 +79,7 @@ class Script:
         """False: it fails before its first step."""
         self._vars = stage.variables(call)
         self._dice = stage.wire.dice
-        self._is_doomed = self._dice.fall("killed")
+        self._is_doomed = self._dice.happens("killed")
         self._gate = stage.wire.deliveries.gate
         self._timers: TimerGroup = set()
 
@@ -199,7 +199,7 @@ class Script:
 
     async def _request(self, step: Request) -> None:
         self.set(request_result="failed", request_response_code="")
-        if self._dice.fall("lost_requests"):
+        if self._dice.happens("lost_requests"):
             return
         is_text = isinstance(step.body, str)
         body = step.body.encode() if is_text else b"" if step.body is None else msgspec.json.encode(step.body)

@@ -262,7 +262,20 @@ CALL: Table = {
     ),
 }
 """Rows of ``Call``, but for its attributes."""
-CALL_ATTRIBUTES = ("from_", "to", "headers", "variables", "timeline", "state", "id", "leg", "end_reason", "__repr__")
+CALL_ATTRIBUTES = (
+    "from_",
+    "to",
+    "headers",
+    "variables",
+    "timeline",
+    "state",
+    "id",
+    "leg",
+    "inbound",
+    "has_ended",
+    "end_reason",
+    "__repr__",
+)
 """They can be read in any state."""
 
 DONE = {state: silent(True) for state in ("expired", "settled", "withdrawn", "call ended", "client closed")}
@@ -327,7 +340,7 @@ ACTION: Table = {
     ),
 }
 """Rows of what every action has."""
-ACTION_ATTRIBUTES = ("control_id", "call", "kind", "state", "__repr__")
+ACTION_ATTRIBUTES = ("control_id", "call", "kind", "state", "last_event", "dropped", "__repr__")
 
 CONTROLLED: Mapping[str, Expected] = {
     "": fine,

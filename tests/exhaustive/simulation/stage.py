@@ -576,7 +576,7 @@ class _Errors(logging.Handler):
         fault = record.exc_info[1] if record.exc_info else None
         if self._is_broken and isinstance(fault, SwcallsError | TimeoutError) and not _is_end(fault):
             return
-        if self._is_broken and record.name == "swcalls.keeper":
+        if self._is_broken and record.name == "swcalls.member":
             # What is wrong with the backplane was planned.
             return
         self.lines.append(f"logged: {record.getMessage()}" + (f": {shown(fault)}" if fault else ""))

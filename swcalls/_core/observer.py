@@ -1,0 +1,47 @@
+"""What the rules tell about a call while it is going on. The timeline of a call implements it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+from ..events import Event, InboundCall
+from ..outcome import Outcome
+
+CommandVerdict = Literal["", "accepted", "failed", "cancelled"]
+EventVerdict = Literal["applied", "duplicate", "late", "early", "unknown", "reconciled", "reported"]
+WaitVerdict = Literal["", "result", "error", "timeout", "cancelled"]
+
+
+class CallObserver(Protocol):
+    """Is told of everything that happens on one call. No method raises."""
+
+    call_id: str | None
+    """The platform's id of the call; ``None`` until it is known."""
+
+    def command(self, kind: str, key: str, name: str) -> int:
+        """Note that the command *name* is sent for the operation *kind*/*key*; return the command's number."""
+        ...
+
+    def retry(self, number: int, error: Exception) -> None:
+        """Note that the command *number* is sent again because of *error*."""
+        ...
+
+    def answered(self, number: int, verdict: CommandVerdict = "accepted", error: Exception | None = None) -> None:
+        """Note that the command *number* was answered, failed or was cancelled."""
+        ...
+
+    def event(self, kind: str, key: str, event: Event | InboundCall, verdict: EventVerdict, now: float) -> None:
+        """Note an event for the operation *kind*/*key*, and what became of it."""
+        ...
+
+    def settled(self, kind: str, key: str, outcome: Outcome[Any], *, own: bool = False) -> None:
+        """Note the outcome of the operation; *own*: the event that was noted last has settled it."""
+        ...
+
+    def wait(self, kind: str, key: str, word: str) -> Any:
+        """Note that somebody begins to wait for *word* (``finished``); return the note, for `waited`."""
+        ...
+
+    def waited(self, note: Any, verdict: WaitVerdict) -> None:
+        """Note how the wait ended."""
+        ...

@@ -1,0 +1,197 @@
+"""How operations settle and close: each settles exactly once, and is forgotten when no event can follow.
+
+The registry calls this when an event, a deadline, the voice log or the closing of the client ends something.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from ..errors import ActionError, ActionFailed, ClientClosed
+from ..outcome import SettledBy
+from .call_table import CallTable
+from .deadlines import Deadlines
+from .endings import missing_end, name_of, outcome_of, result_without_event
+from .limits import Limits
+from .log_queries import LogQueries
+from .operation import CallOperation, Operation, call_of
+from .recent_keys import RecentKeys
+from .sidecar_questions import SidecarQuestions
+from .time_limits import TimeLimits
+
+
+class Listener(Protocol):
+    """Is told what concerns others than the users of the operations."""
+
+    def operation_over(self, operation: Operation) -> None:
+        """Forget *operation*: it has settled, is closed, or was never started."""
+        ...
+
+    def call_identified(self, call: CallOperation) -> None:
+        """Note that a webhook has told the id of *call*."""
+        ...
+
+    def deadline_moved(self, due: float) -> None:
+        """Call `Registry.expire` at the time *due*, which is earlier than the one before."""
+        ...
+
+
+class Settler:
+    """The operations that can still get events. What they settle with is written into the operations themselves."""
+
+    def __init__(self, limits: Limits, listener: Listener | None) -> None:
+        self.actions: dict[str, Operation] = {}
+        """The actions that have not settled, by key."""
+        self.answered: OrderedDict[str, Operation] = OrderedDict()
+        """Actions that have settled but still get events: detectors that have answered."""
+        self.recent: RecentKeys = RecentKeys(limits.settled)
+        """Keys of the latest operations that are closed."""
+        self.calls: CallTable = CallTable()
+        self.deadlines: Deadlines = Deadlines(None if listener is None else listener.deadline_moved)
+        self.time_limits: TimeLimits = TimeLimits(limits, self.deadlines)
+        self.log_queries: LogQueries = LogQueries()
+        self.questions: SidecarQuestions = SidecarQuestions()
+        self.settled_by: Counter[SettledBy] = Counter()
+        """How many actions have settled, by cause."""
+        self._limits = limits
+        self._listener = listener
+
+    def settle(
+        self,
+        action: Operation,
+        by: SettledBy,
+        *,
+        result: Any = None,
+        error: ActionError | None = None,
+        running: bool = False,
+        own: bool = False,
+    ) -> None:
+        """Give *action* its outcome, unless it has one.
+
+        Args:
+            running: More events can follow.
+            own: The event that was applied last has settled it.
+        """
+        if action.outcome is not None:
+            return
+        action.outcome = outcome = outcome_of(action, by, result=result, error=error)
+        self.settled_by[by] += 1
+        if error is not None:
+            error.outcome = outcome
+        observer = call_of(action).observer
+        if observer is not None:
+            observer.settled(action.kind, action.key, outcome, own=own)
+        if running:
+            self._keep_answered(action)
+            action.changed()
+        else:
+            self.close(action)
+
+    def give_up(self, action: Operation) -> None:
+        """Settle *action* without an event of its own."""
+        found = result_without_event(action)
+        if found is not None:
+            self.settle(action, found[0], result=found[1])
+        else:
+            by, error = missing_end(action)
+            self.settle(action, by, error=error)
+
+    def end_call(
+        self, call: CallOperation, reason: str | None, now: float, by: SettledBy = "callback", *, own: bool = True
+    ) -> None:
+        """Settle *call*, once. A reason that comes later than the end is still noted."""
+        call.end_reason = call.end_reason or reason
+        if call.has_ended:
+            return
+        call.outcome = outcome_of(call, by, result=reason)
+        # A process that takes over what this one leaves has no use for a call that has ended.
+        self.is_over(call)
+        if call.observer is not None:
+            call.observer.settled("call", call.key, call.outcome, own=own)
+        for action in list(call.actions.values()):
+            if action.outcome is not None:
+                self.close(action)
+            else:
+                self.time_limits.start_grace(action, now)
+
+    def infer_end(
+        self, call: CallOperation, reason: str | None, now: float, by: SettledBy = "callback", *, own: bool = True
+    ) -> None:
+        """End *call* without an event of its own. That event may be on its way, and iterators are to see it."""
+        self.end_call(call, reason or call.asked_reason, now, by, own=own)
+        if self.calls.follows(call):
+            self.calls.hold(call)
+            self.deadlines.set(call, now + self._limits.grace)
+            call.changed()
+        else:
+            self.close_call(call)
+
+    def close_call(self, call: CallOperation) -> None:
+        """Note that no event of *call* can follow."""
+        if not (call.closed or call.has_ended):
+            self.is_over(call)
+        call.closed = True
+        self.deadlines.clear(call)
+        if self.calls.remove(call):
+            self.recent.add(call.key)
+        call.changed()
+
+    def _keep_answered(self, action: Operation) -> None:
+        """Pass on the events of an action that has settled, for as many actions as the limit allows."""
+        del self.actions[action.key]
+        self.answered[action.key] = action
+        self.is_over(action)
+        if len(self.answered) > self._limits.running:
+            self.close(next(iter(self.answered.values())))
+
+    def close(self, action: Operation) -> None:
+        """Forget *action*: it has its outcome, and no event can follow."""
+        action.closed = True
+        # By now another action may have its key: an answer can come long after the action has expired.
+        key = action.key
+        if self.actions.get(key) is action:
+            del self.actions[key]
+        elif self.answered.get(key) is action:
+            del self.answered[key]
+        call = call_of(action)
+        if call.actions.get(key) is action:
+            del call.actions[key]
+        self.time_limits.forget(action)
+        self.log_queries.forget(action)
+        action.handle = None
+        if not (call.actions or call.watchers or self.calls.is_held(call)):
+            # Nobody waits for the call. The next wait schedules a check again.
+            self.deadlines.clear(call)
+        self.is_over(action)
+        if action.outcome is not None and key not in self.actions:
+            self.recent.add(key)
+        if action.kind == "ai_sidecar":
+            self.fail_questions(action)
+        action.changed()
+
+    def fail_questions(self, sidecar: Operation) -> None:
+        """Fail the open questions to *sidecar*, which is closed. The end of the call or client does it by itself."""
+        left = self.questions.remove(sidecar)
+        if sidecar.outcome is not None and sidecar.outcome.settled_by not in ("call_ended", "closed"):
+            for question in left:
+                error = ActionFailed(f"{name_of(question)}: the sidecar ended first", action=question.handle)
+                self.settle(question, "callback", error=error)
+
+    def is_over(self, operation: Operation) -> None:
+        if self._listener is not None:
+            self._listener.operation_over(operation)
+
+    def settle_all(self, calls: Iterable[CallOperation], is_lost: Callable[[Operation], bool], why: str) -> None:
+        for action in filter(is_lost, list(self.actions.values())):
+            self.settle(action, "closed", error=ClientClosed(f"{name_of(action)}: {why}", action=action.handle))
+        for action in filter(is_lost, list(self.answered.values())):
+            self.close(action)
+        for call in filter(is_lost, calls):
+            if not call.has_ended:
+                error = ClientClosed(f"call {call.id}: {why}")
+                call.outcome = error.outcome = outcome_of(call, "closed", error=error)
+                if call.observer is not None:
+                    call.observer.settled("call", call.key, call.outcome)
+            self.close_call(call)

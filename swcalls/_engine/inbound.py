@@ -1,0 +1,159 @@
+"""Calls that come in: each is handed to the user's handler, once, in a task that the client owns."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from .._core.operation import CallOperation
+from ..call_leg import Leg
+from ..commands import EndReason
+from ..errors import CallEnded, SwcallsError
+from ..events import InboundCall
+from .call_logging import about
+from .tasks import Tasks
+
+Handler = Callable[[Any], Awaitable[object]]
+"""A coroutine function that takes a ``Call``."""
+
+MOST_REMEMBERED = 4096
+"""How many calls are remembered, so that a call that is announced again is not handled twice."""
+
+_log = logging.getLogger("swcalls.inbound")
+
+
+class InboundHandle(Protocol):
+    """What the dispatcher does with the ``Call`` that it hands out."""
+
+    _operation: CallOperation
+
+    async def end(self, reason: EndReason | None = None) -> Leg | None:
+        """Hang up."""
+        ...
+
+
+class InboundDispatcher:
+    """Runs a handler for each call that comes in, while the client is open and nobody has called `refuse`.
+
+    Args:
+        adopt: Follows a call that came in, and returns its handle.
+        tasks: Run the handlers.
+        offer: Tells other processes whether this one takes calls; ``None``: there are no others.
+    """
+
+    def __init__(
+        self,
+        adopt: Callable[[InboundCall], InboundHandle],
+        tasks: Tasks,
+        offer: Callable[[bool], object] | None = None,
+    ) -> None:
+        self._adopt = adopt
+        self._tasks = tasks
+        self._offer = offer
+        self._handler: Handler | None = None
+        self._hang_up = True
+        self._is_open = False
+        self._refusals = 0
+        self._offered = False
+        self._announced: OrderedDict[str, None] = OrderedDict()
+
+    @property
+    def takes_calls(self) -> bool:
+        """Whether calls are taken now."""
+        return self._handler is not None and self._is_open and not self._refusals
+
+    def handle_with(self, handler: Handler, *, hang_up: bool) -> None:
+        """Run *handler* for the calls that come in; *hang_up*: a call ends when its handler has come to its end."""
+        self._handler = handler
+        self._hang_up = hang_up
+        self.tell_others()
+
+    def open(self) -> None:
+        """Take calls from now on. Other processes are not told before `tell_others` is called."""
+        self._is_open = True
+
+    def close(self) -> None:
+        """Take no calls any more. Other processes see it by the closing of the backplane."""
+        self._is_open = False
+        self._offered = False
+
+    def refuse(self) -> None:
+        """Take no calls until `resume` was called as often as this."""
+        self._refusals += 1
+        self.tell_others()
+
+    def resume(self) -> None:
+        """Take calls again, unless somebody else refuses them."""
+        self._refusals -= 1
+        self.tell_others()
+
+    def dispatch(self, inbound: InboundCall, *, promised: bool = False) -> bool:
+        """Run the handler for a call, unless it has run for it already; say whether the call is taken.
+
+        Args:
+            promised: The call was promised to this process, and is taken even if calls are refused by now.
+        """
+        if self._handler is None or not (promised or self.takes_calls):
+            return False
+        if inbound.call_id in self._announced:
+            return True
+        self._announced[inbound.call_id] = None
+        if len(self._announced) > MOST_REMEMBERED:
+            self._announced.popitem(last=False)
+        visit = _Visit(self._adopt(inbound), self._tasks, hang_up=self._hang_up)
+        self._tasks.handle(visit.run(self._handler), visit.leave)
+        return True
+
+    def tell_others(self) -> None:
+        """Tell other processes whether calls are taken here, if that has changed."""
+        if self._offer is not None and self._offered != self.takes_calls:
+            self._offered = self.takes_calls
+            self._offer(self._offered)
+
+
+class _Visit:
+    """One call that came in, from the first step of its handler to the hang-up."""
+
+    def __init__(self, handle: InboundHandle, tasks: Tasks, *, hang_up: bool) -> None:
+        self._handle = handle
+        self._call = handle._operation
+        self._tasks = tasks
+        self._hang_up = hang_up
+        self._reason: EndReason | None = None
+
+    async def run(self, handler: Handler) -> None:
+        call = self._call
+        try:
+            await handler(self._handle)
+        except Exception as error:  # noqa: BLE001 - it is logged below
+            end = _end_in(error)
+            if end is not None:
+                _log.info("call %s: its handler found that the call has ended: %s", call.id, end, extra=about(call))
+            else:
+                _log.exception("call %s: the handler failed, and the call is ended", call.id, extra=about(call))
+                self._reason = "error"
+
+    def leave(self) -> None:
+        """End the call, unless it has ended, was told to, or was handed on. A second call of this does nothing."""
+        if self._hang_up and not self._call.handed_on and not self._call.has_ended:
+            self._tasks.hang_up(self._end())
+        self._hang_up = False
+
+    async def _end(self) -> None:
+        call = self._call
+        try:
+            await self._handle.end(self._reason)
+        except CallEnded:
+            pass  # The call had ended, and no webhook had told it yet.
+        except SwcallsError as error:
+            _log.warning("call %s: not ended: %s", call.id, error, extra=about(call))
+
+
+def _end_in(error: Exception) -> Exception | None:
+    """Return the error that says that a call has ended; ``None``: *error*, or an error in the group, says more."""
+    if not isinstance(error, ExceptionGroup):
+        return error if isinstance(error, CallEnded) else None
+    ends = [_end_in(inner) for inner in error.exceptions]
+    return None if None in ends else ends[0]

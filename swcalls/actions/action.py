@@ -1,0 +1,307 @@
+"""The handles of running actions: what every kind can do, and what the stoppable and the pausable kinds can.
+
+A handle holds the operation, which the rules keep, and the call. Commands go through the call's engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
+
+from .._core.operation import PLAIN, CallOperation, Operation, Options
+from .._engine.call_logging import about
+from ..call_leg import Leg
+from ..commands import Control
+from ..errors import ActionFailed, CallEnded, ClientClosed, SwcallsError
+from ..events import Event
+from ..outcome import Outcome, Stage
+from ..results import Result
+from .call_base import CallBase
+from .waiting import events_of, until, waiting
+
+R = TypeVar("R", bound=Result)
+
+PAUSES = (0.5, 1.5, 3.0)
+"""Seconds between attempts to stop an action whose start was cancelled: the start may reach the platform late."""
+
+_log = logging.getLogger("swcalls.actions")
+
+
+class Action(Generic[R]):
+    """A running action of a call: await it, iterate over its events, or ask how far it is.
+
+    It settles exactly once. ``await action`` is ``await action.finished()``. Any number of tasks may wait; each gets
+    the same result, and cancelling one cancels only that one.
+    """
+
+    __slots__ = ("_operation", "call")
+
+    family: ClassVar[str]
+    """The wire command that starts it, and the beginning of those that control it."""
+
+    def __init__(self, call: CallBase, control_id: str, options: Options = PLAIN) -> None:
+        self.call: CallBase = call
+        """The call that it runs on."""
+        # One string for all of a kind: there may be a million actions.
+        kind = sys.intern(self.family.removeprefix("calling."))
+        self._operation = operation = Operation(kind, control_id, call._operation, options)
+        operation.handle = self
+
+    @property
+    def control_id(self) -> str:
+        """Its id; unique among the running actions of a client."""
+        return self._operation.key
+
+    @property
+    def kind(self) -> str:
+        """The family of its command, such as ``play``."""
+        return self._operation.kind
+
+    @property
+    def state(self) -> str | None:
+        """The last state that it reached, as the platform spells it; ``None``: no event has come."""
+        return self._operation.state
+
+    @property
+    def last_event(self) -> Event | None:
+        """Its latest event; ``None``: none has come."""
+        return self._operation.last_event
+
+    @property
+    def dropped(self) -> int:
+        """How many of its events are not kept any more: ``Limits.history`` bounds them."""
+        return self._operation.dropped
+
+    def __await__(self) -> Generator[Any, None, R]:
+        return self.finished().__await__()
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        """Iterate over every event, from the first to the last, also those that came before the loop began.
+
+        The latest ``Limits.history`` events are kept. If older ones were dropped before the loop got to them, the log
+        says so, and ``dropped`` counts them.
+        """
+        return events_of(self._operation, Event, self._check_wait)
+
+    async def finished(self, timeout: float | None = None) -> R:
+        """Wait for the end and return the result.
+
+        Args:
+            timeout: Seconds (>= 0). It bounds this wait only; the action lives on.
+
+        Raises:
+            TimeoutError: *timeout* passed first.
+            ActionFailed: The platform reported an error.
+            CallEnded: The call ended, and no result came within the grace period.
+            ActionExpired: The action's ``deadline`` passed.
+            ClientClosed: The client was closed.
+        """
+        return await self._finished(timeout)
+
+    async def outcome(self) -> Outcome[R]:
+        """Wait for the end and return how it came about. Never raises what ``finished()`` would."""
+        operation = self._operation
+        with waiting(operation, "outcome", unless=self.done()):
+            await until(self.done, "finished", None, operation, check=self._check_wait)
+        return cast(Outcome[R], operation.outcome)
+
+    async def reached(self, state: str, timeout: float | None = None) -> None:
+        """Wait for *state* (``"playing"``), as the platform spells it; return at once if it was reached before.
+
+        Raises:
+            TimeoutError: *timeout* seconds passed first; the action lives on.
+            ActionFailed: The action ended without *state*.
+        """
+        operation = self._operation
+
+        def is_decided() -> bool:
+            return state in operation.states_reached or operation.closed
+
+        with waiting(operation, f"reached {state}", unless=is_decided()):
+            await until(is_decided, f"in state {state!r}", timeout, operation, check=self._check_wait)
+            if state not in operation.states_reached:
+                raise self._ended_without(state)
+
+    def done(self) -> bool:
+        """Return whether the action has settled."""
+        return self._operation.outcome is not None
+
+    def result(self) -> R:
+        """Return the result, or raise what ended the action; ``asyncio.InvalidStateError`` while it is running."""
+        outcome = self._outcome()
+        if outcome.error is not None:
+            # One error serves every waiter: without this each raise would add to the traceback of the one before.
+            raise outcome.error.with_traceback(None)
+        return cast(R, outcome.result)
+
+    def exception(self) -> Exception | None:
+        """Return what ended the action, if no result did; raise ``asyncio.InvalidStateError`` while it is running."""
+        return self._outcome().error
+
+    def add_done_callback(self, fn: Callable[[Self], object], *, context: contextvars.Context | None = None) -> None:
+        """Call *fn* with this action soon after it has settled. Its errors go to the loop's exception handler."""
+        loop = asyncio.get_running_loop()
+        callback = _DoneCallback(self, fn, loop, context or contextvars.copy_context())
+        if self.done():
+            callback()
+        else:
+            self._operation.watch(callback)
+
+    def remove_done_callback(self, fn: Callable[[Self], object]) -> int:
+        """Remove *fn*, and return how often it had been added."""
+        watchers = self._operation.watchers or ()
+        mine = [w for w in watchers if isinstance(w, _DoneCallback) and w.fn == fn and w.action is self]
+        for callback in mine:
+            self._operation.unwatch(callback)
+        return len(mine)
+
+    def __repr__(self) -> str:
+        operation = self._operation
+        state = f"settled by {operation.outcome.settled_by}" if operation.outcome else operation.state or "starting"
+        return f"<{type(self).__name__} {operation.key} {state}>"
+
+    def _accepted(self, answer: Mapping[str, Any]) -> None:
+        """Take the platform's answer to the command that started the action."""
+
+    def _abandon(self) -> None:
+        """Stop in the background what may be running: nobody has the handle. What cannot be stopped runs on."""
+
+    def _outcome(self) -> Outcome[Any]:
+        if self._operation.outcome is None:
+            raise asyncio.InvalidStateError(f"{self!r} is not done")
+        return self._operation.outcome
+
+    def _ended_without(self, state: str) -> SwcallsError:
+        outcome = self._outcome()
+        why = "" if outcome.error is None else f": {outcome.error}"
+        error = ActionFailed(f"{self.kind} {self.control_id}: ended without reaching {state!r}{why}", action=self)
+        error.outcome = outcome
+        return error
+
+    async def _finished(self, timeout: float | None, end: float | None = None) -> R:
+        """Wait for the result: *timeout* seconds, which are over at *end*, if that is given."""
+        operation = self._operation
+        with waiting(operation, "finished", unless=self.done()):
+            await until(self.done, "finished", timeout, operation, check=self._check_wait, end=end)
+            return self.result()
+
+    def _check_wait(self) -> None:
+        self.call._engine.check_liveness(self.call._operation)
+
+    async def _control(self, verb: str, params: object = None) -> Leg:
+        params = params or Control(control_id=self._operation.key)
+        return await self.call._send(f"{self.family}.{verb}", params)
+
+
+class Stoppable(Action[R], Generic[R]):
+    """An action that can be stopped."""
+
+    __slots__ = ()
+
+    async def stop(self) -> Leg | None:
+        """Ask for the end; it is over when its last event comes. An action that expired here is stopped, too.
+
+        Returns:
+            The call's leg; ``None`` when there is nothing to stop: the platform has ended it, or its call.
+
+        Raises:
+            CommandError: The command did not succeed.
+            ClientClosed: The client is closed.
+        """
+        if self._is_gone() or self._call_operation.is_known_to_have_ended:
+            return None
+        return await self.call._engine.stop(self._operation, *self._stop_command())
+
+    @property
+    def _call_operation(self) -> CallOperation:
+        return self.call._operation
+
+    def _stop_command(self) -> tuple[str, object]:
+        return f"{self.family}.stop", Control(control_id=self._operation.key)
+
+    def _abandon(self) -> None:
+        if not self._is_gone():
+            self.call._engine.run_until_done(self._stop_abandoned)
+
+    async def _stop_abandoned(self) -> None:
+        """Stop the action; again and again if its start was cancelled, since that may arrive later than the stop."""
+        operation = self._operation
+        for pause in (*PAUSES, None):
+            stage = operation.stage
+            try:
+                if await self.stop() is not None or stage == "accepted":
+                    return
+            except CallEnded:
+                return
+            except SwcallsError as error:
+                _log.warning("%s %s: not stopped: %s", operation.kind, operation.key, error, extra=about(operation))
+            if pause is None or self._is_gone():
+                return
+            with suppress(TimeoutError):
+                await until(partial(self._has_moved, stage), "stopped", pause, operation, check=_no_check)
+
+    def _has_moved(self, stage: Stage) -> bool:
+        return self._operation.closed or self._operation.stage != stage
+
+    def _is_gone(self) -> bool:
+        """Return whether the platform has ended the action, or never started it: then there is nothing to stop."""
+        operation = self._operation
+        outcome = operation.outcome
+        if outcome is None or not operation.closed or outcome.settled_by == "deadline":
+            return operation.stage == "not_sent"
+        return not isinstance(outcome.error, ClientClosed)
+
+    def _start_bound(self) -> None:
+        """Start the time that the command's own parameters give the action."""
+        self.call._engine.registry.time_limits.start_bound(self._operation, time.monotonic())
+
+
+class Pausable(Stoppable[R], Generic[R]):
+    """An action that can be stopped, and paused for a while."""
+
+    __slots__ = ()
+
+    async def resume(self) -> Leg:
+        """Go on after a pause."""
+        leg = await self._control("resume")
+        self._start_bound()
+        return leg
+
+    async def _pause(self, params: object = None) -> Leg:
+        leg = await self._control("pause", params)
+        self.call._engine.registry.time_limits.pause_bound(self._operation)
+        return leg
+
+
+class _DoneCallback:
+    """A watcher that calls a user's function once, from the loop, so that its errors harm nobody else."""
+
+    __slots__ = ("action", "context", "fn", "loop")
+
+    def __init__(
+        self,
+        action: Action[Any],
+        fn: Callable[[Any], object],
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context,
+    ) -> None:
+        self.action = action
+        self.fn = fn
+        self.loop = loop
+        self.context = context
+
+    def __call__(self) -> None:
+        if self.action.done():
+            self.action._operation.unwatch(self)
+            self.loop.call_soon(self.fn, self.action, context=self.context)
+
+
+def _no_check() -> None:
+    """Do nothing: the wait has a timeout, and may outlast the client."""

@@ -1,0 +1,160 @@
+"""The coroutines that ``call.play(...)`` and ``client.dial(...)`` return: nothing is sent before they are used."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import warnings
+from collections.abc import Callable, Coroutine, Generator
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from .._engine.call_logging import about
+from ..errors import ActionExpired, CallEnded, Conflict, InvalidParams, SwcallsError
+from ..results import Result
+from .action import Action, Stoppable
+from .seconds import check_timeout
+from .waiting import timed_out
+
+T = TypeVar("T")
+A = TypeVar("A", bound=Action[Any])
+R = TypeVar("R", bound=Result)
+
+_log = logging.getLogger("swcalls.actions")
+
+
+class Start(Coroutine[Any, Any, T]):
+    """A coroutine that sends one command when it runs. Like any coroutine it can be awaited once.
+
+    Args:
+        name: What was called, for warnings: ``Call.play``.
+        run: Makes the coroutine that sends the command.
+    """
+
+    __slots__ = ("_coroutine", "_name", "_run")
+
+    def __init__(self, name: str, run: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._coroutine: Coroutine[Any, Any, T] | None = None
+        self._name = name
+        self._run = run
+
+    @property
+    def __name__(self) -> str:
+        """What asyncio calls this coroutine when it shows a task."""
+        return self._name
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._name}>"
+
+    def rename(self, name: str) -> None:
+        """Let warnings name another method, which made this by way of the first."""
+        self._name = name
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._begun().__await__()
+
+    def send(self, value: Any, /) -> Any:
+        """Run until the next await, as an event loop does."""
+        return self._begun().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raise *error* inside, as an event loop does to cancel."""
+        return self._begun().throw(*error)
+
+    def close(self) -> None:
+        """Give up: what was not used yet sends nothing, and warns of nothing."""
+        self._begun().close()
+
+    def _begun(self) -> Coroutine[Any, Any, T]:
+        # One coroutine for every use, so that Python itself refuses the second one.
+        if self._coroutine is None:
+            self._coroutine = self._run()
+        return self._coroutine
+
+    def __del__(self) -> None:
+        if self._coroutine is None:
+            warnings.warn(f"coroutine '{self._name}' was never awaited", RuntimeWarning, stacklevel=2, source=self)
+
+
+class ActionStart(Start[A], Generic[A, R]):
+    """An action that is about to be started: nothing is sent before one of these is used, once.
+
+    - ``await start`` sends the command and returns the handle;
+    - ``await start.finished(timeout)`` sends it and waits for the result;
+    - ``async with start as action`` stops the action when the block ends, unless the platform has ended it.
+
+    Until you have the handle, the start owns the action: when one of these is cancelled or runs out of time, what may
+    be running at the platform is stopped in the background. `Client.close` waits for that.
+    """
+
+    __slots__ = ("_action", "_deadline")
+
+    def __init__(
+        self, name: str, action: A, run: Callable[[], Coroutine[Any, Any, A]], deadline: float | None = None
+    ) -> None:
+        super().__init__(name, run)
+        self._action = action
+        self._deadline = deadline
+
+    async def finished(self, timeout: float | None = None) -> R:
+        """Start the action, wait for its end and return the result; see ``Action.finished``.
+
+        Args:
+            timeout: Seconds (>= 0) for all of it, the sending too. When they have passed, the action is stopped.
+        """
+        try:
+            check_timeout("timeout", timeout)
+        except (TypeError, ValueError):
+            self.close()
+            raise
+        action, end = self._action, None
+        if timeout is None:
+            await self._begun()
+        else:
+            end = asyncio.get_running_loop().time() + timeout
+            try:
+                async with asyncio.timeout_at(end):
+                    await self._begun()
+            except TimeoutError:
+                raise timed_out(action._operation, "finished", timeout) from None
+        action.call._engine.lifetime.own(action._operation, action)
+        try:
+            result: R = await action._finished(timeout, end)
+        except ActionExpired:
+            # Nobody but the error has the handle. What ended by a limit of its own has ended at the platform too.
+            if self._deadline is not None:
+                action._abandon()
+            raise
+        except (asyncio.CancelledError, TimeoutError):
+            action._abandon()
+            raise
+        finally:
+            action.call._engine.lifetime.disown(action._operation)
+        return result
+
+    async def __aenter__(self) -> A:
+        return await self._begun()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        action = self._action
+        outcome = action._operation.outcome
+        if (outcome is not None and outcome.settled_by == "closed") or not isinstance(action, Stoppable):
+            return
+        try:
+            await action.stop()
+        except CallEnded:
+            pass  # It ended with its call, and the news had not come yet.
+        except (Conflict, InvalidParams) as refusal:
+            # The stop is right, so it is the state that forbids it: there is nothing to stop any more.
+            _log.info("%s %s: not stopped: %s", action.kind, action.control_id, refusal, extra=about(action._operation))
+        except SwcallsError as error:
+            if exc is None:
+                raise
+            _log.warning(
+                "%s %s: not stopped: %s", action.kind, action.control_id, error, extra=about(action._operation)
+            )
+        except asyncio.CancelledError:
+            action._abandon()
+            raise

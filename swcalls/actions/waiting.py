@@ -1,0 +1,128 @@
+"""Waits for an operation to change.
+
+Each waiter has a future of its own. So cancelling one waiter leaves the others and the operation alone, and an error
+that nobody waits for is not logged as an exception that was never retrieved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import TypeVar, cast
+
+from .._core.operation import CallOperation, Operation
+from .._engine.call_logging import about
+from ..events import Event
+from .seconds import check_timeout
+
+E = TypeVar("E", bound=Event)
+
+_log = logging.getLogger("swcalls.actions")
+
+
+async def until(
+    ready: Callable[[], bool],
+    what: str,
+    timeout: float | None,
+    *operations: Operation,
+    check: Callable[[], object],
+    end: float | None = None,
+) -> None:
+    """Return when *ready* is true. It is called now, and at every change of one of *operations*.
+
+    Args:
+        what: What is waited for, of the first operation, as the `TimeoutError` says it: ``finished``.
+        timeout: Seconds (>= 0). If *end*, a time of the event loop, is given, the time is over then.
+        check: Called before it waits; raises if no change can come.
+
+    Raises:
+        TimeoutError: *timeout* seconds have passed. The operations are not changed by that.
+    """
+    if timeout is not None:
+        check_timeout("timeout", timeout)
+    if ready():
+        return
+    check()
+    loop = asyncio.get_running_loop()
+    waiter = loop.create_future()
+
+    def look() -> None:
+        if not waiter.done() and ready():
+            waiter.set_result(None)
+
+    for operation in operations:
+        operation.watch(look)
+    try:
+        if timeout is None:
+            await waiter
+            return
+        async with asyncio.timeout_at(loop.time() + timeout if end is None else end):
+            await waiter
+    except TimeoutError:
+        raise timed_out(operations[0], what, timeout) from None
+    finally:
+        for operation in operations:
+            operation.unwatch(look)
+
+
+def timed_out(operation: Operation, what: str, timeout: float | None) -> TimeoutError:
+    """Make the error of a wait for *operation* that took too long."""
+    name = f"{operation.kind} {operation.id if isinstance(operation, CallOperation) else operation.key}"
+    last = operation.state or ("no event yet" if operation.stage != "not_sent" else "not sent yet")
+    return TimeoutError(f"{name}: not {what} after {timeout:g} s; last: {last}")
+
+
+class waiting:  # noqa: N801 - used like `suppress`
+    """A block in which somebody waits for *operation*. The timeline shows it, *unless* there is nothing to wait for."""
+
+    __slots__ = ("_note", "_observer")
+
+    def __init__(self, operation: Operation, word: str, *, unless: bool) -> None:
+        self._observer = None if unless else operation.observer
+        if self._observer is not None:
+            self._note = self._observer.wait(operation.kind, operation.key, word)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._observer is None:
+            return
+        if exc is None:
+            self._observer.waited(self._note, "result")
+        elif isinstance(exc, TimeoutError):
+            self._observer.waited(self._note, "timeout")
+        else:
+            self._observer.waited(self._note, "error" if isinstance(exc, Exception) else "cancelled")
+
+
+async def events_of(operation: Operation, kind: type[E], check: Callable[[], object]) -> AsyncIterator[E]:
+    """Yield every event of *operation*, from the first to the last, also those that came before.
+
+    *check* is called whenever there is no event to yield; it raises if none can come.
+    """
+    position = 0
+
+    def more() -> bool:
+        return operation.closed or operation.dropped + len(operation.history or ()) > position
+
+    while True:
+        if position < operation.dropped:
+            lost = operation.dropped - position
+            _log.warning(
+                "%s %s: %d events were dropped unread", operation.kind, operation.key, lost, extra=about(operation)
+            )
+            position = operation.dropped
+        history = operation.history or ()
+        if position < operation.dropped + len(history):
+            event = history[position - operation.dropped]
+            position += 1
+            yield cast(E, event)
+        elif operation.closed:
+            return
+        else:
+            await until(more, "changed", None, operation, check=check)
