@@ -17,7 +17,6 @@ from ..call_leg import CallLeg
 from ..commands import StartCommand, Transfer, Update
 from ..commands.swml import PARK, AnyStep, DocumentStart, RunDocument, document, step_objects, tail, variables_of
 from ..errors import CallNotFound, CommandRejected, InvalidParams
-from .command_trace import check_call
 
 Post = Callable[[CallOperation, str, object, Operation], Coroutine[Any, Any, dict[str, Any]]]
 """Sends a command that starts an action."""
@@ -83,18 +82,19 @@ Build = Callable[[CallbackAddresses], Iterable[AnyStep]]
 class Documents:
     """Runs the documents of a client's calls."""
 
-    def __init__(self, host: Host, post: Post) -> None:
+    def __init__(self, host: Host, post: Post, check: Callable[[CallOperation, str], object]) -> None:
         self._host = host
         self._registry = host.registry
         self._urls = host.urls
         self._post = post
+        self._check = check
         self._turns: WeakKeyDictionary[CallOperation, asyncio.Lock] = WeakKeyDictionary()
         self._bridges: WeakKeyDictionary[CallOperation, Operation] = WeakKeyDictionary()
         """The connects, by the call at the other end."""
 
     async def start(self, action: Operation, build: Build, deadline: float | None) -> Any:
         """Follow *action*, run on its call the document that *build* makes, and return the action's handle."""
-        check_call(call_of(action), Update.command)
+        self._check(call_of(action), Update.command)
         return await self._host.start(
             action, DocumentStart(), deadline, partial(self.put, action, self.made(action, build))
         )

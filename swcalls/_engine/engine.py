@@ -97,7 +97,7 @@ class Engine:
         self.lifetime: Lifetime = Lifetime(
             self.registry, self.timer, self.tasks, self.dials, self.inbound, self.member, transport, self.observers
         )
-        self.documents: Documents = Documents(self, self._post)
+        self.documents: Documents = Documents(self, self._post, self._check_call)
         self._make_call = make_call
 
     # Actions

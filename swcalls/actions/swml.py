@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from .._core.operation import PLAIN, Options, bounded
 from .._core.swml_lifecycles import peer_of
 from ..call_leg import Leg
-from ..commands import Bare, listed, mapped
+from ..commands import Bare, listed, mapped, refuse_none
 from ..commands.swml import (
     AnyStep,
     Connect,
@@ -24,7 +24,7 @@ from ..commands.swml import (
     SendDigits,
     step_objects,
 )
-from ..errors import ActionFailed, CommandNotSent
+from ..errors import ActionFailed, CommandNotSent, shown
 from ..events import ConnectEvent
 from ..results import ConferenceResult, ConnectResult, SendDigitsResult, SwmlResult
 from .action import Action, Stoppable
@@ -209,7 +209,8 @@ class SwmlVerbs(VerbBase):
             headers: SIP headers.
         """
         if not isinstance(parallel, bool):
-            raise TypeError(f"connect: parallel={parallel!r} must be True or False")
+            raise TypeError(f"connect: parallel={shown(parallel)} must be True or False")
+        refuse_none("connect", timeout=timeout)
         parties = [to] if isinstance(to, str) else listed(to)
         sounds = [ringback] if isinstance(ringback, str) else listed(ringback)
         step = _Dialled(

@@ -14,9 +14,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from ..errors import shown
 from ._base import StartCommand, Value, always_sent
 from ._checks import check_document
+from ._secrets import shown_without_secrets
 from ._types import HTTP_URL, Document, HttpUrl, Name, Seconds
 from .calls import Update
 
@@ -32,6 +32,9 @@ ConnectAddress = Annotated[
         " stream: address, or a fabric address such as '/public/name'",
     ),
 ]
+Url = Annotated[str, Meta(min_length=1, description="an http:// or https:// URL")]
+"""Without its pattern, because msgspec 0.22 corrupts memory when a string with a pattern may also be a list."""
+Steps = Annotated[list[Any], Meta(description="a list of steps")]
 HangupReason = Literal["hangup", "busy", "decline"]
 Beep = Literal["true", "false", "onEnter", "onExit"]
 
@@ -97,7 +100,7 @@ class Connect(Step, frozen=True, kw_only=True):
     timeout: WholeSeconds | None = None
     max_duration: WholeSeconds | None = None
     ringback: Annotated[list[Name], Meta(min_length=1)] | None = None
-    confirm: Name | list[Any] | None = None
+    confirm: Url | Steps | None = None
     headers: dict[str, str] | None = None
     status_url: HttpUrl | None = None
     call_state_url: HttpUrl | None = None
@@ -107,9 +110,8 @@ class Connect(Step, frozen=True, kw_only=True):
         super().__post_init__()
         if sum(way is not None for way in (self.to, self.serial, self.parallel)) != 1:
             self._refuse("to", "given, or serial, or parallel: one of the three")
-        # This is no annotation, because msgspec 0.22 corrupts memory when a string with a pattern may also be a list.
         if isinstance(self.confirm, str) and not _is_http_url(self.confirm):
-            self._refuse("confirm", "a list of steps, or an http:// or https:// URL")
+            self._refuse("confirm", "an http:// or https:// URL or a list of steps")
         if isinstance(self.confirm, list):
             step_objects(self.confirm, "connect: confirm")
 
@@ -253,8 +255,8 @@ class Switch(Step, frozen=True):
     step: ClassVar[str] = "switch"
 
     variable: Name
-    case: dict[str, list[Any]]
-    default: list[Any] | None = None
+    case: dict[str, Steps]
+    default: Steps | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -296,8 +298,16 @@ def step_objects(steps: Iterable[AnyStep], name: str = "steps") -> list[Document
         ValueError: One of them has not exactly one key, or cannot be JSON.
     """
     if isinstance(steps, str | bytes | Mapping | Step) or not isinstance(steps, Iterable):
-        raise TypeError(f"{name}={shown(steps)} must be a list of steps")
-    return [_step_object(step, f"{name}[{index}]") for index, step in enumerate(steps)]
+        raise TypeError(f"{name}={shown_without_secrets(steps)} must be a list of steps")
+    given, made = list(steps), []
+    for index, step in enumerate(given):
+        try:
+            made.append(_step_object(step))
+        except (TypeError, ValueError) as error:
+            error_type = TypeError if isinstance(error, TypeError) else ValueError
+            message = f"{name}={shown_without_secrets(given)} must be a list of steps; item {index}: {error}"
+            raise error_type(message) from None
+    return made
 
 
 def document(steps: Iterable[AnyStep]) -> Document:
@@ -339,16 +349,16 @@ def tail(url: str, key: str, variables: Iterable[str]) -> Request:
     )
 
 
-def _step_object(step: AnyStep, name: str) -> Document:
+def _step_object(step: AnyStep) -> Document:
     if isinstance(step, Step):
         return step.as_object()
     if not isinstance(step, Mapping):
-        raise TypeError(f"{name}={shown(step)} must be a step such as Hangup(), or a dict with one key, its name")
+        raise TypeError("a step must be one such as Hangup(), or a dict with one key, its name")
     made = dict(step)
     # First, since what contains itself has no end.
-    check_document(name, made)
+    check_document("step", made)
     if len(made) != 1:
-        raise ValueError(f"{name} must be a dict with one key, the step's name; it has {len(made)}")
+        raise ValueError(f"a dict must have one key, the step's name; this one has {len(made)}")
     return {key: _plain(value) for key, value in made.items()}
 
 
