@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import swcalls
 
 ROOT = Path(swcalls.__file__).parent
+CONTRIBUTING = (ROOT.parent / ".github/CONTRIBUTING.md").read_text()
 MODULES = {
     ".".join(("swcalls", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): path
     for path in sorted(ROOT.rglob("*.py"))
@@ -111,6 +113,18 @@ def test_the_core_knows_no_timeline() -> None:
 
 def test_the_top_of_the_package_holds_what_users_import() -> None:
     assert {path.stem for path in ROOT.glob("*.py")} == PUBLIC
+
+
+def test_the_ways_that_are_drawn_are_those_of_the_code() -> None:
+    drawn = re.findall(r"`(swcalls/\S+\.py)` `([\w.]+)` \|$", CONTRIBUTING, re.MULTILINE)
+    assert len(drawn) == 19
+    for path, name in drawn:
+        *owner, last = name.split(".")
+        body: list[ast.stmt] = ast.parse((ROOT.parent / path).read_text()).body
+        for one in owner:
+            (body,) = (node.body for node in body if isinstance(node, ast.ClassDef) and node.name == one)
+        kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        assert any(isinstance(node, kinds) and node.name == last for node in body), f"{path} has no {name}"
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -59,5 +59,5 @@ def test_the_wheel_holds_the_package_and_the_sdist_what_belongs_to_it(tmp_path: 
     (sdist,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         tops = {name.split("/")[1] for name in archive.getnames() if "/" in name}
-    expected = {"swcalls", "tests", "examples", "benchmarks", "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml"}
-    assert tops - {"PKG-INFO", ".gitignore"} == expected
+    folders = {"swcalls", "tests", "examples", "benchmarks", ".github"}
+    assert tops - {"PKG-INFO", ".gitignore"} == {*folders, "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml"}
