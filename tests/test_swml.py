@@ -356,6 +356,17 @@ async def test_stop_parts_a_bridge_and_both_calls_stay_up() -> None:
         await call.play(TTS("Back with you.")).finished(timeout=10)
 
 
+async def test_stop_hangs_up_a_peer_that_nobody_could_reach() -> None:
+    async with scene() as s:
+        call, ours = await s.dial()
+        async with call.connect(BOB) as connect:
+            await connect.reached("connected", timeout=10)
+        assert (await connect.finished(timeout=10)).answered
+        (leg,) = [leg for leg in s.space.calls.values() if leg.to == BOB]
+        assert (leg.state, ours.state) == ("ended", "answered")
+        assert await connect.stop() is None
+
+
 async def test_stop_cancels_what_still_rings() -> None:
     async with scene() as s:
         s.space.callees[BOB] = Callee(answers=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, Protocol
@@ -13,10 +14,10 @@ from .._core.decoding import LEG, READERS
 from .._core.lifecycle import LIVE_WORDS
 from .._core.operation import CallOperation, Operation, call_of
 from .._core.registry import Registry
-from ..call_leg import CallLeg
+from ..call_leg import CallLeg, Leg
 from ..commands import StartCommand, Transfer, Update
 from ..commands.swml import PARK, AnyStep, DocumentStart, RunDocument, document, step_objects, tail, variables_of
-from ..errors import CallNotFound, CommandRejected, InvalidParams
+from ..errors import CallNotFound, CommandNotSent, CommandRejected, InvalidParams
 
 Post = Callable[[CallOperation, str, object, Operation], Coroutine[Any, Any, dict[str, Any]]]
 """Sends a command that starts an action."""
@@ -89,8 +90,6 @@ class Documents:
         self._post = post
         self._check = check
         self._turns: WeakKeyDictionary[CallOperation, asyncio.Lock] = WeakKeyDictionary()
-        self._bridges: WeakKeyDictionary[CallOperation, Operation] = WeakKeyDictionary()
-        """The connects, by the call at the other end."""
 
     async def start(self, action: Operation, build: Build, deadline: float | None) -> Any:
         """Follow *action*, run on its call the document that *build* makes, and return the action's handle."""
@@ -143,12 +142,30 @@ class Documents:
             peer.leg = CallLeg(id=call_id, from_=from_, to=to, status="answered", raw={})
         if not (peer.has_ended or self._registry.calls.follows(peer)):
             self._host.follow(peer)
-        self._bridges[peer] = connect
+        peer.bridged_by = connect.key
         return handle
+
+    def has_peer(self, connect: Operation, call_id: str) -> bool:
+        """Say whether the handle of the call at the other end of *connect* was asked for."""
+        peer = self._registry.calls.with_id(call_id)
+        return peer is not None and peer.bridged_by == connect.key
+
+    async def end_peer(self, connect: Operation, call_id: str) -> Leg | None:
+        """Hang up the call at the other end of *connect*, which ends the bridge; ``None``: it was gone."""
+        was_stopping, connect.stopping = connect.stopping, True
+        try:
+            leg: Leg | None = await self._host.new_call(call_id).end()
+        except CallNotFound:
+            leg = None
+        except (CommandRejected, CommandNotSent):
+            connect.stopping = was_stopping
+            raise
+        self._registry.stopped(connect, time.monotonic())
+        return leg
 
     def bridge_of(self, call: CallOperation) -> Operation | None:
         """Return the connect that bridges *call* now, from either end."""
-        connects = [*call.actions.values(), self._bridges.get(call)]
+        connects = [*call.actions.values(), self._registry.actions.get(call.bridged_by or "")]
         return next((connect for connect in connects if connect is not None and _is_bridge(connect)), None)
 
     def _update(self, call: CallOperation, swml: dict[str, Any]) -> RunDocument:

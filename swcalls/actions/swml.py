@@ -95,14 +95,18 @@ class ConnectAction(Stoppable[ConnectResult], Generic[C]):
     async def stop(self) -> Leg | None:
         """End the bridge; our call stays up, and is parked.
 
-        A bridge that stands is parted (``calling.disconnect``), and the other call stays up too. Legs that still ring
-        are cancelled, by a document that replaces this one.
+        A bridge that stands is parted (``calling.disconnect``), and the other call stays up too, if ``connected()`` has
+        returned it; otherwise that call is hung up, since nobody could reach it any more. Legs that still ring are
+        cancelled, by a document that replaces this one.
         """
         if self._is_gone() or self._call_operation.is_known_to_have_ended:
             return None
-        if self.state == "connected":
+        documents, peer_id = self.call._engine.documents, self._peer_id()
+        if peer_id is None:
+            return await _stop_by_document(self)
+        if documents.has_peer(self._operation, peer_id):
             return await self.call._engine.stop(self._operation, "calling.disconnect", Bare())
-        return await _stop_by_document(self)
+        return await documents.end_peer(self._operation, peer_id)
 
     def _peer_id(self) -> str | None:
         operation = self._operation

@@ -83,6 +83,8 @@ class SimulatedCall:
         """What the far end has heard: what was played, and what other parties of a bridge or a conference said."""
         self.received_digits: str = ""
         """The latest digits that arrived at the far end."""
+        self.parent_id: str | None = None
+        """The call whose document dialled this one; None: no document did."""
         self.line: Line | None = None
         """The bridge, or the conference, that the call is in."""
         self.dialplans = dialplans
@@ -229,7 +231,7 @@ class SimulatedCall:
             "duration_ms": duration_ms,
             "billing_ms": duration_ms,
             "type": f"relay_{'pstn' if self.device_type == 'phone' else self.device_type}_call",
-            "parent_id": None,
+            "parent_id": self.parent_id,
         }
 
     def _answer(self) -> None:

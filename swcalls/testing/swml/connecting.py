@@ -136,7 +136,9 @@ class Dialling:
             )
         except (TypeError, ValueError):
             return None
-        return self._runner.place_call(dial)
+        leg = self._runner.place_call(dial)
+        leg.parent_id = self._call.id
+        return leg
 
     def _fail(self) -> None:
         self._runner.set(connect_result="failed", connect_failed_reason=self._reason)

@@ -22,6 +22,7 @@ from swcalls import (
     SwcallsError,
     WsDevice,
 )
+from swcalls.errors import Replaced
 from swcalls.testing.callee import Callee
 
 from .loop import describe
@@ -673,6 +674,76 @@ async def recover_in_part(stage: Stage) -> None:
                 break
             await second.call(call.id or "").ended(timeout=200)
             await asyncio.sleep(100)
+
+
+BOB = "+15550100001"
+
+
+@flow(wants_call=True, callee=Callee(hangs_up_after=120))
+async def connect_and_talk(stage: Stage) -> None:
+    async with stage.block(stage.call.connect(BOB, max_duration=60)) as connect:
+        peer = stage.hold(await connect.connected(timeout=60))
+        await peer.say("Somebody for you.").finished(timeout=60)
+        await peer.end()
+        await peer.ended(timeout=60)
+        stage.release(peer)
+    result = await connect.finished(timeout=60)
+    stage.expect(is_so=result.answered, what=f"the bridge came to {result}")
+
+
+@flow(wants_call=True, callee=Callee(hangs_up_after=120))
+async def connect_and_part(stage: Stage) -> None:
+    """The peer's handle is never asked for, so that the end of the block hangs it up."""
+    async with stage.block(stage.call.connect(BOB)) as connect:
+        await connect.reached("connected", timeout=60)
+    await connect.finished(timeout=60)
+
+
+@flow(wants_call=True, callee=Callee(hangs_up_after=200))
+async def connect_gives_up(stage: Stage) -> None:
+    """Nobody has the handle of what still rings when the time is over."""
+    stage.space.exchange.callees[BOB] = Callee(answers=False)
+    with suppress(TimeoutError):
+        await stage.call.connect(BOB, timeout=300).finished(timeout=5)
+    await stage.call.say("Nobody is there.").finished(timeout=60)
+
+
+@flow(wants_call=True, callee=Callee(hangs_up_after=200))
+async def connect_nobody(stage: Stage) -> None:
+    stage.space.exchange.callees[BOB] = Callee(answers="busy")
+    result = await stage.call.connect(BOB).finished(timeout=60)
+    stage.expect(is_so=not result.answered, what=f"somebody answered: {result}")
+
+
+@flow(wants_call=True, callee=Callee(hangs_up_after=200))
+async def documents_in_turn(stage: Stage) -> None:
+    """The second one replaces the first one."""
+    first = stage.hold(await stage.call.run_swml([{"sleep": 600_000}]))
+    await stage.call.send_digits("1w2#").finished(timeout=60)
+    with suppress(Replaced):
+        await first.finished(timeout=60)
+    stage.release(first)
+
+
+@flow(callee=Callee(rings_for=5, hangs_up_after=200))
+async def digits_before_the_answer(stage: Stage) -> None:
+    """They wait for it."""
+    async with stage.block(stage.client.dial(to=TO, from_=FROM)) as call:
+        await call.send_digits("12").finished(timeout=60)
+
+
+@flow(wants_call=True, callee=Callee(hangs_up_after=200))
+async def conference_of_two(stage: Stage) -> None:
+    other = stage.hold(await stage.client.dial(to=TO, from_=FROM))
+    async with stage.block(other.conference("room", end_on_exit=True)) as first:
+        await first.reached("joined", timeout=60)
+        second = stage.hold(await stage.call.conference("room"))
+        await second.reached("joined", timeout=60)
+        await other.end()
+        await second.finished(timeout=60)
+        stage.release(second)
+    await other.ended(timeout=60)
+    stage.release(other)
 
 
 FLOW_COUNT = len(FLOWS)

@@ -18,6 +18,7 @@ from unittest.mock import patch
 import aiohttp
 
 from swcalls import Action, Call, CallEnded, CallNotFound, Client, Limits, PromptAction, SwcallsError
+from swcalls.actions import ConnectAction
 from swcalls.testing.callee import Callee
 from swcalls.testing.calls import Operation, SimulatedCall
 
@@ -191,6 +192,8 @@ class Stage:
             if nameless and call.id not in calls:
                 nameless -= 1
                 continue
+            if self._is_held_by_connect(call):
+                continue
             if call.id not in calls and not self._was_to_stop(call.id, "calling.end", "update"):
                 left.append(f"a call ({call.direction}, {call.state})")
             left += [
@@ -199,6 +202,18 @@ class Stage:
                 if operation.control_id not in keys and not self._is_held(call, operation)
             ]
         return left
+
+    def _is_held_by_connect(self, leg: SimulatedCall) -> bool:
+        """Say whether *leg* was dialled by a connect that the user has in hand, or whose stop was broken."""
+        if leg.parent_id is None:
+            return False
+        return any(
+            isinstance(handle, ConnectAction) and handle.call.id == leg.parent_id for handle in self.held + self.entered
+        ) or any(
+            attempt.call_id == leg.parent_id and attempt.fault is not None
+            for attempt in self.space.attempts
+            if attempt.command in ("update", "calling.transfer", "calling.disconnect")
+        )
 
     def _is_held(self, call: SimulatedCall, operation: Operation) -> bool:
         """Say whether the user has *operation* in hand, or it was told to stop."""
