@@ -19,11 +19,13 @@ Where to look:
 - Errors are ``SwcallsError``: of a command ``CommandError``, of an action ``ActionError``, of a call ``CallEnded``.
 - ``WebhookReceiver`` takes callbacks in a process without a client; ``setup`` and ``CLIENT`` embed one in aiohttp.
 - ``call.timeline`` is a ``Timeline`` of ``Mark``s: what happened.
+- ``swcalls.swml`` has the steps of SWML documents, for what the REST commands lack: see `Call.run_swml`.
 - ``swcalls.testing`` has a space to test against, ``swcalls.backplane`` connects processes, ``swcalls.otel`` traces.
 """
 
 from typing import TYPE_CHECKING, Any
 
+from . import swml
 from ._core.limits import Limits
 from ._core.log_queries import Reconcile
 from ._core.retries import Retry
@@ -33,6 +35,8 @@ from .actions import (
     ActionStart,
     AskAction,
     CollectAction,
+    ConferenceAction,
+    ConnectAction,
     DetectAction,
     LiveTranscribeAction,
     LiveTranslateAction,
@@ -41,10 +45,12 @@ from .actions import (
     ReceiveFaxAction,
     RecordAction,
     ReferAction,
+    SendDigitsAction,
     SendFaxAction,
     SidecarAction,
     StreamAction,
     SummaryAction,
+    SwmlAction,
     TapAction,
     TranscribeAction,
 )
@@ -82,6 +88,7 @@ from .errors import (
     Conflict,
     InvalidParams,
     RateLimited,
+    Replaced,
     ServerFault,
     SwcallsError,
     Unauthorized,
@@ -89,6 +96,8 @@ from .errors import (
 from .events import (
     CallEvent,
     CollectEvent,
+    ConferenceEvent,
+    ConnectEvent,
     DenoiseEvent,
     DetectEvent,
     Event,
@@ -100,6 +109,7 @@ from .events import (
     SidecarEvent,
     SpeechEvent,
     StreamEvent,
+    SwmlEvent,
     TapEvent,
     TranscribeEvent,
     UnknownEvent,
@@ -107,18 +117,22 @@ from .events import (
 from .outcome import Outcome
 from .results import (
     CollectResult,
+    ConferenceResult,
+    ConnectResult,
     Detection,
     FaxResult,
     Playback,
     Recording,
     ReferResult,
     Result,
+    SendDigitsResult,
     SidecarAnswer,
     SidecarResult,
     SidecarStatus,
     SpeechResult,
     StreamResult,
     Summary,
+    SwmlResult,
     TapResult,
     Transcript,
 )
@@ -171,8 +185,14 @@ __all__ = [
     "CommandNotSent",
     "CommandRejected",
     "CommandUnconfirmed",
+    "ConferenceAction",
+    "ConferenceEvent",
+    "ConferenceResult",
     "ConfigurationError",
     "Conflict",
+    "ConnectAction",
+    "ConnectEvent",
+    "ConnectResult",
     "DenoiseEvent",
     "DetectAction",
     "DetectDigit",
@@ -207,12 +227,15 @@ __all__ = [
     "ReferAction",
     "ReferEvent",
     "ReferResult",
+    "Replaced",
     "Reply",
     "Reset",
     "Result",
     "Retry",
     "Ringtone",
     "RtpDevice",
+    "SendDigitsAction",
+    "SendDigitsResult",
     "SendFaxAction",
     "ServerFault",
     "SidecarAction",
@@ -233,6 +256,9 @@ __all__ = [
     "Summary",
     "SummaryAction",
     "SwcallsError",
+    "SwmlAction",
+    "SwmlEvent",
+    "SwmlResult",
     "TapAction",
     "TapEvent",
     "TapResult",
@@ -245,4 +271,5 @@ __all__ = [
     "WebhookReceiver",
     "WsDevice",
     "setup",
+    "swml",
 ]
