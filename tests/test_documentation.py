@@ -296,6 +296,51 @@ async def test_the_tracing_example_runs(space: Simulator) -> None:
     assert '"name": "swcalls.command.duration"' in output
 
 
+@pytest.mark.parametrize(
+    ("customer", "said"),
+    [
+        (Callee(hangs_up_after=3), "they have talked\n"),
+        (Callee(answers="busy"), "the customer did not answer: busy\n"),
+    ],
+)
+async def test_the_example_that_connects_two_people_runs(space: Simulator, customer: Callee, said: str) -> None:
+    space.callees["+15550198766"] = customer
+    assert await run(example("connect_two_people.py"), space) == said
+
+
+async def test_the_transfer_example_runs(space: Simulator) -> None:
+    space.callees["+15550198771"] = Callee(presses="2")
+    space.callees["+15550198772"] = Callee(presses="1", hangs_up_after=30)
+    lines = (await run(example("warm_transfer.py"), space)).splitlines()
+    assert lines == ["put through to +15550198772", "the agent hung up: hangup"]
+    agent = next(call for call in space.calls.values() if call.to == "+15550198771")
+    assert list(agent.heard) == ["A caller about an order. Press one to take the call."]
+
+
+async def test_the_transfer_example_says_when_nobody_is_free(space: Simulator) -> None:
+    space.callees.update(dict.fromkeys(("+15550198771", "+15550198772"), Callee(answers="busy")))
+    output = await run(example("warm_transfer.py"), space)
+    assert "not connected: busy" in output
+    caller = next(call for call in space.calls.values() if call.to == "+15550198765")
+    assert caller.heard[-1] == "Nobody is free. Please call again tomorrow."
+
+
+async def test_the_extension_example_runs(space: Simulator) -> None:
+    assert await run(example("dial_an_extension.py"), space) == "extension 204 was dialled\n"
+    (call,) = space.calls.values()
+    assert call.received_digits == "204#"
+
+
+async def test_the_conference_example_runs(space: Simulator) -> None:
+    space.callees["+15550198765"] = Callee(hangs_up_after=20)
+    host, *guests = (await run(example("conference_of_three.py"), space)).splitlines()
+    assert host == "+15550198765 hung up: hangup"
+    assert [guest.partition(" (")[0] for guest in guests] == [
+        "+15550198766 was there until the end",
+        "+15550198767 was there until the end",
+    ]
+
+
 def test_every_example_has_a_test_and_is_short() -> None:
     others = ("tests/backplane/test_example.py", "tests/plugin/test_plugin.py")
     tests = "".join(path.read_text() for path in (Path(__file__), *(ROOT / name for name in others)))
