@@ -97,12 +97,12 @@ class WebhookReceiver:
         return self._ingress.reader.urls.mint(INBOUND, "calls", shared=True)
 
     @overload
-    def on_call(self, handler: H, *, hang_up: bool = True) -> H: ...
+    def on_call(self, handler: H, *, hang_up: bool = True, answer: bool = True) -> H: ...
 
     @overload
-    def on_call(self, handler: None = None, *, hang_up: bool = True) -> Callable[[H], H]: ...
+    def on_call(self, handler: None = None, *, hang_up: bool = True, answer: bool = True) -> Callable[[H], H]: ...
 
-    def on_call(self, handler: H | None = None, *, hang_up: bool = True) -> H | Callable[[H], H]:
+    def on_call(self, handler: H | None = None, *, hang_up: bool = True, answer: bool = True) -> H | Callable[[H], H]:
         """Run ``await handler(call)`` for each call that comes in at ``inbound_url``; usable as a decorator.
 
         The call is answered and parked. When the handler returns, raises or is cancelled, the call is hung up, unless
@@ -113,21 +113,28 @@ class WebhookReceiver:
         Args:
             handler: A coroutine function; a receiver has one.
             hang_up: ``False``: a call whose handler has come to its end stays as it is.
+            answer: ``False``: the call is not answered before the handler says so, with ``call.answer()``; it can also
+                refuse it, with ``call.reject("busy")``. A handler that does neither refuses it when it ends. After
+                ``Limits.hold`` seconds without a decision the call is answered and parked. Not with a backplane. Not
+                confirmed on a live account.
 
         Raises:
-            ConfigurationError: There is a handler already, or no client to drive the call with.
+            ConfigurationError: There is a handler already, or no client to drive the call with; or *answer* is
+                ``False``, and the client has a backplane: another process might be asked for the decision.
             TypeError: The handler is no coroutine function.
         """
         if handler is None:
-            return functools.partial(self.on_call, hang_up=hang_up)
+            return functools.partial(self.on_call, hang_up=hang_up, answer=answer)
         if self._engine is None:
             raise ConfigurationError("on_call needs the receiver of a client: this one can send no commands")
         if not _is_coroutine_function(handler):
             raise TypeError(f"on_call: handler={handler!r} must be a coroutine function (async def)")
         if self._handler is not None:
             raise ConfigurationError(f"on_call: handler={handler!r} must be the only one; {self._handler!r} is there")
+        if not answer and self._engine.inbound.decisions is None:
+            raise ConfigurationError("on_call: answer=False must not be used with a backplane")
         self._handler = handler
-        self._engine.inbound.handle_with(handler, hang_up=hang_up)
+        self._engine.inbound.handle_with(handler, hang_up=hang_up, answer=answer)
         return handler
 
     def routes(self) -> list[web.RouteDef]:

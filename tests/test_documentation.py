@@ -22,7 +22,7 @@ import uvicorn
 from aiohttp import web
 
 import swcalls
-from swcalls.testing import Callee, Simulator
+from swcalls.testing import Callee, NotAnswered, Simulator
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -225,6 +225,26 @@ async def test_the_menu_example_runs(space: Simulator) -> None:
                 if presses == "2":
                     assert b"message: http" in await process.stdout.readline()
                 assert call.direction == "inbound"
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+async def test_the_blocklist_example_runs(space: Simulator) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", example("reject_unwanted_calls.py").replace("port=8080", "port=0"),
+        env=os.environ | environment(space), stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            url = (await process.stdout.readline()).decode().partition("number: ")[2].strip()
+            with pytest.raises(NotAnswered, match="busy"):
+                await space.call(from_="+15550190001", url=url)
+            assert await process.stdout.readline() == b"refused +15550190001\n"
+            call = await space.call(url=url)
+            assert call.state == "answered"
+            assert await process.stdout.readline() == b"answered +15550198765\n"
     finally:
         process.kill()
         await process.communicate()

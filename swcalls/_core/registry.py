@@ -125,13 +125,13 @@ class Registry:
         call.last_activity = now
         self.calls.follow(call, hold=hold)
 
-    def adopt(self, call: CallOperation, now: float) -> None:
-        """Follow a call that came in. It is up, and its id is its key."""
+    def adopt(self, call: CallOperation, now: float, *, state: str = "answered") -> None:
+        """Follow a call that came in; its id is its key."""
         assert call.id is not None
         call.key = call.id
         call.stage = "accepted"
-        call.state, call.rank = "answered", CALL["answered"].rank
-        call.states_reached = ("answered",)
+        call.state, call.rank = state, CALL[state].rank
+        call.states_reached = (state,)
         self.calls.add(call)
         self.expect_call(call, now)
         self._call_checks.schedule(call, now)

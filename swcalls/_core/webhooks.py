@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from ..commands import PARKED
-from ..events import Event, InboundCall, UnknownEvent
+from ..events import Event, InboundCall, SwmlEvent, UnknownEvent
 from .callback_urls import CallbackUrls
 from .decoding import READERS, MalformedBody, parse, read, read_inbound
 from .fields import text
@@ -30,6 +30,9 @@ that owns the action; ``unavailable``: it could not be kept, and must be sent ag
 
 INBOUND = "inbound"
 """The kind of the URL at which inbound calls are announced; it has only one key."""
+
+HOLD = "hold"
+"""The kind of the URL at which the document of a call that is not answered yet asks what to do."""
 
 MOST_SHAPES = 256
 
@@ -112,7 +115,7 @@ class WebhookReader:
         kind, key, owner = address
         reader = READERS.get(kind)
         verifier, url = self._verifier, self.urls.handed_out(path)
-        signed = reader is None or reader.signed
+        signed = kind != HOLD if reader is None else reader.signed
         # A person configured the URL for inbound calls somewhere, and these requests are documented to be signed.
         if verifier and not verifier.verify(url, body, headers, required=kind == INBOUND, signed=signed):
             return Receipt("forged", kind, key)
@@ -122,6 +125,8 @@ class WebhookReader:
             return Receipt("malformed", kind, key)
         if kind == INBOUND:
             return _read_announcement(raw, body)
+        if kind == HOLD:
+            return Webhook(kind, key, owner, SwmlEvent(state="", call_id=key, payload=body))
         if reader is None:
             return Receipt("unknown", kind, key, UnknownEvent(state="", payload=body))
         event = read(kind, raw, body)

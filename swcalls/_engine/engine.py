@@ -37,6 +37,7 @@ from ..errors import (
 from ..events import CallEvent, InboundCall
 from ..timeline import Journal, Tell
 from .command_trace import CommandTrace, check_call
+from .decisions import Decision, Decisions
 from .dials import Dials
 from .documents import Documents
 from .ids import new_id
@@ -81,14 +82,15 @@ class Engine:
         self.inbound: InboundDispatcher
         handover = None
         if backplane is None:
-            self.inbound = InboundDispatcher(self.adopt, self.tasks)
+            decisions = Decisions(self.urls, limits.hold, self._decided)
+            self.inbound = InboundDispatcher(self.adopt, self.tasks, decisions=decisions)
         else:
             self.inbound = InboundDispatcher(
                 self.adopt, self.tasks, lambda takes_calls: backplane.offer(takes_calls=takes_calls)
             )
             handover = Handover(backplane, who.project, self.inbound)
         reader = WebhookReader(self.urls, Verifier(who.signing_keys, require=who.require_signature), limits.body)
-        self.ingress: Ingress = Ingress(reader, self.registry, self.inbound.dispatch, handover)
+        self.ingress: Ingress = Ingress(reader, self.registry, self.inbound.dispatch, handover, self.inbound.decisions)
         self.member: Member | None = None
         """Connects the client to other processes; ``None``: there are no others."""
         if backplane is not None and handover is not None:
@@ -97,7 +99,7 @@ class Engine:
         self.lifetime: Lifetime = Lifetime(
             self.registry, self.timer, self.tasks, self.dials, self.inbound, self.member, transport, self.observers
         )
-        self.documents: Documents = Documents(self, self._post, self._check_call)
+        self.documents: Documents = Documents(self, self._post, self.check_command)
         self._make_call = make_call
 
     # Actions
@@ -118,7 +120,7 @@ class Engine:
         """
         call, handle = call_of(action), action.handle
         assert handle is not None
-        self._check_call(call, command.command)
+        self.check_command(call, command.command)
         if self.member is not None:
             self.member.check_name(command.command, call.id)
         if command.needs_url:
@@ -248,18 +250,18 @@ class Engine:
         self._report(call, leg.raw)
         self.check_liveness(call)
 
-    def adopt(self, inbound: InboundCall) -> Any:
+    def adopt(self, inbound: InboundCall, answered: bool = True) -> Any:
         """Follow a call that came in, and return its handle."""
         handle = self.new_call(inbound.call_id, inbound)
         call: CallOperation = handle._operation
         if call.observer is not None:
             call.observer.event("call", call.key, inbound, "applied", time.monotonic())
-        self.follow(call)
+        self.follow(call, state="answered" if answered else "ringing")
         return handle
 
-    def follow(self, call: CallOperation) -> None:
-        """Follow a call that is up; its id is the key of its callback URL."""
-        self.registry.adopt(call, time.monotonic())
+    def follow(self, call: CallOperation, *, state: str = "answered") -> None:
+        """Follow a call that was not dialled here; its id is the key of its callback URL."""
+        self.registry.adopt(call, time.monotonic(), state=state)
         if self.member is not None:
             self.tasks.spawn(self.member.keep(call))
 
@@ -307,7 +309,7 @@ class Engine:
         Args:
             leaving: Called just before the request is written.
         """
-        self._check_call(call, command)
+        self.check_command(call, command)
         answer = await self._post(call, command, params, leaving=leaving)
         call.leg = leg = read_leg(answer) or CallLeg(id=call.id or "", raw=answer)
         return leg
@@ -347,6 +349,15 @@ class Engine:
         self._report(call, answer)
         return answer
 
+    def _decided(self, call_id: str, decision: Decision) -> None:
+        """Note that the platform was told to answer a call that came in, or to refuse it."""
+        call = self.registry.calls.with_id(call_id)
+        if call is not None:
+            answers = decision == "answer"
+            state, reason = ("answered", None) if answers else ("ended", decision)
+            event = CallEvent(state=state, call_id=call_id, end_reason=reason, payload={})
+            self.registry.report(call, event, time.monotonic())
+
     def _report(self, call: CallOperation, answer: dict[str, Any]) -> None:
         """Apply the state of *call* in a command's response; usually it is the state that is known."""
         if answer.get("id") != call.id or answer.get("status") in (None, call.state):
@@ -355,7 +366,7 @@ class Engine:
         if isinstance(event, CallEvent):
             self.registry.report(call, event, time.monotonic())
 
-    def _check_call(self, call: CallOperation, command: str) -> None:
+    def check_command(self, call: CallOperation, command: str) -> None:
         self.lifetime.check(command)
         check_call(call, command)
         if call.id is None:

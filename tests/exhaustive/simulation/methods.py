@@ -173,6 +173,10 @@ CALL: Table = {
     "live_translate": starts(lambda call: call.live_translate("en-US", "de-DE", BOTH)),
     "sidecar": starts(lambda call: call.sidecar("en-US"), NOT_BEFORE_THE_ANSWER),
     "sidecar_summary": starts(lambda call: call.sidecar_summary("en-US"), NOT_BEFORE_THE_ANSWER),
+    "answer": row(
+        lambda call: call.answer(), TO_A_CALL, dialled=NAMELESS, unknown=NAMELESS, up=silent(None), unconfirmed=NAMELESS
+    ),
+    "reject": row(lambda call: call.reject("busy"), TO_A_CALL),
     "end": row(lambda call: call.end(), TO_A_CALL, ended=silent(), lost=silent()),
     "update": row(lambda call: call.update(url="https://ours.example/swml"), TO_A_CALL, dialled=raises(InvalidParams)),
     "cancel": row(lambda call: call.cancel(), TO_A_CALL, up=raises(InvalidParams)),
