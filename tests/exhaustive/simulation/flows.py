@@ -746,4 +746,51 @@ async def conference_of_two(stage: Stage) -> None:
     stage.release(other)
 
 
+@flow(callee=Callee(hangs_up_after=120), takes_calls=True)
+async def inbound_refused(stage: Stage) -> None:
+    """The first one is refused before it was answered, and the second one is answered by the handler."""
+    for refuses in (True, False):
+        done = asyncio.Event()
+
+        async def handler(call: Call, *, refuses: bool = refuses, done: asyncio.Event = done) -> None:
+            try:
+                if refuses:
+                    await call.reject("busy")
+                else:
+                    await call.answer()
+                    await call.say("Hello.").finished(timeout=60)
+            finally:
+                done.set()
+
+        stage.take_calls(stage.client, handler, answer=False)
+        stage.space.ring(stage.client.receiver.inbound_url)
+        async with asyncio.timeout(600):
+            await done.wait()
+
+
+@flow(owns_client=True, callee=Callee(hangs_up_after=100))
+async def recover_a_bridge(stage: Stage) -> None:
+    """A process dies while two people talk, and another one takes up the bridge."""
+    async with stage.make_client("ours.example", backplane=stage.hub.member("front")):
+        first = stage.make_client(
+            "first.example", public_url="http://ours.example", backplane=stage.hub.member("first")
+        )
+        await first.open()
+        try:
+            call = await stage.dial(first)
+            connect = stage.hold(await call.connect(BOB, max_duration=50))
+            await connect.reached("connected", timeout=60)
+        finally:
+            stage.hub.kill("first")
+            await first.close()
+        async with stage.make_client(
+            "second.example", public_url="http://ours.example", backplane=stage.hub.member("second")
+        ) as second:
+            async for action in second.recover("first"):
+                if action.kind == "connect":
+                    stage.expect(is_so=(await action.finished(timeout=200)).answered, what="nobody was connected")
+            await second.call(call.id or "").ended(timeout=200)
+            await asyncio.sleep(100)
+
+
 FLOW_COUNT = len(FLOWS)

@@ -83,7 +83,7 @@ class Stage:
         self.space.receivers[host] = lambda path, headers, body: client.accept(path=path, headers=headers, body=body)
         return client
 
-    def take_calls(self, client: Client, handler: Handler) -> None:
+    def take_calls(self, client: Client, handler: Handler, *, answer: bool = True) -> None:
         """Have *handler* take the calls that come to *client*, in place of one that took them when the flow ran before.
 
         If it is the handler that is struck, its steps are counted.
@@ -93,7 +93,7 @@ class Stage:
             async def take(call: Call) -> None:
                 await self._handlers[client](call)
 
-            client.receiver.on_call(take)
+            client.receiver.on_call(take, answer=answer)
         self._handlers[client] = self._counted(handler) if self._case.mode == "handler" else handler
 
     def _counted(self, handler: Handler) -> Handler:
