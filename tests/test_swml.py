@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
+from aiohttp import web
 
 from swcalls import (
     TTS,
@@ -28,6 +30,7 @@ from swcalls.results import ConferenceResult
 from swcalls.swml import Hangup, SendDigits, Sleep, Switch
 from swcalls.testing import Callee, Faults, Simulator
 from swcalls.testing.calls import SimulatedCall
+from swcalls.testing.swml import check_swml
 
 FROM, TO, BOB, EVE = "+12069708643", "+15550198765", "+15550100001", "+15550100002"
 pytestmark = pytest.mark.usefixtures("nothing_is_left_running")
@@ -335,7 +338,10 @@ async def test_what_a_connect_sends() -> None:
 async def test_the_events_of_a_connect_have_those_of_the_legs() -> None:
     async with scene() as s:
         call, _ = await s.dial()
-        connect = await call.connect(BOB, max_duration=1)
+        connect = await call.connect(BOB)
+        await connect.reached("connected", timeout=10)
+        await connect.reached("answered", timeout=10)
+        await connect.stop()
         events = [event async for event in connect]
         states = [event.state for event in events if isinstance(event, ConnectEvent)]
         legs = [event.state for event in events if isinstance(event, CallEvent)]
@@ -457,6 +463,22 @@ async def test_late_events_of_a_replaced_connect_change_nothing() -> None:
         assert not second.done()
 
 
+async def test_what_has_expired_does_not_stop_the_document_that_came_after_it() -> None:
+    async with scene() as s:
+        s.space.callees[BOB] = Callee(answers=False)
+        call, _ = await s.dial()
+        connect = await call.connect(BOB, deadline=0.01)
+        with pytest.raises(ActionExpired):
+            await connect.finished(timeout=10)
+        conference = await call.conference("room")
+        await conference.reached("joined", timeout=10)
+        assert await connect.stop() is None
+        assert conference.state == "joined"
+        await conference.stop()
+        assert (await conference.finished(timeout=10)).state in ("left", "ended", "finished")
+        await connect.stop()
+
+
 # conference
 
 
@@ -534,3 +556,38 @@ async def test_a_wrong_argument_is_refused_by_its_name(start: Callable[[Call], A
     call = Client("project", "token", "example").call("some-call")
     with pytest.raises((TypeError, ValueError), match=words):
         start(call)
+
+
+async def test_a_refusal_that_repeats_a_callback_url_is_shown_without_it(space, connect) -> None:
+    client = await connect()
+    call = await client.dial(to=TO, from_=FROM)
+    seen: list[str] = []
+
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        sent = msgspec.json.decode(await request.read())["params"]
+        main = sent.get("swml", sent.get("dest"))["sections"]["main"]
+        urls = [main[0]["connect"]["status_url"], main[0]["connect"]["call_state_url"], main[1]["request"]["url"]]
+        seen.extend(url.rpartition("/")[2] for url in urls)
+        return web.json_response({"errors": [{"code": "invalid_parameter", "message": " ".join(urls)}]}, status=422)
+
+    space.answers.extend([refuse, refuse])
+    with pytest.raises(InvalidParams) as refused:
+        await call.connect(BOB)
+    assert len(seen) == 6
+    shown = f"{refused.value} {refused.value!r} {refused.value.errors}"
+    assert not [mac for mac in seen if mac in shown]
+
+
+async def test_no_name_is_sent_that_the_platform_does_not_know(space, connect) -> None:
+    """Every name in what is sent is one that the simulator, by the vendor's specification, knows."""
+    client = await connect()
+    call = await client.dial(to=TO, from_=FROM)
+    starts = [
+        call.connect([BOB, EVE], caller_id="+1555", max_duration=9, ringback=["ring:us"], confirm=[Hangup()], headers={"X": "1"}),
+        call.send_digits("1w2W"),
+        call.conference("room", muted=True, beep="onExit", start_on_enter=False, end_on_exit=True, record=False),
+        call.run_swml([SendDigits("1"), Switch("x", {"a": [Hangup("busy")]}, [Sleep(1)])]),
+    ]  # fmt: skip
+    for start in starts:
+        await start
+        check_swml(space.last("update")["swml"], "swml")

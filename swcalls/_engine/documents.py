@@ -14,6 +14,7 @@ from .._core.decoding import LEG, READERS
 from .._core.lifecycle import LIVE_WORDS
 from .._core.operation import CallOperation, Operation, call_of
 from .._core.registry import Registry
+from .._core.swml_lifecycles import SWML_LIFECYCLES
 from ..call_leg import CallLeg, Leg
 from ..commands import StartCommand, Transfer, Update
 from ..commands.swml import PARK, AnyStep, DocumentStart, RunDocument, document, step_objects, tail, variables_of
@@ -144,6 +145,13 @@ class Documents:
             self._host.follow(peer)
         peer.bridged_by = connect.key
         return handle
+
+    def is_replaced(self, action: Operation) -> bool:
+        """Say whether the document of another action runs on the call now, so that this one's does not any more."""
+        return any(
+            other is not action and other.kind in SWML_LIFECYCLES and other.stage != "not_sent"
+            for other in call_of(action).actions.values()
+        )
 
     def has_peer(self, connect: Operation, call_id: str) -> bool:
         """Say whether the handle of the call at the other end of *connect* was asked for."""

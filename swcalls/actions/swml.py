@@ -99,9 +99,9 @@ class ConnectAction(Stoppable[ConnectResult], Generic[C]):
         returned it; otherwise that call is hung up, since nobody could reach it any more. Legs that still ring are
         cancelled, by a document that replaces this one.
         """
-        if self._is_gone() or self._call_operation.is_known_to_have_ended:
-            return None
         documents, peer_id = self.call._engine.documents, self._peer_id()
+        if self._is_gone() or self._call_operation.is_known_to_have_ended or documents.is_replaced(self._operation):
+            return None
         if peer_id is None:
             return await _stop_by_document(self)
         if documents.has_peer(self._operation, peer_id):
@@ -147,7 +147,8 @@ class ConferenceAction(Stoppable[ConferenceResult]):
 
     async def stop(self) -> Leg | None:
         """Leave the conference; the call stays up, and is parked."""
-        if self._is_gone() or self._call_operation.is_known_to_have_ended:
+        is_replaced = self.call._engine.documents.is_replaced(self._operation)
+        if self._is_gone() or self._call_operation.is_known_to_have_ended or is_replaced:
             return None
         return await _stop_by_document(self)
 
