@@ -16,7 +16,7 @@ from .harness import Row
 WIDTH, LABELS, RIGHT = 980, 450, 150
 LINE, BAR, GAP, GROUP, TOP = 15, 14, 10, 56, 70
 LETTERS = 64
-"""How many letters of a label stand in one line. The widest font in common use, DejaVu Sans, takes 6 pixels a letter."""
+"""How many letters of a label stand in one line. The widest common font, DejaVu Sans, takes 6 pixels a letter."""
 LESS = " (less is better)"
 """How the name of a group ends when a small figure is the good one."""
 

@@ -7,20 +7,20 @@ A ``Client`` sends commands and returns actions; its webhook receiver settles th
             await call.answered(timeout=30)
             await call.play(TTS("Welcome.")).finished()
 
-Every wait ends: with a result, or with an error that says why.
+Every wait ends with a result, or with an error that says why there is none.
 
 Where to look:
 
 - ``Client`` dials, attaches to calls and takes settings: ``Limits``, ``Retry``, ``Reconcile``; it counts ``Stats``.
-- ``Call`` has a method for each command. What is played: ``TTS``, ``Audio``, ``Silence``, ``Ringtone``; what is asked
-  for: ``Digits``, ``Speech``; what is detected: ``DetectMachine``, ``DetectFax``, ``DetectDigit``.
-- A command that starts something gives an ``Action``, as ``PlayAction`` or ``RecordAction``. It tells events, as
-  ``PlayEvent``, and comes to a result, as ``Playback`` or ``CollectResult``; how it came to it is an ``Outcome``.
-- Errors are ``SwcallsError``: of a command ``CommandError``, of an action ``ActionError``, of a call ``CallEnded``.
-- ``WebhookReceiver`` takes callbacks in a process without a client; ``setup`` and ``CLIENT`` embed one in aiohttp.
-- ``call.timeline`` is a ``Timeline`` of ``Mark``s: what happened.
-- ``swcalls.swml`` has the steps of SWML documents, for what the REST commands lack: see `Call.run_swml`.
-- ``swcalls.testing`` has a space to test against, ``swcalls.backplane`` connects processes, ``swcalls.otel`` traces.
+- ``Call`` has a method for each command. To play: ``TTS``, ``Audio``, ``Silence``, ``Ringtone``; to collect:
+  ``Digits``, ``Speech``; to detect: ``DetectMachine``, ``DetectFax``, ``DetectDigit``.
+- A method that starts an action gives an ``Action``, such as ``PlayAction`` or ``RecordAction``. It yields events, such
+  as ``PlayEvent``, and has a result, such as ``Playback`` or ``CollectResult``, and an ``Outcome``.
+- Errors are ``SwcallsError``: for commands ``CommandError``, for actions ``ActionError``, for calls ``CallEnded``.
+- ``WebhookReceiver`` receives webhooks in a process without a client; ``setup`` and ``CLIENT`` are for aiohttp.
+- ``call.timeline`` is a ``Timeline`` of ``Mark``s: everything that happened on the call.
+- ``swcalls.swml`` has the steps of SWML documents, for `Call.run_swml` and the other methods that send documents.
+- ``swcalls.testing`` simulates a space, ``swcalls.backplane`` connects processes, ``swcalls.otel`` traces calls.
 """
 
 from typing import TYPE_CHECKING, Any

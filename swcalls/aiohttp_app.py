@@ -1,4 +1,4 @@
-"""A client in an aiohttp application: it opens and closes with it, and its receiver is mounted."""
+"""Runs a client inside an aiohttp application: mounts its receiver, and opens and closes it with the application."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from .client import Client
 from .errors import ConfigurationError
 
 CLIENT: web.AppKey[Client] = web.AppKey("swcalls.client", Client)
-"""Where ``setup`` puts the client: ``request.app[CLIENT]``."""
+"""The key at which ``setup`` stores the client: ``request.app[CLIENT]``."""
 
 ADDRESSES_KEPT = 16
-"""Of how many addresses at which webhooks came in is known that they did."""
+"""How many local addresses at which webhooks came in are remembered."""
 
 
 def setup(app: web.Application, client: Client) -> None:
-    """Mount the receiver of *client* in *app*, open and close the client with it, and put it at ``app[CLIENT]``.
+    """Mount the receiver of *client* in *app*, open and close the client with *app*, and store it at ``app[CLIENT]``.
 
-    The client needs a ``public_url``: an application does not know where it is reached. When the application shuts
-    down, calls that come in are refused, and handlers of ``on_call`` get ``Limits.drain`` seconds to finish. aiohttp
-    does not listen any more then; while calls are up, a server of ours receives webhooks at the same addresses, until
-    the requests that were under way have been answered and the client is closed.
+    The client needs a ``public_url``, since an application does not know its own URL. When the application shuts down,
+    inbound calls are refused, and handlers of ``on_call`` get ``Limits.drain`` seconds to finish. aiohttp has stopped
+    listening by then; while calls are up, a server of swcalls receives webhooks at the same addresses, until running
+    requests have been answered and the client is closed.
     """
     embedded = _Embedded(client)
     app[CLIENT] = client
     app.add_routes([web.post(route.path, embedded.receive) for route in client.receiver.routes()])
-    # Before all others, since nobody listens meanwhile.
+    # First of all, since nothing listens for webhooks until `shut_down` does.
     app.on_shutdown.insert(0, embedded.shut_down)
     app.cleanup_ctx.append(embedded.lifetime)
 
 
 class _Embedded:
-    """The life of a client in an application."""
+    """Opens, drains and closes a client at the signals of an application."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._receiver = client.receiver
         self._engine = client._engine
         self._addresses: dict[object, Address] = {}
-        """Where webhooks came in."""
+        """The local addresses at which webhooks came in, by ``sockname``."""
         self._servers: WeakSet[web.Server] = WeakSet()
-        """Those by which they did."""
+        """The servers through which webhooks came in."""
         self._stand_in = StandIn(self._receiver._handle_any)
 
     async def receive(self, request: web.Request) -> web.StreamResponse:
-        """Answer a webhook, and note where it came in."""
+        """Answer a webhook, and note the local address at which it came in."""
         transport, server = request.transport, getattr(request.protocol, "_manager", None)
         if transport is not None and server is not None:
             name = transport.get_extra_info("sockname")
@@ -62,7 +62,7 @@ class _Embedded:
         return await self._receiver._handle(request)
 
     async def lifetime(self, app: web.Application) -> AsyncIterator[None]:
-        """Open the client, and close it when the application is over."""
+        """Open the client, and close it when the application is cleaned up."""
         if self._engine.urls.public_url is None:
             raise ConfigurationError(
                 "swcalls.setup: the client has no public_url. Pass public_url= (from_env: SWCALLS_PUBLIC_URL), where "
@@ -75,20 +75,20 @@ class _Embedded:
             await self._close()
 
     async def shut_down(self, app: web.Application) -> None:
-        """Let handlers finish, with webhooks still coming in."""
+        """Wait for the handlers, while the stand-in server receives webhooks."""
         try:
             if self._engine.lifetime.is_busy:
                 await self._stand_in.start(self._addresses.values())
                 await self._close_idle_connections()
             await self._engine.lifetime.drain()
         except BaseException:
-            # After this aiohttp cleans up nothing.
+            # After an error here, aiohttp does not run `cleanup_ctx`.
             await self._close()
             raise
 
     async def _close_idle_connections(self) -> None:
-        """Close what aiohttp leaves open for now, but reads no more from: a webhook that came there would be lost."""
-        # Within these turns of the loop, a request that has been read begins to be handled.
+        """Close idle connections: aiohttp leaves them open, but does not read them: their webhooks would be lost."""
+        # Within these turns of the event loop, the handling of a request that was read begins.
         for _ in range(3):
             await asyncio.sleep(0)
         for server in self._servers:

@@ -1,4 +1,4 @@
-"""One call: how far it is, what is going on on it, and how it is ended."""
+"""The handle of a call: its state, its events, its actions, and how to end it."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _log = logging.getLogger("swcalls.call")
 class Call(Verbs):
     """A call.
 
-    The methods that start something return an ``ActionStart``: ``await`` it for the handle, or ``.finished()`` for the
-    result, or ``async with`` it to stop the action when the block ends. All of them also take:
+    The methods that start an action return an ``ActionStart``: ``await`` it for the handle, call ``.finished()`` for
+    the result, or use ``async with`` to stop the action when the block ends. All of them also take:
 
-    - *control_id*: what names the action (default: a fresh UUID); unique among the client's running actions;
-    - *status_url*: where its webhooks go (default: the client's own receiver);
-    - *deadline*: seconds after which the action itself expires (``ActionExpired``); > 0.
+    - *control_id*: the id of the action (default: a new UUID); unique among the client's running actions;
+    - *status_url*: where the webhooks of the action go (default: the client's own receiver);
+    - *deadline*: seconds (> 0) after which the action expires (``ActionExpired``); ``None``: no deadline.
 
-    What is not given is not sent, but for the defaults that a signature shows. A bad argument is a ``ValueError`` or a
-    ``TypeError`` before anything is sent; what a command can raise is a ``CommandError``.
+    A parameter that is not given is not sent, except a default that the signature shows. A bad argument raises
+    ``ValueError`` or ``TypeError`` before anything is sent; a command that fails raises a ``CommandError``.
     """
 
     __slots__ = ()
@@ -42,12 +42,12 @@ class Call(Verbs):
 
     @property
     def id(self) -> str | None:
-        """The platform's id of the call; ``None``: the dial was not answered, and no webhook has told it."""
+        """The platform's id of the call; ``None``: the dial got no response, and no webhook has brought the id."""
         return self._operation.id
 
     @property
     def state(self) -> str | None:
-        """The last state that the call reached, as the platform spells it; ``None``: none is known."""
+        """The latest state, as the platform spells it; ``None``: no state is known."""
         return self._operation.state
 
     @property
@@ -57,7 +57,7 @@ class Call(Verbs):
 
     @property
     def inbound(self) -> InboundCall | None:
-        """How the platform announced the call, if it came in."""
+        """The announcement of an inbound call; ``None`` for every other call."""
         return self._operation.inbound
 
     @property
@@ -67,42 +67,42 @@ class Call(Verbs):
 
     @property
     def end_reason(self) -> str | None:
-        """Why the call has ended; ``None``: it has not, or the platform gave no reason."""
+        """Why the call has ended; ``None``: it has not ended, or the platform gave no reason."""
         return self._operation.end_reason
 
     @property
     def from_(self) -> str | None:
-        """Who calls."""
+        """The caller's address; ``None``: not known."""
         source = self.inbound or self.leg
         return None if source is None else source.from_
 
     @property
     def to(self) -> str | None:
-        """Who is called."""
+        """The called address; ``None``: not known."""
         source = self.inbound or self.leg
         return None if source is None else source.to
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The SIP headers of a call that came in."""
+        """The SIP headers of an inbound call."""
         return {} if self.inbound is None else self.inbound.headers
 
     @property
     def variables(self) -> Mapping[str, Any]:
-        """The variables that came with a call that came in."""
+        """The variables of an inbound call."""
         return {} if self.inbound is None else self.inbound.variables
 
     @property
     def timeline(self) -> Timeline:
-        """What has happened on the call so far: commands, events, waits, outcomes; the latest ``Limits.timeline``."""
+        """The latest ``Limits.timeline`` commands, events, waits and outcomes of the call."""
         return Timeline.of(cast(Journal | None, self._operation.observer))
 
     async def answered(self, timeout: float | None = None) -> None:
-        """Wait until the call is up; at once if it was.
+        """Wait until the call is answered; return at once if it was answered before.
 
         Raises:
             TimeoutError: *timeout* seconds passed first.
-            CallEnded: It ended without being answered; ``reason`` says why.
+            CallEnded: The call ended without being answered; ``reason`` says why.
             ClientClosed: The client was closed.
         """
         operation = self._operation
@@ -115,13 +115,15 @@ class Call(Verbs):
             if LIVE_WORDS.isdisjoint(operation.states_reached):
                 self._raise_if_closed()
                 reason = operation.end_reason
-                raise CallEnded(f"call {self.id}: it ended ({reason or 'no reason given'}) unanswered", reason=reason)
+                raise CallEnded(
+                    f"call {self.id}: ended ({reason or 'no reason given'}) before it was answered", reason=reason
+                )
 
     async def ended(self, timeout: float | None = None) -> str | None:
         """Wait for the end of the call and return its reason; ``None`` when the platform gave none.
 
-        Reasons: hangup, cancel, busy, noAnswer, decline, error, abandoned, max_duration, not_found, or one that is
-        newer than this version, as the platform spells it.
+        Reasons: hangup, cancel, busy, noAnswer, decline, error, abandoned, max_duration, not_found, or an
+        unknown one, as the platform spells it.
 
         Raises:
             TimeoutError: *timeout* seconds passed first.
@@ -134,14 +136,14 @@ class Call(Verbs):
         return self.end_reason
 
     def events(self) -> AsyncIterator[CallEvent]:
-        """Iterate over the call's state events, from the first to the last."""
+        """Iterate over the state events of the call, from the first to the last, also those that came before."""
         return events_of(self._operation, CallEvent, self._check_wait)
 
     def action(self, kind: str, control_id: str) -> Action[Any]:
         """Attach to an action of this call that was started elsewhere; no request is sent.
 
         Args:
-            kind: The command's family: ``"play"``, ``"record"``, ….
+            kind: The kind of the action: ``"play"``, ``"record"``, ….
 
         Raises:
             ValueError: The kind is not known, or an action of another kind or call runs under this id.
@@ -202,7 +204,7 @@ class Call(Verbs):
         return self._engine.inbound.decide(self._operation, decision)
 
     async def end(self, reason: EndReason | None = None) -> Leg | None:
-        """Hang up. The call is over when ``ended()`` says so. Wire: ``calling.end``.
+        """Hang up. The call has ended when ``ended()`` returns. Wire: ``calling.end``.
 
         Args:
             reason: hangup (the platform's default), cancel, busy, noAnswer, decline or error.
@@ -218,7 +220,7 @@ class Call(Verbs):
         except CallNotFound:
             raise
         except CallEnded:
-            return None  # It ended while the command waited for its turn.
+            return None  # The call ended while the command waited to be sent.
         self._operation.handed_on = True
         return leg
 
@@ -234,11 +236,11 @@ class Call(Verbs):
         """Change the call: end it, or give it another dialplan. Wire: ``update``.
 
         Args:
-            status: ``canceled`` while it is queued or ringing, ``completed`` while it is up.
-            url: A SWML document's, for a call that is up; or *swml*, the document itself. Not both.
+            status: ``canceled`` while the call is queued or ringing, ``completed`` while it is up.
+            url: The URL of a SWML document, for a call that is up; or *swml*, the document itself. Not both.
         """
         command = Update(
-            # A call without an id gets no command; it is refused where all of them are.
+            # Without an id, `send` raises `CommandNotSent`, as for every command.
             id=self.id or self._operation.key,
             status=status,
             url=url,
@@ -271,16 +273,16 @@ class Call(Verbs):
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Hang up, unless the call has ended, or the client is closed."""
+        """Hang up, unless the call has ended or the client is closed."""
         outcome = self._operation.outcome
         if outcome is not None and outcome.settled_by == "closed":
             return
         try:
             await self.end()
         except CallEnded:
-            pass  # The call had ended, and no webhook had told it yet.
+            pass  # The call had ended, but its webhook had not come yet.
         except SwcallsError as error:
-            # What the block raised says more than that hanging up failed as well.
+            # The error of the block must not be hidden by the error of the hang-up.
             if exc is None:
                 raise
             _log.warning("call %s: not hung up: %s", self.id, error, extra=about(self._operation))
@@ -304,9 +306,9 @@ class Call(Verbs):
 
 
 class CallStart(Start[Call]):
-    """A call that is about to be dialled: ``await`` it for the ``Call``, or ``async with`` it to hang up at the end.
+    """A call that is about to be dialled: ``await`` it for the ``Call``, or use ``async with`` to hang up at the end.
 
-    Nothing is sent before that. When it is cancelled after the dial has left, the call is hung up in the background.
+    Nothing is sent before that. If it is cancelled after the dial was sent, the call is hung up in the background.
     """
 
     __slots__ = ("_call",)

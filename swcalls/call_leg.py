@@ -1,4 +1,4 @@
-"""What the platform answers to a command: the call leg as it is at that moment. Knows no JSON."""
+"""The call leg in the platform's response to a command; `_core.responses` decodes it."""
 
 from __future__ import annotations
 

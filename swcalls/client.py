@@ -1,4 +1,4 @@
-"""The client: settings in, calls out."""
+"""The client: it checks the settings, dials calls, and offers the receiver and the counters."""
 
 from __future__ import annotations
 
@@ -30,47 +30,48 @@ if TYPE_CHECKING:
 
 
 class Stats(Struct, frozen=True, kw_only=True):
-    """Counters of a client, at one moment. They start at 0 and only grow, but for *pending* and *early*."""
+    """Counters of a client, at one moment. They start at 0 and only grow, except *pending* and *early*."""
 
     pending: int
     """Actions that have not settled."""
     sent: int
-    """Requests posted, repetitions included."""
+    """Requests posted, retries included."""
     retried: int
+    """Retries."""
     settled: Mapping[str, int]
     """Actions that have settled, by ``settled_by``."""
     log_questions: int
-    """How often the voice log was asked about a call."""
+    """How often the voice log was read for a call."""
     webhooks: Mapping[str, int]
-    """By verdict: applied, duplicate, late, early, unknown, malformed, forged, foreign, oversized."""
+    """Webhooks by verdict: applied, duplicate, late, early, unknown, malformed, forged, foreign, oversized, …"""
     early: int
-    """Events kept for actions that nobody here knows yet."""
+    """Events kept now for actions that are not registered yet."""
     early_dropped: int
-    """How many of them were dropped, for their number, size or age."""
+    """Early events that were dropped, for their number, size or age."""
 
 
 class Client:
-    """Drives calls over the SignalWire Calling REST API, and gets their webhooks back to whoever awaits them.
+    """Drives calls over the SignalWire Calling REST API, and delivers their webhooks to the actions.
 
-    Use it as an async context manager, or ``open()`` and ``close()`` it. It may be built where no loop runs.
+    Use it as an async context manager, or call ``open()`` and ``close()``. It may be made where no event loop runs.
 
     Args:
         project: The project's id.
         token: An API token with the Voice scope.
         space: ``"example"``, ``"example.signalwire.com"``, or a URL with a scheme.
-        public_url: Where the platform reaches the receiver; ``receiver.serve()`` fills it in when it is absent.
-        signing_key: The project's signing key, or several during a rotation: a signature that is there must be right.
+        public_url: Where the platform reaches the receiver; ``receiver.serve()`` sets it if it is not given.
+        signing_key: The project's signing key, or several during a rotation. A signature that is present must be right.
         require_signature: Also refuse webhooks without a signature.
         path: Where the receiver's routes are mounted, below *public_url*.
         timeout: Seconds for one request (> 0).
-        retry: Limits on sending again what was certainly not processed.
-        max_connections: How many requests are under way at once (>= 1); further ones wait in turn.
+        retry: Limits on retries; only a command that was certainly not processed is sent again.
+        max_connections: How many requests are sent at the same time (>= 1); further ones wait in order.
         dial_rate: Dials a second (> 0); the platform itself starts one a second, and queues the rest.
         command_rate: Commands a second (> 0), dials included; the platform's limit is 1,380 an account.
-        session: An ``aiohttp.ClientSession`` to use; it is never closed here.
+        session: An ``aiohttp.ClientSession`` to use; the client does not close it.
         limits: Bounds on memory and on waiting.
-        backplane: What connects the processes of a project (``swcalls.backplane``); the client opens and closes it.
-        reconcile: When the voice log is asked for what no webhook told; ``None`` for never.
+        backplane: Connects the processes of a project (``swcalls.backplane``); the client opens and closes it.
+        reconcile: When the voice log replaces lost webhooks; ``None``: never.
 
     Raises:
         ConfigurationError: A setting is wrong; the message names it.
@@ -96,7 +97,7 @@ class Client:
         reconcile: Reconcile | None = Reconcile(),
         backplane: Backplane | None = None,
     ) -> None:
-        # aiohttp is most of what an import would cost; a program that makes no client does not pay for it.
+        # Imported here, since aiohttp is slow to import, and a program without a client does not need it.
         from ._engine.transport import Transport
 
         who = identity(project, token, path, signing_key, require_signature=require_signature)
@@ -126,13 +127,13 @@ class Client:
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
-        """Make a client of environment variables; *overrides* are parameters of ``Client`` and come first.
+        """Return a client with settings of the environment; *overrides*, parameters of ``Client``, take precedence.
 
         ``SIGNALWIRE_PROJECT_ID``, ``SIGNALWIRE_API_TOKEN``, ``SIGNALWIRE_SPACE``; and, if set,
         ``SIGNALWIRE_SIGNING_KEY``, ``SWCALLS_PUBLIC_URL``.
 
         Raises:
-            ConfigurationError: One that is needed is missing; it is named.
+            ConfigurationError: A required variable is not set; the message names it.
         """
         return cls(**from_environment(overrides))
 
@@ -144,7 +145,10 @@ class Client:
         await self._engine.lifetime.open()
 
     async def close(self) -> None:
-        """Close the client: what is running settles with ``ClientClosed``. A second call does nothing."""
+        """Close the client: handlers get ``Limits.drain`` seconds, then pending actions settle with ``ClientClosed``.
+
+        A second call does nothing.
+        """
         await self._engine.lifetime.close()
 
     async def __aenter__(self) -> Self:
@@ -165,7 +169,7 @@ class Client:
     def receiver(self) -> WebhookReceiver:
         """The webhook receiver: mount its ``routes()``, or ``serve()`` it."""
         if self._receiver is None:
-            # A client whose webhooks come through `accept` never pays for aiohttp's server.
+            # Imported here, since a client whose webhooks come through `accept` does not need aiohttp's server.
             from .receiver import WebhookReceiver
 
             self._receiver = WebhookReceiver._of(self._engine)
@@ -173,7 +177,7 @@ class Client:
 
     @property
     def stats(self) -> Stats:
-        """A snapshot of the counters."""
+        """The counters, as they are now."""
         registry, transport = self._engine.registry, self._engine.transport
         registry.early.trim(time.monotonic())
         return Stats(
@@ -209,21 +213,21 @@ class Client:
         region: str | Sequence[str] | None = None,
         custom_variables: Mapping[str, str] | None = None,
     ) -> CallStart:
-        """Start a call: ``await`` it for the ``Call``, or ``async with`` it to hang up when the block ends.
+        """Dial a call: ``await`` the result for the ``Call``, or use ``async with`` to hang up when the block ends.
 
-        With neither *url* nor *swml* the call is parked: answered, then kept, so that commands can drive it. Wire:
-        ``dial``.
+        Without *url* and *swml*, the call is parked when it is answered: it stays up, so that commands can drive it.
+        Wire: ``dial``.
 
         Args:
-            from_: E.164; a SIP URI or a caller-id token for SIP.
-            to: E.164, ``sip:``, ``sips:``, ``verto:``, ``client:`` or a fabric address (``/public/name``); only with
-                *to_script* it may be left out.
-            url: A SWML document's; or *swml*, the document itself. Not both.
-            status_events: Which states are posted; the platform's own default is the end alone.
+            from_: The caller's number (E.164); for SIP, a SIP URI or a caller-id token.
+            to: E.164, ``sip:``, ``sips:``, ``verto:``, ``client:`` or a fabric address (``/public/name``); required
+                without *to_script*.
+            url: The URL of a SWML document; or *swml*, the document itself. Not both.
+            status_events: Which states are posted; the platform's own default is only the end.
             username: For a SIP *to*, with *password*.
             codecs: A list, or a comma-separated string.
-            timeout: Seconds that it rings (1 to 600).
-            max_price_per_minute: USD (>= 0); a dearer route is refused.
+            timeout: Seconds that the call rings (1 to 600).
+            max_price_per_minute: USD (>= 0); a more expensive route is refused.
             send_digits: Pressed after the answer; ``0-9 A-D * # w ,``.
             custom_variables: At most 20; values of 1 to 1024 bytes.
         """
@@ -252,7 +256,7 @@ class Client:
         return CallStart(partial(self._dial, self._engine.new_call(), command))
 
     def call(self, call_id: str) -> Call:
-        """Return a handle on a call that exists already; no request is sent."""
+        """Return a handle of a call that exists already; no request is sent."""
         check_text("call_id", call_id)
         calls = self._engine.registry.calls
         known = calls.with_id(call_id)
@@ -265,9 +269,9 @@ class Client:
     async def execute(
         self, command: str, *, call_id: str | None = None, params: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Send any command, one of today's or of tomorrow's, as it is; return the answer as it came.
+        """Send any command, also one that this version does not know; return the JSON object of the response.
 
-        Nothing is checked and nothing registered: no action comes of it.
+        The parameters are not checked, and no action is registered.
         """
         check_text("command", command)
         if call_id is not None:
@@ -277,7 +281,7 @@ class Client:
         return await self._engine.execute(command, call_id, sent)
 
     async def accept(self, *, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Take in one webhook that some other server received, and say what to answer.
+        """Accept one webhook that another HTTP server received, and return the response to send.
 
         Args:
             path: The request's path as sent, not decoded.
@@ -288,9 +292,9 @@ class Client:
         return await self._engine.ingress.accept(path, headers, body)
 
     async def recover(self, owner: str | None = None) -> AsyncIterator[Action[Any]]:
-        """Yield the unsettled actions that an owner left behind: this process's own name, or *owner*, if it is dead.
+        """Yield the unfinished actions of a process that has died: of *owner*, or of an earlier process of this name.
 
-        Each is attached to its call, gets the webhooks that came in between, and settles here.
+        Each action is attached to its call, gets the webhooks that came in between, and settles in this process.
 
         Raises:
             ConfigurationError: The client has no backplane.
@@ -300,7 +304,7 @@ class Client:
         from .backplane.recovery import recover
 
         if self._engine.member is None:
-            raise ConfigurationError("recover() needs a backplane, which remembers what was running")
+            raise ConfigurationError("recover() needs a backplane, which stores the running actions: pass backplane=")
         for action in await recover(self._engine, self._engine.member, owner):
             yield action
 

@@ -1,4 +1,4 @@
-"""The settings of a client: where the space is, who we are, where we are reached. Checked once, secret ever after."""
+"""Checks the settings of clients and receivers. Messages never show the value of a secret."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+\Z")
 
 
 class Identity(Struct, frozen=True):
-    """Whose calls these are, and how their callbacks are known to be genuine."""
+    """The project, its token, and the settings by which webhooks are verified."""
 
     project: str
     token: str
@@ -49,15 +49,17 @@ def identity(
     *,
     require_signature: bool = False,
 ) -> Identity:
-    """Check what a client and a receiver have in common.
+    """Check and return the settings that a client and a receiver have in common.
 
     Raises:
-        ConfigurationError: It names the setting; a secret's value is not shown.
+        ConfigurationError: A setting is wrong; the message names it, and does not show the value of a secret.
     """
     _check_text("project", project, shown(project))
     _check_text("token", token, "***")
     if ":" in project:
-        raise ConfigurationError(f"project={shown(project)} must have no ':', which ends a user name")
+        raise ConfigurationError(
+            f"project={shown(project)} must have no ':', since HTTP authentication does not allow it"
+        )
     if not isinstance(path, str) or not _PATH.match(path):
         raise ConfigurationError(f"path={shown(path)} must be like '/swcalls': segments of letters, digits and . _ ~ -")
     keys = signing_keys(signing_key)
@@ -69,7 +71,7 @@ def identity(
 
 
 def signing_keys(signing_key: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Make a tuple of one key, of several, or of none."""
+    """Return one key, several or none as a tuple."""
     if signing_key is None:
         return ()
     rule = "a string that is not empty, or several of them"
@@ -81,13 +83,13 @@ def signing_keys(signing_key: str | Sequence[str] | None) -> tuple[str, ...]:
     return keys
 
 
-def _check_text(name: str, value: object, told: str, rule: str = "a string that is not empty") -> None:
+def _check_text(name: str, value: object, shown_as: str, rule: str = "a string that is not empty") -> None:
     if not isinstance(value, str) or not value:
-        raise ConfigurationError(f"{name}={told} must be {rule}")
+        raise ConfigurationError(f"{name}={shown_as} must be {rule}")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ConfigurationError(f"{name}={told} must be text that UTF-8 can encode") from None
+        raise ConfigurationError(f"{name}={shown_as} must be text that UTF-8 can encode") from None
 
 
 def check_settings(
@@ -99,16 +101,16 @@ def check_settings(
     kinds: Mapping[str, tuple[object, type]],
     optional: Mapping[str, tuple[object, type]],
 ) -> None:
-    """Check what a client has beside its identity.
+    """Check the settings of a client that a receiver does not have.
 
     Args:
-        rates: By the setting's name, a number a second, or ``None``.
-        session: What an ``aiohttp.ClientSession`` can do is all that is asked of it.
-        kinds: Further settings: the value of each, and the class, or the protocol, that the value must have.
-        optional: The same for those that may be ``None``.
+        rates: The rate limits by name: a number a second, or ``None``.
+        session: Any object with the methods of an ``aiohttp.ClientSession``, or ``None``.
+        kinds: Further settings by name: the value, and the class or protocol that it must have.
+        optional: The same for settings that may be ``None``.
 
     Raises:
-        ConfigurationError: It names the setting, its value and the rule.
+        ConfigurationError: A setting is wrong; the message names the setting, its value and the rule.
     """
     try:
         check_number("timeout", timeout, above=0, finite=True, unit="seconds")
@@ -124,7 +126,7 @@ def check_settings(
         raise ConfigurationError(f"session={shown(session)} must be an aiohttp.ClientSession, or None")
     for name, (value, kind) in {**kinds, **optional}.items():
         may_be_none = name in optional
-        # A class has all the methods of a protocol, too.
+        # A class itself would pass as well: it has the methods of the protocol.
         if (value is not None or not may_be_none) and (isinstance(value, type) or not isinstance(value, kind)):
             raise ConfigurationError(
                 f"{name}={shown(value)} must be a {kind.__name__}{', or None' if may_be_none else ''}"
@@ -135,11 +137,11 @@ def check_webhook(path: object, headers: object, body: object) -> None:
     """Check the parts of a webhook that another server received.
 
     Raises:
-        TypeError: One is of another type. Not shown: what a webhook holds may be secret.
+        TypeError: A part has the wrong type. The value is not shown, since a webhook may hold secrets.
     """
     if not isinstance(path, str):
         raise TypeError(f"path=<{type(path).__name__}> must be a string")
-    # The headers of some servers are no `Mapping`, though they do what one does.
+    # The headers of some servers behave like a `Mapping`, and are none.
     if not hasattr(headers, "items"):
         raise TypeError(f"headers=<{type(headers).__name__}> must be a mapping of names to values")
     if not isinstance(body, bytes | bytearray | memoryview):
@@ -147,10 +149,10 @@ def check_webhook(path: object, headers: object, body: object) -> None:
 
 
 def space_url(space: str) -> URL:
-    """Make a base URL of a space's name, its host, or a URL.
+    """Return the base URL of *space*: a space's name, its host, or a URL.
 
     Raises:
-        ConfigurationError: It is none of these.
+        ConfigurationError: *space* is none of these.
     """
     name = space.rstrip("/") if isinstance(space, str) else ""
     if "://" in name:
@@ -162,16 +164,16 @@ def space_url(space: str) -> URL:
     else:
         raise ConfigurationError(f"space={shown(space)} must be a space's name, its host, or a URL")
     if url.user is not None or url.password is not None:
-        # Without the value, which has a password in it.
-        raise ConfigurationError("space must have no user and no password: they are project and token")
+        # The message must not show the value: it has a password in it.
+        raise ConfigurationError("space must have no user and no password: pass them as project and token")
     return url
 
 
 def base_url(name: str, value: str, written_out: str | None = None) -> URL:
-    """Check that *value*, the setting *name*, is an http(s) URL that a path can be appended to.
+    """Return the setting *name* with this *value* as an http(s) URL that a path can be appended to, or raise an error.
 
     Args:
-        written_out: The URL that *value* is short for.
+        written_out: The URL that *value* is short for; ``None``: *value* itself.
     """
     text = value if written_out is None else written_out
     try:
@@ -185,8 +187,8 @@ def base_url(name: str, value: str, written_out: str | None = None) -> URL:
         or url.fragment
         or _BLANK.search(text)
     ):
-        told = "***" if isinstance(text, str) and "@" in text else shown(value)
-        raise ConfigurationError(f"{name}={told} must be an http(s) URL with a host, with no query and no spaces")
+        shown_as = "***" if isinstance(text, str) and "@" in text else shown(value)
+        raise ConfigurationError(f"{name}={shown_as} must be an http(s) URL with a host, with no query and no spaces")
     return url
 
 
@@ -197,10 +199,10 @@ def _is_host(host: str) -> bool:
 
 
 def from_environment(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the settings that *overrides* leaves open from the environment.
+    """Return *overrides*, completed by settings of the environment.
 
     Raises:
-        ConfigurationError: A variable that is needed is not set, or is empty; it is named.
+        ConfigurationError: A required variable is not set, or is empty; the message names it.
     """
     settings = dict(overrides)
     missing = []

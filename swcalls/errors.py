@@ -1,10 +1,10 @@
-"""What can go wrong, sorted by what the caller can do next.
+"""The errors of the library, sorted by what the caller can do next.
 
 SwcallsError
 ├─ ConfigurationError (ValueError)   a setting is missing or wrong
 ├─ CommandError            .command .call_id .request_id
 │   ├─ CommandNotSent       nothing left the process: safe to send again
-│   ├─ CommandUnconfirmed   it may have arrived (no answer, or a 502 or 504): not safe; a callback may still settle
+│   ├─ CommandUnconfirmed   it may have arrived (no response, or a 502 or 504): not safe; a webhook may still settle
 │   │                        its action (.action)
 │   └─ CommandRejected      .status .errors
 │       ├─ InvalidParams (400, 422)   ├─ Unauthorized (401, 403)   ├─ CallNotFound (404, 410), also a CallEnded
@@ -13,7 +13,7 @@ SwcallsError
 └─ ActionError             .action .outcome
     ├─ ActionFailed   ├─ CallEnded (.reason)   ├─ ActionExpired   └─ ClientClosed
 
-A bad argument is none of these: it is a ``ValueError`` or a ``TypeError``. A wait that takes too long is the builtin
+A bad argument raises ``ValueError`` or ``TypeError`` instead. A wait that takes too long raises the builtin
 ``TimeoutError``. A client that is not open yet raises ``RuntimeError``. No message here ever holds a credential.
 """
 
@@ -34,7 +34,7 @@ class ConfigurationError(SwcallsError, ValueError):
 
 
 class CommandError(SwcallsError):
-    """A command did not succeed. Base of what sending one can raise."""
+    """A command did not succeed. Base of the errors of sending a command."""
 
     def __init__(
         self, message: str, *, command: str, call_id: str | None = None, request_id: str | None = None
@@ -50,11 +50,11 @@ class CommandNotSent(CommandError):
 
 
 class CommandUnconfirmed(CommandError):
-    """The command may have arrived: sending it again may do it twice.
+    """The command may have arrived: sending it again may execute it twice.
 
-    ``action`` is the action that it was to start (``call`` the call that it was to dial): it is kept for a while, and a
-    callback may still settle it. ``status`` is the HTTP status of an answer, if one came: a gateway's 502 or 504, or a
-    2xx that could not be understood.
+    ``action`` is the action that the command starts (``call``: the call that it dials). The action is kept for a while,
+    and a webhook may still settle it. ``status`` is the HTTP status of the response, if one came: a 502 or 504, or a
+    2xx whose body could not be decoded.
     """
 
     action: Identified | None = None
@@ -63,9 +63,9 @@ class CommandUnconfirmed(CommandError):
 
 
 class CommandRejected(CommandError):
-    """The platform refused the command. ``errors`` holds its reasons, as far as it gave any.
+    """The platform refused the command. ``errors`` holds the reasons that the platform gave.
 
-    ``retry_after`` is the wait that it asked for, in seconds, if it did.
+    ``retry_after`` is the wait that the platform asked for, in seconds; ``None``: it asked for none.
     """
 
     retry_after: float | None = None
@@ -94,15 +94,15 @@ class Unauthorized(CommandRejected):
 
 
 class Conflict(CommandRejected):
-    """409: the call's state forbids it, for example a second transcription."""
+    """409: the state of the call forbids the command, for example a second transcription."""
 
 
 class RateLimited(CommandRejected):
-    """429: too much at once; nothing was processed."""
+    """429: too many commands at once; the command was not processed."""
 
 
 class ServerFault(CommandRejected):
-    """5xx, but for 502 and 504: the platform failed.
+    """5xx, except 502 and 504: the platform failed.
 
     Unless it was a 503 with ``Retry-After``, the command may have been processed.
     """
@@ -118,7 +118,7 @@ class ActionError(SwcallsError):
 
 
 class ActionFailed(ActionError):
-    """The platform reported an error, or the action ended without the state that was waited for."""
+    """The platform reported an error, or the action ended without reaching the awaited state."""
 
 
 class Replaced(ActionFailed):
@@ -126,9 +126,9 @@ class Replaced(ActionFailed):
 
 
 class CallEnded(ActionError):
-    """The call has ended. ``reason`` is its end reason, ``None`` when the platform gave none.
+    """The call has ended. ``reason`` is the end reason, ``None`` when the platform gave none.
 
-    What waited for an action gets it, and every command to a call that is known to have ended, which is then not sent.
+    Raised by waits for actions of the call, and by commands to a call that is known to have ended; these are not sent.
     """
 
     def __init__(self, message: str, *, reason: str | None = None, action: Identified | None = None) -> None:
@@ -137,11 +137,11 @@ class CallEnded(ActionError):
 
 
 class ActionExpired(ActionError):
-    """The action's ``deadline`` passed without its end being reported."""
+    """The action's ``deadline``, or its duration limit, passed before its end was reported."""
 
 
 class ClientClosed(ActionError):
-    """The client was closed first, or is closed."""
+    """The client was closed before the action or call ended, or before the command was sent."""
 
 
 class CallNotFound(CommandRejected, CallEnded):
@@ -153,8 +153,8 @@ _repr.maxstring = _repr.maxother = 80
 
 
 def shown(value: object) -> str:
-    """Return *value* as a message shows it: cut where it is long, and without an error of its own."""
+    """Return the repr of *value* for a message, shortened if it is long."""
     try:
         return _repr.repr(value)
     except ValueError:
-        return f"<{type(value).__name__}>"  # It holds a number that is too long to be written.
+        return f"<{type(value).__name__}>"  # *value* holds an integer with too many digits for `repr`.

@@ -1,6 +1,6 @@
-"""What the platform tells about a call and its operations, one Struct a kind. Knows neither JSON nor lifecycles.
+"""The events of calls and actions, one Struct a kind; `_core.decoding` makes them of webhooks.
 
-States are open: a word that is not known here is kept as it came.
+States are not limited to known words: an unknown state is kept as it came.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from msgspec import Struct
 
 
 class Received(Struct, frozen=True, kw_only=True):
-    """Something that a payload told. Base of events and results."""
+    """An object that was made of a received payload. Base of events and results."""
 
     payload: bytes | dict[str, Any]
-    """What was received: JSON, or the object that it stands for."""
+    """The payload as received: JSON text, or the decoded object. Use ``raw`` to read it."""
 
     @property
     def raw(self) -> dict[str, Any]:
-        """The payload as received: an object of its own, made each time."""
+        """The payload as a decoded object. JSON text is decoded each time."""
         if isinstance(self.payload, dict):
             return self.payload
         return cast(dict[str, Any], msgspec.json.decode(self.payload))
@@ -34,7 +34,7 @@ class Event(Received, frozen=True, kw_only=True):
     """Something that happened. Base of all events."""
 
     state: str
-    """The word that says what happened, as the platform spells it; ``""`` when there was none."""
+    """The state that the event reports, as the platform spells it; ``""`` when it reports none."""
     call_id: str | None = None
     control_id: str | None = None
     timestamp: float | None = None
@@ -42,12 +42,12 @@ class Event(Received, frozen=True, kw_only=True):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What ``Action.reached`` can wait for."""
+        """The states that the event reaches, for ``Action.reached``."""
         return (self.state,)
 
 
 class UnknownEvent(Event, frozen=True, kw_only=True):
-    """An authentic payload of a kind or shape that this version does not know."""
+    """A verified webhook of a kind or shape that this version does not know."""
 
     event_type: str | None = None
 
@@ -100,7 +100,7 @@ class CollectEvent(Event, frozen=True, kw_only=True):
 
 
 class DetectEvent(Event, frozen=True, kw_only=True):
-    """``calling.call.detect``. ``state`` is what was heard.
+    """``calling.call.detect``. ``state`` is what the detector heard.
 
     HUMAN, MACHINE, UNKNOWN, READY, NOT_READY, CED, CNG or digits, and finished or error at the end of the run.
     """
@@ -125,10 +125,10 @@ class TapEvent(Event, frozen=True, kw_only=True):
 
 
 class TranscribeEvent(Event, frozen=True, kw_only=True):
-    """``calling.transcript.completed`` or ``.failed`` (states completed and failed), or news of the capture before."""
+    """``calling.transcript.completed`` or ``.failed`` (states completed, failed), or an event of the capture before."""
 
     id: str | None = None
-    """The transcript's."""
+    """The id of the transcript."""
     text: str | None = None
     """``None`` when nothing was said."""
 
@@ -138,9 +138,9 @@ class ReferEvent(Event, frozen=True, kw_only=True):
 
     to: str | None = None
     refer_response_code: str | None = None
-    """SIP status that answered the REFER."""
+    """The SIP status of the response to the REFER."""
     notify_response_code: str | None = None
-    """SIP status that the new INVITE came to."""
+    """The SIP status of the new INVITE."""
 
 
 class FaxEvent(Event, frozen=True, kw_only=True):
@@ -154,11 +154,11 @@ class FaxEvent(Event, frozen=True, kw_only=True):
 
 
 class DenoiseEvent(Event, frozen=True, kw_only=True):
-    """``calling.call.denoise``: the filter was switched (states on and off). Over REST none can be asked for."""
+    """``calling.call.denoise``: the filter was switched on or off. Commands over REST cause no such event."""
 
 
 class SpeechEvent(Event, frozen=True, kw_only=True):
-    """An event of a live transcription or translation. Their shapes are not documented: ``raw`` has all of it."""
+    """An event of a live transcription or translation. Its fields are not documented: ``raw`` has all of them."""
 
     text: str | None = None
     language: str | None = None
@@ -176,14 +176,14 @@ class SidecarEvent(Event, frozen=True, kw_only=True):
     """A callback of an AI sidecar; ``state`` is its type: start, turn, insight, ask_answer, final and others."""
 
     text: str | None = None
-    """What it says: an insight, a thought, a question or an answer."""
+    """The text of the event: an insight, a thought, a question or an answer."""
     ask_id: str | None = None
     stop_reason: str | None = None
     summary: str | None = None
 
 
 class InboundCall(Struct, frozen=True, kw_only=True):
-    """A call that comes in, as the platform announces it when it asks what to do with it."""
+    """An inbound call, as the platform announces it when it asks for a dialplan."""
 
     call_id: str
     from_: str | None = None
@@ -193,7 +193,7 @@ class InboundCall(Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     """SIP headers."""
     variables: dict[str, Any] = {}
-    """The project's and the script's."""
+    """The variables of the project and of the script."""
     raw: dict[str, Any]
     """The payload as received."""
 

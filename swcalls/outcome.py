@@ -1,4 +1,4 @@
-"""How an action ended, and why: the answer to ``await action.outcome()``."""
+"""The outcome of an action, which ``await action.outcome()`` returns: result or error, and what settled the action."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .events import Event
 R = TypeVar("R")
 
 SettledBy = Literal["callback", "call_ended", "deadline", "reconciled", "closed"]
-"""What settled an action. ``callback``: its own final event, or its detector's answer. ``call_ended``: the call ended
-and its grace passed. ``deadline``: its ``deadline`` passed. ``reconciled``: the voice log. ``closed``: the client."""
+"""What settled an action. ``callback``: a webhook with its final event or answer. ``call_ended``: the call ended, and
+the grace period passed. ``deadline``: its deadline passed. ``reconciled``: the voice log. ``closed``: the client."""
 
 Stage = Literal["not_sent", "unconfirmed", "accepted"]
-"""How far a command got: still here; perhaps at the platform; answered with 200 (or proved by an event)."""
+"""How far a command got. ``not_sent``; ``unconfirmed``: may have arrived; ``accepted``: proved by a 2xx or an event."""
 
 
 class Outcome(Struct, Generic[R], frozen=True, kw_only=True):
@@ -26,13 +26,13 @@ class Outcome(Struct, Generic[R], frozen=True, kw_only=True):
     """What ``finished()`` raises: ``ActionFailed``, ``CallEnded``, ``ActionExpired`` or ``ClientClosed``."""
     settled_by: SettledBy
     event: Event | None = None
-    """The last event seen, if any came."""
+    """The latest event; ``None``: no event came."""
     stage: Stage = "accepted"
-    """How far the command that started it got."""
+    """How far the command that started the action got."""
 
 
 class Identified(Protocol):
-    """What an error says of the action that it is about."""
+    """The part of an action that its errors and the engine use."""
 
     @property
     def kind(self) -> str: ...

@@ -66,6 +66,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.fail(f"{wanted[0]} is an asynchronous fixture: install pytest-asyncio", pytrace=False)
     if not inspect.iscoroutinefunction(getattr(item, "obj", None)):
         pytest.fail(f"{wanted[0]} runs in an event loop: make the test an async def", pytrace=False)
+    is_run = any(item.get_closest_marker(name) for name in ("asyncio", "anyio"))
+    modes = [item.config.getoption("asyncio_mode", None)]
+    modes += [_setting(item.config, name) for name in ("asyncio_mode", "anyio_mode")]
+    if not is_run and "auto" not in modes:
+        hint = "set asyncio_mode = auto in the settings of pytest, or mark the test with @pytest.mark.asyncio"
+        pytest.fail(f"no plugin runs this async def, which uses {wanted[0]}: {hint}", pytrace=False)
+
+
+def _setting(config: pytest.Config, name: str) -> Any:
+    """Return a setting of pytest; ``None`` if no plugin knows it."""
+    try:
+        return config.getini(name)
+    except (KeyError, ValueError):
+        return None
 
 
 @pytest.hookimpl(wrapper=True)

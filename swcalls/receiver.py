@@ -1,4 +1,4 @@
-"""The webhook receiver as aiohttp sees it: a handler and its routes. It decides nothing."""
+"""The webhook receiver: aiohttp routes and a server that pass requests to the `Ingress`, which decides about them."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ Handler = Callable[[Any], Coroutine[Any, Any, object]]
 H = TypeVar("H", bound=Handler)
 
 BODY_TIMEOUT = 10.0
-"""Seconds in which a body must have come; the platform itself gives up after 5."""
+"""Seconds in which a body must have come; the platform itself waits 5 s for the response."""
 
 UNVERIFIED_BODY = 16 * 1024
-"""Bytes that are read of a body that was posted to a forged URL; nobody but a recorder has any use for them."""
+"""How many bytes of a body to a forged URL are read; only a recorder uses them."""
 
 
 class WebhookReceiver:
-    """Receives the webhooks of a project in a process that sends no commands; a client has one of its own.
+    """Receives the webhooks of a project. Use one in a process without a client; a client has its own (``receiver``).
 
-    The parameters are those of ``Client``. The *backplane* hands what comes to the process that waits for it; whoever
-    made it closes it.
+    The parameters are those of ``Client``. The receiver passes each webhook to its owner over the *backplane*, and does
+    not close the backplane.
 
     Raises:
         ConfigurationError: A setting is wrong, or there is no *backplane*.
@@ -78,7 +78,7 @@ class WebhookReceiver:
 
     @classmethod
     def _of(cls, engine: Engine) -> Self:
-        """Make the receiver of a client."""
+        """Return the receiver of the client with *engine*."""
         receiver = cls.__new__(cls)
         receiver._ingress = engine.ingress
         receiver._engine = engine
@@ -89,10 +89,10 @@ class WebhookReceiver:
     def inbound_url(self) -> str:
         """The URL to give to a phone number, or any other resource, as its SWML webhook. It cannot be guessed.
 
-        Its status callback may be pointed here too: then the end of the call is known as soon as it is told.
+        The status callback of the resource may use this URL too: then the end of a call is known at once.
 
         Raises:
-            ConfigurationError: There is no public URL, and the receiver is not being served.
+            ConfigurationError: No ``public_url`` is set, and the receiver is not being served.
         """
         return self._ingress.reader.urls.mint(INBOUND, "calls", shared=True)
 
@@ -103,30 +103,30 @@ class WebhookReceiver:
     def on_call(self, handler: None = None, *, hang_up: bool = True, answer: bool = True) -> Callable[[H], H]: ...
 
     def on_call(self, handler: H | None = None, *, hang_up: bool = True, answer: bool = True) -> H | Callable[[H], H]:
-        """Run ``await handler(call)`` for each call that comes in at ``inbound_url``; usable as a decorator.
+        """Run ``await handler(call)`` for each inbound call at ``inbound_url``; usable as a decorator.
 
         The call is answered and parked. When the handler returns, raises or is cancelled, the call is hung up, unless
-        it was handed on, by ``transfer`` or by ``update`` with a dialplan. A handler that raises is logged;
-        ``CallEnded`` is no error: the caller has hung up. Leaving ``serve()`` or closing the client waits for handlers,
-        ``Limits.drain`` seconds, and then cancels them.
+        ``transfer``, or ``update`` with a dialplan, was called. An error of the handler is logged; ``CallEnded`` is no
+        error: the caller has hung up. Leaving ``serve()`` or closing the client waits ``Limits.drain`` seconds for
+        handlers, and then cancels them.
 
         Args:
-            handler: A coroutine function; a receiver has one.
-            hang_up: ``False``: a call whose handler has come to its end stays as it is.
-            answer: ``False``: the call is not answered before the handler says so, with ``call.answer()``; it can also
-                refuse it, with ``call.reject("busy")``. A handler that does neither refuses it when it ends. After
-                ``Limits.hold`` seconds without a decision the call is answered and parked. Not with a backplane. Not
-                confirmed on a live account.
+            handler: A coroutine function; a receiver can have one handler.
+            hang_up: ``False``: do not hang up when the handler ends.
+            answer: ``False``: do not answer the call before the handler calls ``call.answer()``. The handler can refuse
+                the call instead, with ``call.reject("busy")``; a handler that does neither refuses it when it ends.
+                After ``Limits.hold`` seconds without a decision, the call is answered and parked. This needs a client
+                without a backplane. Not confirmed on a live account.
 
         Raises:
-            ConfigurationError: There is a handler already, or no client to drive the call with; or *answer* is
-                ``False``, and the client has a backplane: another process might be asked for the decision.
+            ConfigurationError: The receiver has a handler already, or belongs to no client; or *answer* is ``False``
+                and the client has a backplane, so that another process might get the platform's question.
             TypeError: The handler is no coroutine function.
         """
         if handler is None:
             return functools.partial(self.on_call, hang_up=hang_up, answer=answer)
         if self._engine is None:
-            raise ConfigurationError("on_call needs the receiver of a client: this one can send no commands")
+            raise ConfigurationError("on_call needs the receiver of a client: this one cannot send commands")
         if not _is_coroutine_function(handler):
             raise TypeError(f"on_call: handler={handler!r} must be a coroutine function (async def)")
         if self._handler is not None:
@@ -142,13 +142,13 @@ class WebhookReceiver:
         return [web.post(f"{self._ingress.reader.urls.prefix}{{callback:.+}}", self._handle)]
 
     def record(self, file: str | os.PathLike[str], *, limit: int = LIMIT) -> Recorder:
-        """Write each delivery to *file*, after what is there, until the recorder is closed; it is a context manager.
+        """Append each webhook to *file* until the recorder is closed; the recorder is a context manager.
 
-        One JSON object a line, with the MAC of the URL masked, for ``swcalls replay``. What was said and pressed stands
-        in it, so a new file is readable by its owner only. Only one process may write to it at a time.
+        One JSON object a line, with the MAC of the URL masked, for ``swcalls replay``. The file holds what parties said
+        and pressed, so a new file is readable by its owner only. Only one process may write to it at a time.
 
         Args:
-            limit: How many bytes the file may come to have (> 0); what comes then is dropped, and counted.
+            limit: How many bytes the file may have (> 0); webhooks beyond that are dropped, and counted.
 
         Raises:
             OSError: The file cannot be opened.
@@ -156,10 +156,10 @@ class WebhookReceiver:
         return Recorder(self._ingress, file, limit=limit)
 
     def serve(self, host: str = "127.0.0.1", port: int = 0) -> ReceiverServer:
-        """Return a server of its own, to be used in ``async with``; port 0 takes a free one.
+        """Return an HTTP server for the receiver, to be used in ``async with``; port 0 takes a free port.
 
-        When the block ends, calls that come in are refused, handlers get ``Limits.drain`` seconds to finish while
-        webhooks still come in, and the calls of those that do not are ended. Then the server stops.
+        When the block ends, inbound calls are refused, and handlers get ``Limits.drain`` seconds to finish, while
+        webhooks are still received; after that the handlers are cancelled and their calls ended. Then the server stops.
         """
         lifetime = None if self._engine is None else self._engine.lifetime
         return ReceiverServer(self._handle_any, self._ingress.reader.urls, host, port, lifetime)
@@ -171,7 +171,7 @@ class WebhookReceiver:
         return _response(reply.status, reply.body, reply.content_type, reply.headers)
 
     async def _handle_any(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Do what the router does for an application: there is one route only."""
+        """Answer a request to our own server, which has one route and no router."""
         urls = self._ingress.reader.urls
         if not urls.relative(request.raw_path).startswith(urls.prefix):
             return _response(404)
@@ -183,11 +183,11 @@ class WebhookReceiver:
         return _response(reply.status, reply.body, reply.content_type, reply.headers)
 
     def _take(self, request: web.BaseRequest) -> Awaitable[Reply]:
-        # The path as sent: what a URL class makes of it (no fragment, no host) is not what was signed.
+        # The path as sent: a URL class would change it (no fragment, no host), and the MAC would be wrong.
         path, headers, content = request.raw_path, request.headers, request.content
         is_plain = "Content-Encoding" not in headers and content.exception() is None
         if is_plain and content.is_eof() and content.total_bytes <= self._ingress.reader.limit:
-            # It came with its headers, as nearly all do: there is nothing to wait for, and nothing to save.
+            # The body came together with the headers, as nearly always: no need to wait for it.
             return self._ingress.accept(path, headers, content.read_nowait())
         return self._read(request, path, headers, content)
 
@@ -200,7 +200,7 @@ class WebhookReceiver:
         is_known = reader.knows(path)
         limit = reader.limit if is_known else min(reader.limit, UNVERIFIED_BODY)
         if "Content-Encoding" in headers:
-            # Webhooks come as they are; to unpack one would be to let its sender say how large it becomes.
+            # The platform does not compress webhooks, and a small compressed body could expand to any size.
             return ingress.refuse("malformed" if is_known else "forged", path, headers)
         chunks, size = [], 0
         try:
@@ -216,9 +216,9 @@ class WebhookReceiver:
 
 
 class ObservingReceiver(WebhookReceiver):
-    """Answers what it has verified, and hands it to nobody: for whoever wants to see webhooks, and not to act on them.
+    """Receives and verifies webhooks without delivering them: for programs that only watch, such as ``swcalls listen``.
 
-    Nothing is known to be waiting here, so that everything is told as ``early`` or ``unknown``.
+    It has no actions, so the verdict on every genuine webhook is ``early`` or ``unknown``.
     """
 
     _hands_over: ClassVar[bool] = False
@@ -227,7 +227,7 @@ class ObservingReceiver(WebhookReceiver):
 def _is_coroutine_function(handler: object) -> bool:
     while isinstance(handler, functools.partial):
         handler = handler.func
-    # The older one knows mocks, which the newer one does since 3.12.
+    # `inspect` recognises mocks since 3.12; before, only `asyncio` does.
     check = inspect.iscoroutinefunction if sys.version_info >= (3, 12) else asyncio.iscoroutinefunction
     return check(handler) or check(getattr(type(handler), "__call__", None))  # noqa: B004 - of its class
 

@@ -1,4 +1,4 @@
-"""What an action comes to, one Struct a kind: the answer to ``await action.finished()``."""
+"""The results of actions, one Struct a kind; ``await action.finished()`` returns one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .events import Received
 
 
 class Result(Received, frozen=True, kw_only=True):
-    """Base of all results; the payload is that of the event that settled the action."""
+    """Base of all results. ``payload`` is the payload of the event that settled the action."""
 
     def __repr__(self) -> str:
         shown = (f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name != "payload")
@@ -18,16 +18,16 @@ class Result(Received, frozen=True, kw_only=True):
 
 
 class Playback(Result, frozen=True, kw_only=True):
-    """It was played out, or stopped: the platform has one word for both."""
+    """A playback that ended or was stopped: the platform reports both as ``finished``."""
 
 
 class Recording(Result, frozen=True, kw_only=True):
-    """A recording that ended; of ``no_input`` when nobody spoke in time (then there may be no file)."""
+    """A recording that ended; with ``no_input``, nobody spoke in time, and there may be no file."""
 
     state: str
     """``finished`` or ``no_input``."""
     url: str | None = None
-    """Where the file is; it may need the API credentials, and a moment to appear."""
+    """The URL of the file. It may need the API credentials, and may not exist at once."""
     duration: float | None = None
     """Seconds."""
     size: int | None = None
@@ -36,13 +36,13 @@ class Recording(Result, frozen=True, kw_only=True):
 
 
 class CollectResult(Result, frozen=True, kw_only=True):
-    """What was pressed or said."""
+    """The digits that were pressed, or the text that was said."""
 
     type: str
-    """``digit``, ``speech``, ``no_input``, ``no_match``, or ``finished`` (a continuous collect that was ended)."""
+    """``digit``, ``speech``, ``no_input``, ``no_match``, or ``finished`` (a continuous collect that was stopped)."""
     digits: str | None = None
     terminator: str | None = None
-    """The key that ended it; ``None`` or ``""`` when none did."""
+    """The key that ended the input; ``None`` or ``""`` when no key did."""
     text: str | None = None
     confidence: float | None = None
     """As it came (the platform's examples use 0 to 1)."""
@@ -86,13 +86,13 @@ class ReferResult(Result, frozen=True, kw_only=True):
 
     to: str | None = None
     refer_response_code: str | None = None
-    """SIP status that answered the REFER."""
+    """The SIP status of the response to the REFER."""
     notify_response_code: str | None = None
-    """SIP status that the new INVITE came to."""
+    """The SIP status of the new INVITE."""
 
 
 class FaxResult(Result, frozen=True, kw_only=True):
-    """A fax that went through."""
+    """A fax that succeeded."""
 
     direction: str | None = None
     pages: int | None = None
@@ -105,7 +105,7 @@ class SpeechResult(Result, frozen=True, kw_only=True):
     """A live transcription or translation that ended."""
 
     summary: str | None = None
-    """The last summary that came, if any was asked for."""
+    """The last summary; ``None``: no summary came."""
 
 
 class SidecarResult(Result, frozen=True, kw_only=True):
@@ -130,7 +130,7 @@ class Summary(Result, frozen=True, kw_only=True):
 
 
 class SidecarStatus(Struct, frozen=True, kw_only=True):
-    """A sidecar's counters, at one moment; what the platform did not tell is ``None``."""
+    """A sidecar's counters, at one moment; ``None`` for a counter that the platform did not send."""
 
     running: bool | None = None
     ticks: int | None = None

@@ -44,6 +44,8 @@ from swcalls import (
     Speech,
     Unauthorized,
 )
+from swcalls._engine.tasks import Tasks
+from swcalls.actions import HANDLES
 
 TOKEN = "PT-very-secret-token"
 
@@ -758,3 +760,64 @@ def test_the_public_names_are_sorted_and_there() -> None:
     assert len(set(swcalls.__all__)) == len(swcalls.__all__)
     with pytest.raises(AttributeError, match="nothing"):
         swcalls.nothing  # noqa: B018
+
+
+def test_handles_are_as_small_as_they_look() -> None:
+    client = Client("project", "token", "space")
+    call = client.call("call-1")
+    handles = [call, *(call.action(kind, f"{kind}-1") for kind in HANDLES)]
+    assert not [handle for handle in handles if hasattr(handle, "__dict__")]
+
+
+async def test_a_refused_dial_leaves_nothing(space, client: Client) -> None:
+    space.answers.append(web.json_response({}, status=422))
+    with pytest.raises(InvalidParams):
+        await client.dial(to="+15550198765", from_="+12069708643")
+    registry = client._engine.registry
+    assert list(registry.calls) == []
+    assert registry.deadlines.next is None
+
+
+async def test_a_dial_that_is_cancelled_without_an_answer_is_hung_up_when_a_webhook_tells_its_id(
+    space, client: Client
+) -> None:
+    space.answers.append(space.hang)
+    dialling = asyncio.create_task(client.dial(to="+15550198765", from_="+12069708643"))
+    assert (await space.arrived.get())["command"] == "dial"
+    dialling.cancel()
+    await asyncio.gather(dialling, return_exceptions=True)
+    (under_way,) = client._engine.tasks._dials
+    under_way.cancel()
+    await asyncio.wait([under_way])
+    assert await space.tell_call("created") == 200
+    assert (await space.arrived.get())["command"] == "calling.end"
+
+
+async def test_an_answer_about_another_call_says_nothing_of_this_one(space, call: Call) -> None:
+    leg = {"id": "another-call", "type": "relay_pstn_call", "status": "ended"}
+    space.answers.append(web.json_response(leg))
+    await call.denoise()
+    assert not call.has_ended
+
+
+async def test_who_is_cancelled_while_tasks_are_cancelled_hears_of_it_when_they_have_ended() -> None:
+    tasks, entered, proceed = Tasks(), asyncio.Event(), asyncio.Event()
+
+    async def linger() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            entered.set()
+            await proceed.wait()
+
+    tasks.spawn(linger())
+    await asyncio.sleep(0)
+    cancelling = asyncio.create_task(tasks.cancel())
+    await entered.wait()
+    cancelling.cancel()
+    await asyncio.sleep(0)
+    assert not cancelling.done()
+    proceed.set()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelling
+    assert len(tasks) == 0

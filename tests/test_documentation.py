@@ -61,11 +61,9 @@ async def run(code: str, space: Simulator) -> str:
 
 
 def test_every_snippet_is_run_by_one_of_these_tests() -> None:
-    assert len(PROGRAMS) == 5
+    assert len(PROGRAMS) == 2
     rest = [snippet for snippet in SNIPPETS if snippet not in (*PROGRAMS, *APPLICATIONS, *TESTS)]
-    for snippet, what in zip(
-        rest, ("client.accept(", "RedisBackplane(", "instrument(", "receiver.record(", "import replay"), strict=True
-    ):
+    for snippet, what in zip(rest, ("client.accept(", "RedisBackplane(", "receiver.record("), strict=True):
         assert what in snippet
 
 
@@ -130,9 +128,12 @@ async def test_the_application_of_the_readme_runs(space: Simulator, monkeypatch:
 
 async def test_the_test_of_the_readme_passes(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(TESTS[0])
+    # The setting that the README names.
+    setting, table = re.findall(r"`(asyncio_mode = .+?)` under `(\[.+?\])`", README)[0]
+    (tmp_path / "pyproject.toml").write_text(f"{table}\n{setting}\n")
     plugin = "" if entry_points(group="pytest11", name="swcalls") else "-pswcalls.pytest_plugin"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto",
+        sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider",
         "-o", "asyncio_default_fixture_loop_scope=function",
         *filter(None, [plugin]), "--rootdir", tmp_path, tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=tmp_path, stdout=asyncio.subprocess.PIPE,
@@ -140,6 +141,32 @@ async def test_the_test_of_the_readme_passes(tmp_path: Path) -> None:
     async with asyncio.timeout(60):
         output, _ = await process.communicate()
     assert b"1 passed" in output, output.decode()
+
+
+async def test_the_dialplans_of_the_readme_are_accepted(space: Simulator) -> None:
+    section = README.partition("### What REST has no command for")[2].partition("\n## ")[0]
+    around, *steps = re.findall(r"`(?:await call\.update\(swml=)?(\{.+?\})\)?`", section)
+    assert [next(iter(json.loads(step))) for step in steps] == [
+        "connect", "join_conference", "enter_queue", "send_digits", "hangup",
+    ]  # fmt: skip
+    async with swcalls.Client("project", "token", space.url) as client, client.receiver.serve():
+        call = await client.dial(to="+15550198765", from_="+12069708643", send_digits="1w23")
+        await call.answered(timeout=30)
+        for step in steps:
+            await call.update(swml=json.loads(around.replace("STEP", step)))
+        await call.transfer("+15550190002")
+        await call.end()
+
+
+def test_no_page_links_to_what_is_not_there() -> None:
+    for page in (ROOT / "README.md", ROOT / "examples/workers.md", ROOT / "benchmarks/README.md"):
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            path, _, heading = target.partition("#")
+            linked = page.parent / path if path else page
+            assert linked.exists(), target
+            headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE) if heading else []
+            slugs = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in headings}
+            assert not heading or heading in slugs, target
 
 
 async def test_the_adapter_of_the_readme_runs() -> None:
@@ -154,10 +181,9 @@ async def test_the_adapter_of_the_readme_runs() -> None:
 async def test_the_recording_of_the_readme_is_replayed_by_its_test(
     space: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record, replay = (snippet for snippet in SNIPPETS if "incident.jsonl" in snippet)
+    (code,) = (snippet for snippet in SNIPPETS if "incident.jsonl" in snippet)
     namespace: dict[str, Any] = {"__name__": "snippet"}
-    exec(compile(record, "README.md", "exec"), namespace)
-    exec(compile(replay, "README.md", "exec"), namespace)
+    exec(compile(code, "README.md", "exec"), namespace)
     monkeypatch.chdir(tmp_path)
     async with swcalls.Client("project", "token", space.url) as client, client.receiver.serve():
         await namespace["say"](client, "+15550198765", "Hello.")

@@ -1,4 +1,4 @@
-"""When a silent call is checked: first in the voice log, at last by taking it for ended."""
+"""Decides when a silent call is looked up in the voice log, and when the call is assumed to have ended."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .log_queries import Reconcile
 from .operation import CallOperation
 
 Finding = Literal["nothing", "ask_log", "ended", "forget"]
-"""What to do about a silent call. ``ended``: take it for ended. ``forget``: nobody needs it any more."""
+"""What to do about a silent call. ``ended``: assume that the call has ended. ``forget``: no task waits for it."""
 
 
 class CallChecks:
-    """Schedules liveness checks of calls for which somebody waits."""
+    """Schedules liveness checks of the calls that a task waits for."""
 
     def __init__(self, limits: Limits, reconcile: Reconcile | None, deadlines: Deadlines) -> None:
         self._limits = limits
@@ -22,13 +22,13 @@ class CallChecks:
         self._deadlines = deadlines
 
     def schedule(self, call: CallOperation, now: float) -> None:
-        """Schedule a check of *call*, since somebody is about to wait for it or for one of its actions."""
+        """Schedule a check of *call*, since a task is about to wait for the call or for one of its actions."""
         if call.outcome is not None:
             return
         longest = self._longest_silence(call)
         call.check_interval = longest if self._reconcile is None else min(self._reconcile.sweep, longest)
         if call.due is None:
-            # Nobody waited before, so the silence counts from now.
+            # No task waited before, so the silence counts from now.
             call.last_activity = now
         if call.due is None or call.due > now + call.check_interval:
             self._deadlines.set(call, now + call.check_interval)

@@ -1,4 +1,4 @@
-"""The calls that are followed: by id, and by the key in the callback URL of their states."""
+"""The calls that the registry follows, found by call id or by the key in the URL of their state webhooks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .operation import CallOperation
 
 
 class CallTable:
-    """Finds calls. A call that no handle and no action refers to goes, unless it is held here until it ends."""
+    """Finds calls. References are weak: a call without handle and action is dropped, unless it is held."""
 
     def __init__(self) -> None:
         self._by_id: WeakValueDictionary[str, CallOperation] = WeakValueDictionary()
@@ -37,28 +37,28 @@ class CallTable:
         self._by_id[call.id] = call
 
     def follow(self, call: CallOperation, *, hold: bool) -> None:
-        """Let `with_key` find *call*; *hold*: until it ends, even if no handle refers to it."""
+        """Let `with_key` find *call*; *hold*: keep a strong reference until the call ends."""
         self._by_key[call.key] = call
         if hold:
             self._held[call.key] = call
 
     def follows(self, call: CallOperation) -> bool:
-        """Say whether state webhooks of *call* come to this client."""
+        """Return whether state webhooks of *call* come to this client."""
         return self._by_key.get(call.key) is call
 
     def is_held(self, call: CallOperation) -> bool:
-        """Say whether *call* is held until it ends."""
+        """Return whether the table keeps a strong reference to *call*."""
         return call.key in self._held
 
     def hold(self, call: CallOperation) -> None:
-        """Hold *call*."""
+        """Keep a strong reference to *call*, until `release` or `remove`."""
         self._held[call.key] = call
 
     def release(self, call: CallOperation) -> None:
-        """Hold *call* no more. `with_key` finds it for as long as a handle refers to it."""
+        """Drop the strong reference to *call*. `with_key` finds the call as long as a handle refers to it."""
         self._held.pop(call.key, None)
 
     def remove(self, call: CallOperation) -> bool:
-        """Hold *call* no more, and find it by its id only; say whether its state webhooks came to this client."""
+        """Release *call*, so that only `with_id` finds it; return whether its state webhooks came to this client."""
         self._held.pop(call.key, None)
         return self._by_key.pop(call.key, None) is not None

@@ -1,4 +1,4 @@
-"""The URLs that are handed out for callbacks. They say what they are for, and cannot be guessed.
+"""Creates and verifies the callback URLs. Each URL names its operation, and carries a MAC, so it cannot be guessed.
 
 ``{public_url}{path}/{kind}/{key}/{mac}``, or ``…/{key}/{owner}/{mac}`` where several processes share a project. Path
 segments only, since a query string may not survive. The MAC binds all of it and the project; its secret derives from
@@ -20,19 +20,19 @@ _MAC_BYTES = 18  # 144 bits
 
 
 class Address(NamedTuple):
-    """What a genuine callback URL says."""
+    """The parts of a genuine callback URL."""
 
     kind: str
     key: str
     owner: str = ""
-    """Which of the processes that share a project waits for it; ``""``: whoever gets it."""
+    """The process that waits for the webhook; ``""``: the process that receives it."""
 
 
 class CallbackUrls:
-    """Mints callback URLs and recognises them. *path* starts with a slash and does not end with one.
+    """Creates callback URLs and verifies them. *path* starts with a slash and does not end with one.
 
-    ``public_url``, without a slash at its end, may change while we run. *owner* is the process that waits for the
-    webhooks, where several processes share a project.
+    ``public_url``, without a slash at its end, may change while the client is open. *owner* is the process that
+    waits for the webhooks, where several processes share a project.
     """
 
     def __init__(self, project: str, token: str, path: str, public_url: str | None = None, *, owner: str = "") -> None:
@@ -46,7 +46,7 @@ class CallbackUrls:
 
     @property
     def public_url(self) -> str | None:
-        """Where the platform reaches us; a path in it is one that comes before ours."""
+        """The URL at which the platform reaches the receiver; a path in it comes before the path of the receiver."""
         return self._public_url
 
     @public_url.setter
@@ -56,7 +56,7 @@ class CallbackUrls:
         self._base = slash + base
 
     def relative(self, path: str) -> str:
-        """Take the query off *path*, and the public URL's own path, unless a proxy or what mounts us has done so."""
+        """Return *path* without query and without the path of ``public_url``, which a proxy may have removed."""
         if "?" in path:
             path = path.partition("?")[0]
         if not self._base:
@@ -65,27 +65,27 @@ class CallbackUrls:
         return inner if inner.startswith(self.prefix) else path
 
     def mint(self, kind: str, key: str, *, shared: bool = False) -> str:
-        """Return the URL for the callbacks of the operation *kind*/*key*; *shared*: which is nobody's in particular.
+        """Return the URL for the callbacks of the operation *kind*/*key*; *shared*: without an owner in it.
 
         Raises:
-            ConfigurationError: There is no public URL to hand out.
+            ConfigurationError: No public URL is set.
         """
-        if self.public_url is None:
+        if self._public_url is None:
             raise ConfigurationError(
                 "public_url is not set, and no receiver is being served: callbacks have nowhere to go. Pass public_url="
                 " (from_env: SWCALLS_PUBLIC_URL), where the platform reaches the receiver, or use receiver.serve()"
             )
-        tail = f"{kind}/{_segment(key)}"
+        tail = f"{kind}/{key if _PLAIN.match(key) else _encoded(key)}"
         if self._owner and not shared:
             tail += f"/{self._owner}"
-        return f"{self.public_url}{self.prefix}{tail}/{self._sign(tail)}"
+        return f"{self._public_url}{self.prefix}{tail}/{self._sign(tail)}"
 
     def handed_out(self, path: str) -> str | None:
-        """Return the URL that a request for *path* was posted to: a proxy may have changed all but its path."""
+        """Return the URL that the platform was given for *path*: a proxy may have changed scheme, host and port."""
         return None if self.public_url is None else self.public_url + path
 
     def parse(self, path: str) -> Address | None:
-        """Return what *path* (raw, without the query) says, or ``None`` if it was not minted with this secret."""
+        """Return the parts of *path* (raw, without the query), or ``None`` if its MAC is wrong."""
         if not path.startswith(self.prefix):
             return None
         tail, _, mac = path[len(self.prefix) :].rpartition("/")
@@ -101,14 +101,13 @@ class CallbackUrls:
         return mac.hexdigest()
 
 
-def _segment(key: str) -> str:
-    """Make one path segment of a key that a user may have chosen; ``~`` marks one that had to be encoded."""
-    if _PLAIN.match(key):
-        return key
+def _encoded(key: str) -> str:
+    """Return *key*, which a user has chosen, as one path segment; ``~`` marks an encoded key."""
     return "~" + base64.urlsafe_b64encode(key.encode()).rstrip(b"=").decode()
 
 
 def _key(segment: str) -> str:
+    """Return the key of a path segment; the reverse of `_encoded`."""
     if not segment.startswith("~"):
         return segment
     encoded = segment[1:]

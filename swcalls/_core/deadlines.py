@@ -1,4 +1,7 @@
-"""When each operation must be over: one structure for all of them, so that one timer serves any number."""
+"""The deadlines of all operations, in one structure, so that one timer serves any number of them.
+
+`TimeLimits` and `CallChecks` set deadlines, and the registry handles those that have expired.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,15 @@ from collections.abc import Callable, Iterator
 from .operation import Operation
 
 SLOT = 0.05
-"""Seconds. Those that are due within one slot share it, and a timer that is set to `Deadlines.next` is as late at most.
+"""Seconds. Deadlines within one slot expire together, so a deadline expires at most this much late.
 
-Setting and clearing a deadline takes a step in a dict, and leaves nothing behind: in a heap of all deadlines a step in
-100,000 took three times as long, and those that were cleared stayed for a while.
+Setting or clearing a deadline is one change of a dict, and a cleared deadline takes no memory. A heap of 100,000
+deadlines took three times as long, and kept cleared deadlines for a while.
 """
 
 
 class Deadlines:
-    """The deadlines, by the slot of time that they are in.
+    """The deadlines, grouped into slots of `SLOT` seconds.
 
     Args:
         moved: Called with the new value of `next` when `next` has become earlier.
@@ -26,11 +29,11 @@ class Deadlines:
         self._moved = moved
         self._slots: dict[int, dict[Operation, None]] = {}
         self._order: list[int] = []
-        """A heap of the slots that there are, empty ones too until their time has come."""
+        """A heap of the numbers of all slots; an empty slot stays until its time has come."""
 
     @property
     def next(self) -> float | None:
-        """When to call `expired` again; ``None``: not at all."""
+        """The time at which to call `expired` again; ``None``: there is no deadline."""
         order, slots = self._order, self._slots
         while order and not slots[order[0]]:
             del slots[heapq.heappop(order)]
@@ -51,13 +54,13 @@ class Deadlines:
         slot[operation] = None
 
     def clear(self, operation: Operation) -> None:
-        """Take away its deadline, if it has one."""
+        """Remove the deadline of *operation*, if it has one."""
         if operation.due is not None:
             del self._slots[int(operation.due // SLOT)][operation]
             operation.due = None
 
     def expired(self, now: float) -> Iterator[Operation]:
-        """Yield each operation that is due, its deadline taken away."""
+        """Yield each operation that is due at *now*, and remove its deadline."""
         while self._order and (number := self._order[0]) * SLOT <= now:
             slot = self._slots[number]
             due = [operation for operation in slot if operation.due is not None and operation.due <= now]
@@ -66,7 +69,7 @@ class Deadlines:
                     return
                 del self._slots[heapq.heappop(self._order)]
             for operation in due:
-                # Whoever was told of one before it may have cleared it, or moved it.
+                # The caller may have cleared or moved this deadline while it handled an earlier one.
                 if operation.due is not None and operation.due <= now:
                     self.clear(operation)
                     yield operation

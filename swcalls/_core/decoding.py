@@ -1,6 +1,7 @@
-"""A webhook's body as an event. Tolerant: what is missing, null or of a wrong type is ``None``, never an error.
+"""Decodes the body of a webhook into an event. A field that is missing, null or of a wrong type becomes ``None``.
 
-The kind comes from the callback URL. ``event_type`` can only contradict it, and then the event is unknown.
+The kind comes from the callback URL. If ``event_type`` contradicts the kind, the event is an `UnknownEvent`. `webhooks`
+calls `parse` and `read`; `voice_log` calls `read` for the lines of the log.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ from .fields import Fields, Object, identifier, number, part, text, truth, whole
 from .swml_decoding import conference_fields, connect_fields, tail_fields
 
 DEEPEST = 100
-"""Levels of nesting that a body may have; the platform uses five. What is much deeper can be parsed, but neither
-compared nor shown where the stack has been used up to another depth."""
+"""Levels of nesting that a body may have; the platform uses five. A much deeper object can be parsed, but comparing or
+printing it can exceed Python's recursion limit."""
 
 LONGEST_WORD = 200
-"""Characters of a state, or of an ``event_type``, beyond which it is cut: words are remembered, and shown."""
+"""A state or ``event_type`` is cut to this many characters, since it is kept in memory and shown."""
 
 
 class MalformedBody(ValueError):
@@ -62,12 +63,12 @@ _END_REASONS = {
     "notfound": "not_found",
     "timeout": "timeout",
 }
-_TELLING_STATES = ("busy", "no-answer", "canceled", "failed")
-"""Final states that are themselves the reason."""
+_REASON_STATES = ("busy", "no-answer", "canceled", "failed")
+"""Final states that are at the same time the end reason."""
 
 
 def end_reason(spelt: str | None) -> str | None:
-    """Give an end reason its one spelling; one that is not known keeps its own."""
+    """Return the standard spelling of an end reason; an unknown reason is returned unchanged."""
     if not spelt:
         return None
     return _END_REASONS.get(spelt.lower().replace("_", "").replace("-", ""), spelt)
@@ -84,7 +85,7 @@ def _call(p: Object, raw: Object) -> Fields:
     return {
         "state": state,
         "direction": text(p, "direction"),
-        "end_reason": end_reason(text(p, "end_reason") or (state if state in _TELLING_STATES else None)),
+        "end_reason": end_reason(text(p, "end_reason") or (state if state in _REASON_STATES else None)),
         "from_": text(device, "from_number") or text(device, "from") or text(p, "from"),
         "to": text(device, "to_number") or text(device, "to") or text(p, "to"),
         "start_time": _milliseconds(p, "start_time"),
@@ -143,7 +144,7 @@ def _tap(p: Object, raw: Object) -> Fields:
 
 
 def _transcribe(p: Object, raw: Object) -> Fields:
-    # The transcript's own events have no state, and what has one is news of the capture that precedes it.
+    # The events of the transcript have no state; an event with a state is about the audio capture before it.
     event_type = text(raw, "event_type") or ""
     done = event_type.removeprefix("calling.transcript.")
     state = done if done in ("completed", "failed") else text(p, "state") or ""
@@ -177,7 +178,7 @@ def _denoise(p: Object, raw: Object) -> Fields:
 
 
 def _speech(p: Object, raw: Object) -> Fields:
-    # One form has its type beside the text, another around an `utterance`; a summary is known by its name only.
+    # The text is beside `type`, or inside `utterance`; a summary can be recognised only by "summary" in a name.
     word = (text(raw, "event_type") or "").rpartition(".")[2]
     utterance = part(p, "utterance")
     summary = next((key for key in p if "summary" in key), None)
@@ -206,18 +207,18 @@ def _sidecar(p: Object, raw: Object) -> Fields:
 
 
 class Reader(msgspec.Struct, frozen=True):
-    """How the payloads of one kind are read: *fields* takes the inner object and the whole."""
+    """How the payloads of one kind are decoded: *fields* gets the inner object and the whole payload."""
 
     event: type[Event]
     fields: Callable[[Object, Object], Fields]
     event_types: tuple[str, ...] = ()
-    """What an envelope may say that it holds; empty: anything, since none is documented."""
+    """The values of ``event_type`` that fit the kind; empty: any value, since none is documented."""
     keyed: bool = True
-    """Its URL's key is the ``control_id`` of its payloads, as far as they have one."""
+    """The key in the callback URL equals the ``control_id`` of the payloads, as far as they have one."""
     about: str = ""
-    """The kind of the operation that it tells of, where the URL's is another."""
+    """The kind of the operation, if it is not the kind in the callback URL."""
     signed: bool = True
-    """The platform may sign it. The tail of a SWML document it never does: that is the document's own request."""
+    """The platform may sign the webhook. It never signs the tail of a SWML document, which is the document's request."""
 
 
 _FAX = Reader(FaxEvent, _fax, ("calling.call.fax",))
@@ -256,7 +257,11 @@ _decode = msgspec.json.Decoder().decode
 
 
 def parse(body: bytes | str) -> dict[str, Any]:
-    """Parse a JSON object, or raise `MalformedBody`; one of more than `DEEPEST` levels is taken as none."""
+    """Parse a JSON object.
+
+    Raises:
+        MalformedBody: The body is not a JSON object, or has more than `DEEPEST` levels.
+    """
     try:
         data = body.encode() if isinstance(body, str) else body
         value = _decode(data)
@@ -264,7 +269,7 @@ def parse(body: bytes | str) -> dict[str, Any]:
         raise MalformedBody("the body is not JSON") from None
     if not isinstance(value, dict):
         raise MalformedBody("the body is not a JSON object")
-    # Only what has that many brackets can be that deep, and hardly anything has.
+    # The cheap count of brackets comes first: a body with fewer brackets cannot be that deep.
     if data.count(b"{") + data.count(b"[") > DEEPEST and _is_too_deep(value):
         raise MalformedBody("the body is nested too deeply")
     return value
@@ -285,7 +290,11 @@ def _is_too_deep(value: object) -> bool:
 
 
 def read(kind: str, raw: dict[str, Any], body: bytes | None = None) -> Event:
-    """Make the event of *kind* that *raw* tells of, enveloped or bare; *body* is the JSON that it was, if any."""
+    """Return the event of *kind* that the payload *raw* describes, with or without an envelope.
+
+    Args:
+        body: The JSON text of *raw*, kept as the payload of the event; ``None``: *raw* itself is kept.
+    """
     reader = READERS[kind]
     event_type = raw.get("event_type")
     params = inner(raw)
@@ -306,7 +315,7 @@ def read(kind: str, raw: dict[str, Any], body: bytes | None = None) -> Event:
 
 
 def inner(raw: Object) -> Object:
-    """Unwrap an envelope, if *raw* has one; a field report has ``params`` as a string of JSON."""
+    """Return ``params`` of an envelope, else *raw*; in a field report, ``params`` was a string of JSON."""
     if not isinstance(raw.get("event_type"), str) or "params" not in raw:
         return raw
     params = raw["params"]
@@ -319,7 +328,7 @@ def inner(raw: Object) -> Object:
 
 
 def read_inbound(raw: dict[str, Any]) -> InboundCall | None:
-    """Make the announcement of an inbound call of *raw*; ``None`` if it is not one."""
+    """Return the announcement of an inbound call in *raw*; ``None`` if *raw* is no announcement."""
     call = part(raw, "call")
     call_id = identifier(call, "call_id")
     if call_id is None:

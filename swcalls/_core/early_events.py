@@ -1,4 +1,4 @@
-"""Authentic events that nobody wants yet: kept within bounds, handed over when the operation appears."""
+"""Keeps verified events whose operation is not registered yet, within bounds, until the operation is registered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Kept(NamedTuple):
 
 
 class EarlyEvents:
-    """A buffer by key, bounded in number, bytes and age; what is dropped is counted, the oldest first."""
+    """A buffer of events by key, bounded in number, bytes and age. It drops the oldest first, and counts them."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -26,6 +26,7 @@ class EarlyEvents:
         self._next = 0
         self._bytes = 0
         self.dropped: int = 0
+        """How many events were dropped."""
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -39,7 +40,7 @@ class EarlyEvents:
         self.trim(now)
 
     def take(self, kind: str, key: str, now: float) -> list[Event]:
-        """Hand over what was kept for *kind*/*key*, in the order of arrival."""
+        """Remove and return the events that were kept for *kind*/*key*, in the order of arrival."""
         if not self._kept:
             return []
         self.trim(now)
@@ -48,12 +49,12 @@ class EarlyEvents:
         return [self._remove(number).event for number in mine]
 
     def trim(self, now: float) -> None:
-        """Drop what is too much, or too old."""
+        """Drop events that are too many, too large together, or too old."""
         limits = self._limits
         while self._kept:
             number, (_, oldest) = next(iter(self._kept.items()))
-            crowded = len(self._kept) > limits.early_events or self._bytes > limits.early_bytes
-            if not crowded and now - oldest.at <= limits.early_age:
+            is_full = len(self._kept) > limits.early_events or self._bytes > limits.early_bytes
+            if not is_full and now - oldest.at <= limits.early_age:
                 return
             self._remove(number)
             self.dropped += 1

@@ -1,4 +1,4 @@
-"""The outcome of an operation, and the error of an action whose own last event never came."""
+"""Makes outcomes, and the error or result of an action whose last event never came. The settler calls it."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from .operation import Operation, call_of
 def outcome_of(
     operation: Operation, by: SettledBy, *, result: Any = None, error: Exception | None = None
 ) -> Outcome[Any]:
-    """Make the outcome of *operation* as it is now."""
+    """Return an outcome of *operation*, with its latest event and its stage."""
     return Outcome(result=result, error=error, settled_by=by, event=operation.last_event, stage=operation.stage)
 
 
 def name_of(action: Operation) -> str:
-    """Name *action* for a message: ``play 4f6a…``."""
+    """Return the name of *action* for a message: ``play 4f6a…``."""
     return f"{action.kind} {action.key}"
 
 
 def missing_end(action: Operation) -> tuple[SettledBy, ActionError]:
-    """Return what settles *action* now, and the error: its own last event has not come."""
+    """Return the cause and the error with which to settle *action*, whose last event has not come."""
     call, name = call_of(action), name_of(action)
     if call.has_ended:
         reason = call.end_reason
-        message = f"{name}: the call ended ({reason or 'no reason given'}) before its end was reported"
+        message = f"{name}: the call ended ({reason or 'no reason given'}) before the end of the action was reported"
         return "call_ended", CallEnded(message, reason=reason, action=action.handle)
     if action.stage == "not_sent":
-        message = f"{name}: its deadline passed before its command was sent"
+        message = f"{name}: the deadline of the action passed before its command was sent"
     elif action.stopping:
-        message = f"{name}: it was stopped, but its end was not reported"
+        message = f"{name}: the action was stopped, but its end was not reported"
     else:
-        message = f"{name}: its deadline passed before its end was reported"
+        message = f"{name}: the deadline of the action passed before its end was reported"
     return "deadline", ActionExpired(message, action=action.handle)
 
 
 def result_without_event(action: Operation) -> tuple[SettledBy, Any] | None:
-    """Return what settles *action* now, and its result, if its kind may end without an event of its own."""
+    """Return the cause and the result with which *action* settles; ``None``: only an event can give a result."""
     silent_end = LIFECYCLES[action.kind].silent_end
     if silent_end is None:
         return None
@@ -51,7 +51,7 @@ def result_without_event(action: Operation) -> tuple[SettledBy, Any] | None:
 
 
 def settles_without_event(action: Operation) -> bool:
-    """Say whether the kind of *action* may end without an event of its own."""
+    """Return whether the kind of *action* may end without an event of its own."""
     return LIFECYCLES[action.kind].silent_end is not None
 
 

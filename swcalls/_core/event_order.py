@@ -1,4 +1,4 @@
-"""Whether an event is news for its operation: not a repetition of an earlier event, and not older than one."""
+"""Finds out whether an event repeats an earlier event of its operation, or is older than one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from .operation import Operation
 
 
 def is_duplicate(operation: Operation, event: Event) -> bool:
-    """Say whether *event* repeats an earlier one. Whole payloads are compared, since the platform sends no event id.
+    """Return whether *event* repeats an earlier one. Whole payloads are compared, since the platform sends no event id.
 
-    Without a timestamp the same payload can be sent twice for two events (playing, paused, playing). So there only a
-    repetition with nothing in between is a duplicate, and not even that where the same answer can be given twice.
+    Without a timestamp the same payload can be sent twice for two events (playing, paused, playing). So without
+    a timestamp only two equal events in a row are duplicates, and not for a kind that can repeat an answer.
     """
     history = operation.history
     if not history:
@@ -22,7 +22,7 @@ def is_duplicate(operation: Operation, event: Event) -> bool:
 
 
 def is_older(operation: Operation, event: Event) -> bool:
-    """Say whether *event* happened before an event that has been applied, as far as timestamps tell."""
+    """Return whether *event* happened before an event that has been applied, as far as timestamps tell."""
     if event.timestamp is None:
         return False
     return any(
@@ -33,5 +33,5 @@ def is_older(operation: Operation, event: Event) -> bool:
 def _is_same(one: Event, other: Event) -> bool:
     if one.state != other.state or one.timestamp != other.timestamp:
         return False
-    # The same JSON object can be written in two ways.
+    # Two JSON texts may differ, and still be the same object.
     return one.payload == other.payload or one.raw == other.raw

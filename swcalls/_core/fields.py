@@ -16,7 +16,7 @@ _NUMERIC = (int, float, str)
 
 
 def text(source: Object, key: str) -> str | None:
-    """Read a string; a number is taken as one."""
+    """Return the string at *key*; a number is converted to a string."""
     value = source.get(key)
     if value is None or isinstance(value, str):
         return value
@@ -24,7 +24,7 @@ def text(source: Object, key: str) -> str | None:
 
 
 def number(source: Object, key: str) -> float | None:
-    """Read a finite number; a numeric string is taken as one."""
+    """Return the finite number at *key*; a numeric string is converted to a number."""
     value = source.get(key)
     if value is None:
         return None
@@ -38,13 +38,13 @@ def number(source: Object, key: str) -> float | None:
 
 
 def whole(source: Object, key: str) -> int | None:
-    """Read a number as an ``int``."""
+    """Return the number at *key* as an ``int``."""
     value = number(source, key)
     return None if value is None else int(value)
 
 
 def truth(source: Object, key: str) -> bool | None:
-    """Read a boolean; ``"true"`` and ``"false"`` are taken as ones."""
+    """Return the boolean at *key*; ``"true"`` and ``"false"`` are converted to booleans."""
     value = source.get(key)
     return (
         value
@@ -54,12 +54,12 @@ def truth(source: Object, key: str) -> bool | None:
 
 
 def identifier(source: Object, key: str) -> str | None:
-    """Read an id; what no id looks like, by its characters or its length, is taken as none."""
+    """Return the id at *key*: 1 to 128 printable ASCII characters without spaces; ``None`` for anything else."""
     value = text(source, key)
     return value if value is not None and _is_id(value) else None
 
 
 def part(source: Object, key: str) -> Object:
-    """Read an object; anything else is taken as an empty one."""
+    """Return the JSON object at *key*; an empty one for anything else."""
     value = source.get(key)
     return value if isinstance(value, dict) else {}

@@ -1,8 +1,8 @@
 """What each event does to its operation: the lifecycle of every kind, as tables.
 
-A table maps the words of a kind to a `Step`: how far along the word is (a state never goes back to a lower rank), and
-whether it ends anything. Where a word alone does not decide, a function beside the table does, and says what else it
-looks at. A word that is in no table is news without consequences: it ends nothing.
+A table maps the states of a kind to a `Step`: its rank (an operation never goes back to a lower rank), and what the
+event ends. Where the state alone does not decide, a function beside the table does, and its docstring says what else
+it looks at. An event whose state is in no table ends nothing.
 
 Source: wire contract, section 0, item 5 ("What ends an action").
 """
@@ -97,7 +97,7 @@ LIVE_WORDS = frozenset({"answered", "in-progress", "joined"})
 
 
 def _collect_step(operation: Operation, event: Event) -> Step | None:
-    """Look at the command's ``continuous``, at ``final``, and at whether we asked for the end."""
+    """Look at the command's ``continuous``, at the event's ``final``, and at whether a stop was sent."""
     if not isinstance(event, CollectEvent):
         return None
     if "error" in (event.state, event.type) and event.state != "collecting":
@@ -107,7 +107,7 @@ def _collect_step(operation: Operation, event: Event) -> Step | None:
     if event.type == "start_of_input" or event.final is False:
         return _GOING
     if operation.stopping:
-        return _DONE  # What the platform posts after a stop is not documented; it is the last thing, whatever it is.
+        return _DONE  # Not documented: which event follows a stop. Any event is taken as the last one.
     if operation.options.continuous or event.state == "collecting":
         return _GOING
     return COLLECT.get(event.type or event.state)
@@ -121,43 +121,43 @@ def _detect_step(operation: Operation, event: Event) -> Step | None:
 
 
 def _refer_step(operation: Operation, event: Event) -> Step | None:
-    """Take any word that is not known for a failure: what a REFER can come to is told in SIP's many words."""
+    """Treat every unknown state as a failure: the platform passes on the many words of SIP."""
     return {"": None, "inProgress": _GOING, "success": _DONE}.get(event.state, _FAILED)
 
 
 def _fax_step(operation: Operation, event: Event) -> Step | None:
-    """Look at ``success``: the word is the same for a fax that went through and one that did not."""
+    """Look at ``success``: the state is ``finished`` for a fax that failed, too."""
     if event.state == "finished" and isinstance(event, FaxEvent):
         return _DONE if event.success else _FAILED
     return {"page": _GOING, "error": _FAILED}.get(event.state)
 
 
 def _speech_step(operation: Operation, event: Event) -> Step | None:
-    """Take a summary that comes after we asked for the end for the end; nothing else is known to be one."""
+    """Treat a summary that comes after a stop as the last event; no other event is known to be the last."""
     summary = isinstance(event, SpeechEvent) and event.is_summary
     return _DONE if summary and operation.stopping else _GOING
 
 
 def _sidecar_step(operation: Operation, event: Event) -> Step | None:
-    """Only ``final`` ends a sidecar; of the others there are many, and more may come."""
+    """Only ``final`` ends a sidecar; every other event, known or not, is progress."""
     return _DONE if event.state == "final" else _GOING if event.state else None
 
 
 def _detection(operation: Operation, event: Event) -> Result:
-    """Give the answer: of a run that has ended, the one that came before its end."""
+    """Return the detection; for an event that only ends the run, the answer that came before it."""
     heard = [e for e in operation.history or () if isinstance(e, DetectEvent)]
     answer = next((e for e in reversed(heard) if _detect_step(operation, e) in (_ANSWER, _GOING)), None)
     beep = any(e.beep for e in heard)
     if answer is None:
         detector = event.type if isinstance(event, DetectEvent) else None
         return Detection(type=detector, event=None, beep=beep, payload=event.payload)
-    # READY and NOT_READY are said of machines only, and the MACHINE before them may have been lost.
+    # READY and NOT_READY follow MACHINE only, and the webhook with MACHINE may have been lost.
     word = "MACHINE" if answer.state in ("READY", "NOT_READY") else answer.state
     return Detection(type=answer.type, event=word, beep=beep, payload=event.payload)
 
 
 def _as(result: type[Result]) -> Callable[[Operation, Event], Result]:
-    """Make a result of the event that settles the action: what has the same name in both is the same thing."""
+    """Return a function that makes a *result* of an event: it copies the fields that have the same name in both."""
     names = tuple(name for name in result.__struct_fields__ if name != "payload")
     if not names:
         return lambda _, event: result(payload=event.payload)
@@ -208,7 +208,7 @@ LIFECYCLES: Mapping[str, Lifecycle] = {
 
 
 def step_of(operation: Operation, event: Event) -> Step | None:
-    """Say what *event* does to *operation*; ``None``: nothing, the word is not known."""
+    """Return what *event* does to *operation*; ``None``: the state is not known, and the event does nothing."""
     if isinstance(event, UnknownEvent):
         return None
     return LIFECYCLES[operation.kind].step(operation, event)

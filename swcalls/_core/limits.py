@@ -1,4 +1,4 @@
-"""Every bound of the correlation, in one place."""
+"""The limits on memory and waiting that a client's user can set, and the checks of such numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..errors import shown
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """Bounds on memory and on waiting. Times are seconds, sizes bytes; all are > 0 (a grace and *drain* may be 0)."""
+    """Bounds on memory and waiting. Times are seconds, sizes bytes; all > 0 (graces, *timeline*, *drain*: >= 0)."""
 
     history: int = 256
     """How many of its latest events an action keeps for iterators."""
@@ -20,39 +20,39 @@ class Limits(Struct, frozen=True, kw_only=True):
     long_grace: float = 60.0
     """The same for a recording, whose last event usually comes after the end of the call."""
     transcript_grace: float = 600.0
-    """The same for a transcription, which begins only then."""
+    """The same for a transcription, which begins only after the end of the call."""
     margin: float = 10.0
-    """How late the end of an action may be that was stopped, or whose own parameters bound its length.
+    """How late the last event of an action may come after a stop, or after the longest duration in its parameters.
 
-    It counts from then, and is its grace where that is longer. An action with neither, and no ``deadline``, lives as
-    long as its call.
+    If the grace of the action is longer, the grace counts instead. An action without a stop, a longest duration and a
+    ``deadline`` lives as long as its call.
     """
     unconfirmed: float = 600.0
-    """How long a call may stay silent whose dial may not have arrived; then it is taken for one that never was."""
+    """How long a call may stay silent whose dial may not have arrived; then the call counts as never started."""
     silence: float = 14_400.0
     """How long a call may be silent: no webhook, no answer to a command, nothing in the voice log.
 
-    Then, if somebody waits for it or for an action on it, it is taken for ended; if nobody does, it is forgotten.
+    After that the call counts as ended if a task waits for it or for one of its actions; else it is forgotten.
     """
     playback: float = 300.0
-    """How long a file that a prompt plays may take. Then the prompt goes on, even if no webhook told of its end."""
+    """How long a file that a prompt plays may take. Then the prompt goes on, even without a webhook for its end."""
     body: int = 1024 * 1024
     """The largest webhook that is read."""
     early_events: int = 1000
-    """How many authentic events are kept for actions that nobody here knows yet."""
+    """How many verified events are kept for actions that are not registered yet."""
     early_bytes: int = 4 * 1024 * 1024
-    """How many bytes of bodies those may have in all."""
+    """How many bytes the bodies of these events may have in all."""
     early_age: float = 60.0
-    """How long they are kept."""
+    """How long these events are kept."""
     settled: int = 4096
-    """How many settled actions are remembered by id (at times half as many), so that a late event is known as late."""
+    """How many settled actions are remembered by id at most (half as many at least), to recognise late events."""
     running: int = 1024
-    """How many detectors that have answered, but whose run goes on, still pass events to their iterators."""
+    """How many detectors that have settled, but still run, pass events to their iterators."""
     timeline: int = 512
-    """How many marks of what happened on it a call keeps for its ``timeline``; 0 for none."""
+    """How many entries the ``timeline`` of a call keeps; 0: a call has no timeline."""
 
     drain: float = 5.0
-    """How long handlers of inbound calls may take to finish when the client, its server or its application is left."""
+    """How long handlers of inbound calls may take to finish when the client, its server or its application closes."""
 
     hold: float = 20.0
     """How long an inbound call waits for ``answer()`` or ``reject()``, with ``answer=False``; then it is answered."""
@@ -62,11 +62,14 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 def check_numbers(settings: Struct, *, may_be_zero: tuple[str, ...] = ()) -> None:
-    """Check that every field of *settings* is a number greater than 0, and a whole one where its default is.
+    """Check that every field of *settings* is a number greater than 0, and a whole number if its default is one.
+
+    Args:
+        may_be_zero: The names of fields that may be 0.
 
     Raises:
-        TypeError: One is no number.
-        ValueError: One is too small. Both name the setting, the field, its value and the rule.
+        TypeError: A field is no number.
+        ValueError: A field is too small. Both errors name the setting, the field, its value and the rule.
     """
     what = type(settings).__name__
     for name, default in zip(settings.__struct_fields__, settings.__struct_defaults__, strict=True):
@@ -85,11 +88,15 @@ def check_number(
     finite: bool = False,
     unit: str = "",
 ) -> None:
-    """Check a number that a user gave.
+    """Check a number that a user gave: >= *least*, and > *above*; *whole*: an ``int``; *finite*: not infinite.
+
+    Args:
+        name: The parameter, for the message.
+        unit: The unit, for the message.
 
     Raises:
-        TypeError: It is none.
-        ValueError: It is too small, or not *finite*. Both say *name*, the value and the rule.
+        TypeError: *value* is no number.
+        ValueError: *value* is too small, or must be finite and is not. Both errors say *name*, the value and the rule.
     """
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         raise TypeError(f"{name}={shown(value)} must be a {'whole ' if whole else ''}number{unit and f' of {unit}'}")
@@ -97,6 +104,6 @@ def check_number(
     # NaN fails every comparison.
     if not ((least is None or value >= least) and (above is None or value > above)):
         raise ValueError(f"{name}={shown(value)} must be {' and '.join(words)}{unit and f' {unit}'}")
-    # Beyond that, it is neither a length nor can it be added to a time.
+    # A larger value is no possible length, and cannot be added to a time.
     if value > (sys.maxsize if whole else sys.float_info.max) and (finite or value != math.inf):
         raise ValueError(f"{name}={shown(value)} must be {'finite' if finite else 'a smaller number'}")

@@ -1,4 +1,4 @@
-"""When the voice log is read for what no webhook told, and which actions wait for the answer. Does no I/O."""
+"""Decides which calls to look up in the voice log, and which actions wait for the answer. Does no I/O."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .operation import CallOperation, Operation
 class Reconcile(Struct, frozen=True, kw_only=True):
     """How the platform's voice log replaces webhooks that were lost. Times are seconds; all are > 0.
 
-    The log is read once for each overdue action that somebody waits for, before the action expires; and from time to
-    time for a call that has gone silent while somebody waits for it. What the log proves settles an action
+    The log is read once for each overdue action that a task waits for, before the action expires; and from time to
+    time for a call that has gone silent while a task waits for it. What the log proves settles an action
     (``settled_by="reconciled"``) or a call. What the log does not prove changes nothing.
     """
 
@@ -21,7 +21,7 @@ class Reconcile(Struct, frozen=True, kw_only=True):
     patience: float = 20.0
     """How long an overdue action waits for the answer at most, when many calls are asked about at once."""
     sweep: float = 60.0
-    """How long a call is silent before its log is read, while somebody waits; doubled after each query."""
+    """How long a call is silent before its log is read, while a task waits for it; doubled after each query."""
     longest_sweep: float = 900.0
     """The longest pause between two such queries for one call."""
     at_once: int = 10
@@ -34,7 +34,7 @@ class Reconcile(Struct, frozen=True, kw_only=True):
 
 
 class LogUnavailable(Exception):
-    """The voice log gave no answer that could be read."""
+    """The voice log did not answer, or its answer could not be read."""
 
 
 class LogQueries:
@@ -52,7 +52,7 @@ class LogQueries:
         self._closed = False
 
     def close(self) -> None:
-        """Ask nothing any more."""
+        """Drop all queries, and accept no further ones."""
         self._closed = True
         self._queried.clear()
         self._new.clear()
@@ -60,14 +60,14 @@ class LogQueries:
         self._next.clear()
 
     def add(self, call: CallOperation, action: Operation | None = None) -> None:
-        """Have the log of *call* read; *action* waits for the answer."""
+        """Queue a query of the log for *call*; *action* waits for the answer."""
         if self._closed:
             return
         if action is not None:
             self._queried.add(action)
         waiting = [] if action is None else [action]
         if call in self._asking:
-            # A query that is on its way tells the state of the call anyway.
+            # The answer to the running query has the state of the call anyway.
             if action is not None:
                 self._next.setdefault(call, []).extend(waiting)
             return
@@ -75,7 +75,7 @@ class LogQueries:
         self._new.append(call)
 
     def was_queried(self, action: Operation) -> bool:
-        """Say whether the log was, or is being, read on behalf of *action*."""
+        """Return whether the log was, or is being, read on behalf of *action*."""
         return action in self._queried
 
     def forget(self, action: Operation) -> None:

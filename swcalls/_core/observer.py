@@ -1,4 +1,4 @@
-"""What the rules tell about a call while it is going on. The timeline of a call implements it."""
+"""The interface to which the rules report what happens on a call. The journal of the timeline implements it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WaitVerdict = Literal["", "result", "error", "timeout", "cancelled"]
 
 
 class CallObserver(Protocol):
-    """Is told of everything that happens on one call. No method raises."""
+    """Gets everything that happens on one call. No method raises."""
 
     call_id: str | None
     """The platform's id of the call; ``None`` until it is known."""
@@ -31,7 +31,7 @@ class CallObserver(Protocol):
         ...
 
     def event(self, kind: str, key: str, event: Event | InboundCall, verdict: EventVerdict, now: float) -> None:
-        """Note an event for the operation *kind*/*key*, and what became of it."""
+        """Note an event for the operation *kind*/*key*, and how the registry judged it."""
         ...
 
     def settled(self, kind: str, key: str, outcome: Outcome[Any], *, own: bool = False) -> None:
@@ -39,9 +39,9 @@ class CallObserver(Protocol):
         ...
 
     def wait(self, kind: str, key: str, word: str) -> Any:
-        """Note that somebody begins to wait for *word* (``finished``); return the note, for `waited`."""
+        """Note that a task begins to wait for *word* (``finished``); return the note, for `waited`."""
         ...
 
     def waited(self, note: Any, verdict: WaitVerdict) -> None:
-        """Note how the wait ended."""
+        """Note how the wait of *note*, which `wait` returned, has ended."""
         ...

@@ -1,7 +1,7 @@
 """The record of one running operation, and of the call that it belongs to: identity, state, history, outcome.
 
-The rules (`registry`, `lifecycle`) read and write these records. A user never sees them: a handle (``Action``,
-``Call``) holds one, and shows what is for users.
+The rules (`registry`, `lifecycle`) read and write these records. Users do not see them: a handle (``Action``,
+``Call``) holds one record and offers the public part of it.
 """
 
 from __future__ import annotations
@@ -18,46 +18,46 @@ from ..outcome import Identified, Outcome, Stage
 from .observer import CallObserver
 
 MOST_STATES = 64
-"""How many different states an operation remembers; the platform knows about ten, a broken sender any number."""
+"""How many different states an operation remembers. The platform has about ten; a broken sender could make up more."""
 
 
 class Options(Struct, frozen=True):
-    """The parameters of a command that decide which event is the last one, and when it is due."""
+    """The parameters of a command that decide which event is the last one, and when the operation is due."""
 
     continuous: bool = False
     message_end: bool = False
     summary: bool = False
-    """A summary was asked for. It may be the last event."""
+    """A summary was requested. The summary may be the last event."""
     bound: float | None = None
-    """Seconds that the command's own parameters let the operation run at most, counted from its last event."""
+    """The longest duration that the command's parameters allow, in seconds, counted from the latest event."""
     at_once: bool = False
-    """A leg that a connect has dialled is bridged as soon as it answers, with nothing to confirm."""
+    """A leg that a connect has dialled is bridged as soon as it answers: there is nothing to confirm."""
     held: bool = False
-    """The time of *bound* does not run yet: a further command starts it."""
+    """The duration limit *bound* does not run yet: a further command starts it."""
 
 
 PLAIN = Options()
 
 
 def bounded(seconds: float | None) -> Options:
-    """Return options with this bound; ``None``: without one."""
+    """Return options with this duration limit; ``None``: without a limit."""
     return PLAIN if seconds is None else Options(bound=seconds)
 
 
 class Handle(Identified, Protocol):
-    """What the user holds of an action. The engine calls these two methods."""
+    """The part of a user's handle that the engine calls."""
 
     def _accepted(self, answer: Mapping[str, Any]) -> None:
         """Take the platform's answer to the command that started the action."""
         ...
 
     def _abandon(self) -> None:
-        """Stop in the background what may be running at the platform: no user has the handle."""
+        """Stop the action in the background, since no user has the handle and the action may be running."""
         ...
 
 
 class Operation:
-    """A running operation: a playback, a recording, …, or a call."""
+    """The record of an operation: a playback, a recording, …, or a call."""
 
     __slots__ = (
         "call",
@@ -81,44 +81,44 @@ class Operation:
     def __init__(self, kind: str, key: str, call: CallOperation | None, options: Options = PLAIN) -> None:
         self.kind: str = kind
         self.key: str = key
-        """The ``control_id``. For what the platform knows by no id: what its callback URL is made of."""
+        """The ``control_id``. For a kind without a ``control_id``: an id of our own, in the callback URL."""
         self.call: CallOperation | None = call
         self.options: Options = options
         self.handle: Handle | None = None
         """The user's handle, until the operation is closed."""
         self.stage: Stage = "not_sent"
         self.state: str | None = None
-        """The last state that was reached, as the platform spells it."""
+        """The latest state, as the platform spells it."""
         self.rank: int = 0
-        """How far *state* is along the lifecycle; it never goes down."""
+        """How far *state* is along the lifecycle; the rank never goes down."""
         self.states_reached: tuple[str, ...] = ()
         self.stopping: bool = False
-        """A stop was sent: the next event may be the last one, whatever its state is."""
+        """A stop was sent: the next event may be the last one, in any state."""
         self.history: list[Event] | None = None
         """The latest events; the list is made with the first one."""
         self.dropped: int = 0
         """How many older events *history* has lost, since it is bounded."""
         self.due: float | None = None
-        """When the operation expires, by the clock of whoever passes ``now``; see `Deadlines`."""
+        """When the operation expires, by the clock of ``now`` (monotonic seconds); ``None``: never. See `Deadlines`."""
         self.outcome: Outcome[Any] | None = None
-        """How the operation settled; ``None``: it has not."""
+        """How the operation settled; ``None``: it has not settled."""
         self.closed: bool = False
-        """No event can follow. A detector that has answered, and a call whose end was inferred, settle before."""
+        """No event can follow. A detector with an answer, and a call with an inferred end, settle before they close."""
         self.watchers: list[Callable[[], object]] | None = None
         """Called after every event, and when the operation settles or closes. They must not raise."""
 
     @property
     def observer(self) -> CallObserver | None:
-        """Who is told what happens on its call; ``None``: nobody."""
+        """The observer of the operation's call; ``None``: the call has none."""
         return None if self.call is None else self.call.observer
 
     @property
     def last_event(self) -> Event | None:
-        """The latest event; ``None``: none has come."""
+        """The latest event; ``None``: no event has come."""
         return self.history[-1] if self.history else None
 
     def note_sent(self) -> None:
-        """Note that the command that starts the operation is being sent: from now on it may have arrived."""
+        """Note that the command that starts the operation is being sent, and may arrive from now on."""
         if self.stage == "not_sent":
             self.stage = "unconfirmed"
 
@@ -184,13 +184,13 @@ class CallOperation(Operation):
         if observer is not None:
             observer.call_id = call_id
         self.call_handle: ReferenceType[Any] | None = None
-        """The user's ``Call``. It is a weak reference: the call is let go of with the last handle."""
+        """The user's ``Call``, as a weak reference, so that the record goes when the user drops the last handle."""
         self.leg: Leg | None = None
         """The last response to a command; ``None`` before the first."""
         self.inbound: InboundCall | None = None
         """How the platform announced the call, if it came in."""
         self.handed_on: bool = False
-        """The call was told to end, or a dialplan drives it now: nobody hangs it up on leaving it."""
+        """The call was told to end, or a dialplan drives it now: leaving its block does not hang it up."""
         self.end_reason: str | None = None
         self.asked_reason: str | None = None
         """The reason that we gave when we ended the call; it counts when the platform gives none."""
@@ -199,13 +199,13 @@ class CallOperation(Operation):
         self.actions: dict[str, Operation] = {}
         """The actions of this call that can still get events, by key."""
         self.last_activity: float = 0.0
-        """When the platform last told something of the call, or when somebody began to wait for it."""
+        """When the latest news of the call came, or when a task began to wait for it."""
         self.check_interval: float = 0.0
-        """How many seconds the call may be silent before the voice log is asked about it."""
+        """How many seconds the call may be silent before its voice log is read."""
 
     @property
     def is_watched(self) -> bool:
-        """Whether anybody waits for the call, or for one of its actions."""
+        """Whether a task waits for the call, or for one of its actions."""
         return bool(self.watchers) or any(action.watchers for action in self.actions.values())
 
     @property
@@ -215,7 +215,7 @@ class CallOperation(Operation):
 
     @property
     def is_known_to_have_ended(self) -> bool:
-        """Whether the platform told that the call has ended. A call that was only silent may still be up."""
+        """Whether the platform reported the end of the call. A call that was only silent may still be up."""
         return self.outcome is not None and self.outcome.settled_by not in ("deadline", "closed")
 
 

@@ -1,17 +1,17 @@
-"""The latest keys, for as long as there is room: a memory that is bounded, and cheap to add to."""
+"""A bounded set of the latest keys that were added. The registry uses it to recognise late events."""
 
 from __future__ import annotations
 
 
 class RecentKeys:
-    """The latest keys that were added: *most* of them (>= 1), and never less than half as many.
+    """Keeps the latest keys: at least half of *most*, and at most *most* (>= 1).
 
-    Two sets take turns, since to keep keys in their order, and drop one for each that comes, took 1.5 of the 57 us that
-    a webhook takes.
+    Two sets take turns: when the newer one is full, the older one is dropped. One ordered set that drops a key for each
+    new key took 1.5 of the 57 us that a webhook takes.
     """
 
     def __init__(self, most: int) -> None:
-        self._room = max(1, most // 2)
+        self._size = max(1, most // 2)
         self._new: set[str] = set()
         self._old: set[str] = set()
 
@@ -24,7 +24,7 @@ class RecentKeys:
     def add(self, key: str) -> None:
         """Remember *key*."""
         self._new.add(key)
-        if len(self._new) >= self._room:
+        if len(self._new) >= self._size:
             self._old, self._new = self._new, set()
 
     def discard(self, key: str) -> None:

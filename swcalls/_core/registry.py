@@ -1,4 +1,4 @@
-"""Which operations are running, which event moves which of them, and how each of them settles, exactly once.
+"""Holds the running operations, and applies events, deadlines and log answers to them; each settles exactly once.
 
 The engine calls `Registry.expect` before it sends a command, `Registry.deliver` for each verified webhook, and
 `Registry.expire` when a deadline has come. No clock here: every method that needs the time takes ``now``.
@@ -49,7 +49,7 @@ class Registry:
         """The calls whose log is to be read; `log_answered` takes the answer."""
         self.early: EarlyEvents = EarlyEvents(limits)
         self.is_closed: bool = False
-        """Everything has been settled, and nothing more is expected."""
+        """Everything has been settled, and no operation is accepted any more."""
         self._call_checks = CallChecks(limits, reconcile, self.deadlines)
         self._reconcile = reconcile
         self._listener = listener
@@ -57,10 +57,13 @@ class Registry:
     # Commands
 
     def expect(self, action: Operation, now: float, deadline: float | None = None) -> None:
-        """Follow *action*, before its command is sent. Events that came before are applied at once.
+        """Register *action*, before its command is sent. Events that came earlier are applied at once.
+
+        Args:
+            deadline: Seconds until the action expires; ``None``: no deadline of its own.
 
         Raises:
-            ValueError: Its key is in use by an action that is still running.
+            ValueError: The key is in use by an action that is still running.
         """
         key, call = action.key, call_of(action)
         if self.follows(key):
@@ -85,7 +88,7 @@ class Registry:
     def withdraw(self, action: Operation, error: Exception) -> None:
         """Forget *action*, whose command was refused or not sent.
 
-        A handle may have been found by its id meanwhile: whoever waits for it gets *error*.
+        A task that waits for the action (with a handle that it found by id) gets *error*.
         """
         if action.outcome is None:
             action.outcome = outcome_of(action, "closed", error=error)
@@ -115,18 +118,18 @@ class Registry:
             self.settler.fail_questions(sidecar)
 
     def follows(self, key: str) -> bool:
-        """Say whether an action with this *key* is running."""
+        """Return whether an action with this *key* is running."""
         return key in self.actions or key in self.settler.answered
 
     # Calls
 
     def expect_call(self, call: CallOperation, now: float, *, hold: bool = True) -> None:
-        """Follow a call that is about to be dialled; *hold*: its state webhooks come here."""
+        """Register a call that is about to be dialled; *hold*: keep it until it ends, since its webhooks come here."""
         call.last_activity = now
         self.calls.follow(call, hold=hold)
 
     def adopt(self, call: CallOperation, now: float, *, state: str = "answered") -> None:
-        """Follow a call that came in; its id is its key."""
+        """Register an inbound call, which is in *state*. Its id is its key."""
         assert call.id is not None
         call.key = call.id
         call.stage = "accepted"
@@ -142,7 +145,7 @@ class Registry:
         """Forget a call that was never started."""
         self.calls.remove(call)
         self.deadlines.clear(call)
-        self.settler.is_over(call)
+        self.settler.notify_over(call)
 
     def identify(self, call: CallOperation, call_id: str) -> None:
         """Note the id of a call, unless it is known."""
@@ -153,11 +156,11 @@ class Registry:
                 call.observer.call_id = call_id
 
     def check_liveness(self, call: CallOperation, now: float) -> None:
-        """Schedule a liveness check of *call*, since somebody is about to wait for it or for one of its actions."""
+        """Schedule a liveness check of *call*, since a task is about to wait for the call or for one of its actions."""
         self._call_checks.schedule(call, now)
 
     def report(self, call: CallOperation, event: CallEvent, now: float, by: SettledBy = "callback") -> None:
-        """Apply a state from a command's response or from the voice log. It is not an event of the call's history."""
+        """Apply a state from a command's response or from the voice log. It does not go into the call's history."""
         call.last_activity = now
         step = step_of(call, event)
         if step is None or call.has_ended or step.rank < call.rank:
@@ -241,7 +244,11 @@ class Registry:
                 self.settler.give_up(operation)
 
     def log_answered(self, call: CallOperation, evidence: Evidence | None, now: float) -> None:
-        """Apply what the voice log says of *call*; ``None``: it could not be read. Then settle what is overdue."""
+        """Apply *evidence*, what the voice log says of *call*, then settle the overdue actions that waited for it.
+
+        Args:
+            evidence: ``None``: the log could not be read.
+        """
         waited = self.log_queries.finish(call)
         if self.is_closed:
             return
@@ -249,15 +256,15 @@ class Registry:
         if evidence is not None:
             self._apply_evidence(call, evidence, now)
         if was_up and call.has_ended:
-            return  # All of its actions have their grace period now.
+            return  # The end of the call has started the grace period of its actions.
         for action in waited:
             if action.outcome is None and not action.closed:
                 self.settler.give_up(action)
 
-    # The end
+    # Closing
 
     def close(self) -> None:
-        """Settle everything that is left: the client is closing."""
+        """Settle every operation, since the client is closing."""
         self.is_closed = True
         self.log_queries.close()
         self.settler.settle_all(self.calls, lambda _: True, "the client was closed")
@@ -267,7 +274,7 @@ class Registry:
         self.settler.settle_all([call for call in self.calls if self.calls.follows(call)], is_lost, why)
 
     def _apply(self, operation: Operation, event: Event, now: float, by: SettledBy = "callback") -> Delivered:
-        """Move *operation* by one event that is its own."""
+        """Apply *event* to *operation*, which the event belongs to."""
         event = seen_by(operation, event)
         call = operation if isinstance(operation, CallOperation) else call_of(operation)
         observer = call.observer
@@ -278,7 +285,7 @@ class Registry:
             return verdict
         if operation.stage != "accepted":
             operation.stage = "accepted"
-            self.time_limits.trust(operation)
+            self.time_limits.note_arrived(operation)
         call.last_activity = now
         if call.id is None and call is operation and event.call_id:
             self.identify(call, event.call_id)
@@ -323,7 +330,7 @@ class Registry:
             self.settler.settle(action, by, result=result, running=ends is Ends.WAIT, own=True)
 
     def _reach(self, operation: Operation, state: str, rank: int, now: float) -> None:
-        """Note how far *operation* has come. When a call is answered, the time of its bounded actions begins to run."""
+        """Set state and rank of *operation*. When a call is answered, the duration limits of its actions start."""
         operation.state = state
         was, operation.rank = operation.rank, rank
         if isinstance(operation, CallOperation) and was < CALL["answered"].rank <= rank:
@@ -340,12 +347,12 @@ class Registry:
                 self.settler.infer_end(call, None, now, "deadline", own=False)
             case "forget":
                 self.calls.release(call)
-                self.settler.is_over(call)
+                self.settler.notify_over(call)
             case "nothing":
                 pass
 
     def _query_log(self, action: Operation, now: float) -> bool:
-        """Have the log read for *action*, which is overdue; return ``False`` if that is of no use."""
+        """Queue a log query for *action*, which is overdue; return ``False`` if no query can help."""
         call = call_of(action)
         if self._reconcile is None or self.log_queries.was_queried(action) or not action.watchers or call.id is None:
             return False
@@ -356,7 +363,7 @@ class Registry:
         return True
 
     def _apply_evidence(self, call: CallOperation, evidence: Evidence, now: float) -> None:
-        """Apply what the log says of *call* and of its actions, as far as no webhook has told it."""
+        """Apply to *call* and its actions what the log says and no webhook has reported."""
         for line in evidence.events:
             action = self.actions.get(line.control_id)
             if action is None or action.call is not call or not READERS[action.kind].keyed:

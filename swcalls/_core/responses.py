@@ -1,4 +1,4 @@
-"""An HTTP answer as a result or as the typed error that it means. Reads any of the error bodies that are known."""
+"""Turns an HTTP response to a command into its JSON object or a typed error, for the transport; decodes call legs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _BY_STATUS: Mapping[int, type[CommandRejected]] = {
 }
 
 _GATEWAY_STATUSES = frozenset({502, 504})
-"""A gateway that got no answer does not know whether the command arrived. Source: wire contract, section 0, item 7."""
+"""With these statuses the platform may have received the command. Source: wire contract, section 0, item 7."""
 
 FABRIC_LEG = "fabric_subscriber_device_leg"
 
@@ -49,14 +49,15 @@ def interpret(
     wall_clock: float,
     secrets: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Return the JSON object of a 2xx answer; raise what any other one means.
+    """Return the JSON object of a 2xx response; raise the error that any other response means.
 
     Args:
-        wall_clock: Unix seconds, to make a wait of a ``Retry-After`` date.
-        secrets: What no error may show, should the answer repeat it.
+        command: The command, for errors; *call_id* likewise.
+        wall_clock: Unix seconds, to turn a ``Retry-After`` date into a wait.
+        secrets: Strings that are masked in errors, since the response may repeat them.
 
     Raises:
-        CommandRejected: By status; its subclass says which.
+        CommandRejected: The platform refused the command; the status decides which subclass.
         CommandUnconfirmed: 502 or 504, or a 2xx answer that is not a JSON object.
     """
     request_id = headers.get("X-Request-Id")
@@ -65,15 +66,15 @@ def interpret(
             return parse(body)
         except MalformedBody as fault:
             if body.startswith(b"+OK"):
-                # The one answer that is a line of text: a sidecar's counters.
+                # Only the command `ai_sidecar.status` is answered by a line of text instead of JSON.
                 return {"result": body.decode(errors="replace")}
-            message = f"the answer, with status {status}, cannot be understood: {fault}"
+            message = f"the response (status {status}) cannot be decoded: {fault}"
             unclear = CommandUnconfirmed(message, command=command, call_id=call_id, request_id=request_id)
             unclear.status = status
             raise unclear from None
     errors = _errors(_redacted(body, secrets))
     if status in _GATEWAY_STATUSES:
-        message = f"it may have arrived: a gateway answered with {status}"
+        message = f"the command may have arrived: a gateway answered with {status}"
         unclear = CommandUnconfirmed(message, command=command, call_id=call_id, request_id=request_id)
         unclear.status = status
         raise unclear
@@ -86,13 +87,13 @@ def interpret(
 
 
 def _retry_after(headers: Mapping[str, str], wall_clock: float) -> float | None:
-    """Read ``Retry-After``, seconds or an HTTP date, as seconds from now (>= 0); ``None`` without a usable one."""
+    """Return ``Retry-After`` (seconds or an HTTP date) in seconds (>= 0); ``None`` if missing or unusable."""
     value = headers.get("Retry-After")
     if value is None:
         return None
     seconds = number({"value": value}, "value")
     if seconds is None:
-        # Rare, and what it imports is not cheap.
+        # A date is rare, and this module is slow to import.
         from email.utils import parsedate_to_datetime
 
         try:
@@ -104,7 +105,7 @@ def _retry_after(headers: Mapping[str, str], wall_clock: float) -> float | None:
 
 
 def read_leg(raw: dict[str, Any]) -> Leg | None:
-    """Read a call leg; ``None`` if it has no id. Everything else may be missing."""
+    """Return the call leg in *raw*; ``None`` if *raw* has no id. Every other field may be missing."""
     leg_id = text(raw, "id")
     if not leg_id:
         return None
@@ -137,13 +138,13 @@ def read_leg(raw: dict[str, Any]) -> Leg | None:
 
 
 def find_text(answer: Object, key: str) -> str | None:
-    """Find a string that no schema places: at the top, or one level down."""
+    """Return the string at *key*, at the top of *answer* or one level down: no schema says where it is."""
     places: tuple[Object, ...] = (answer, part(answer, "result"), part(answer, "params"), part(answer, "data"))
     return next((found for place in places if (found := text(place, key)) is not None), None)
 
 
 def counters(answer: Object) -> dict[str, str]:
-    """Read the line ``+OK key=value ...`` of a sidecar's status, wherever in *answer* it stands."""
+    """Return the pairs of a sidecar's status line, ``+OK key=value ...``, at the top of *answer* or one level down."""
     places: tuple[Object, ...] = (answer, part(answer, "result"), part(answer, "params"), part(answer, "data"))
     lines = (value for place in places for value in place.values() if isinstance(value, str))
     line = next((line for line in lines if line.startswith("+OK")), "")
@@ -156,14 +157,14 @@ def _charge(item: Object) -> ChargeDetail:
 
 def _redacted(body: bytes, secrets: tuple[str, ...]) -> bytes:
     for secret in filter(None, secrets):
-        # As it is, and as JSON spells it.
+        # The secret as it is, and with JSON's escapes.
         for spelling in {secret.encode(), msgspec.json.encode(secret)[1:-1]}:
             body = body.replace(spelling, b"***")
     return body
 
 
 def _errors(body: bytes) -> tuple[dict[str, Any], ...]:
-    """Find the reasons in any of the known forms; HTML and nothing at all are forms too."""
+    """Return the reasons in an error body, in any known form; empty for HTML and an empty body."""
     try:
         answer = parse(body)
     except MalformedBody:
@@ -185,5 +186,5 @@ def _message(status: int, errors: tuple[dict[str, Any], ...]) -> str:
         for e in errors
     ]
     said = "; ".join(reason for reason in reasons if reason)
-    # An answer may hold anything: `!r` leaves nothing in it that could forge a line of a log.
+    # `repr` escapes line breaks: the response must not be able to forge a log line.
     return f"refused with {status}" + (f" ({repr(said[:500])[1:-1]})" if said else "")

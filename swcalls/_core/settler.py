@@ -23,14 +23,14 @@ from .time_limits import TimeLimits
 
 
 class Listener(Protocol):
-    """Is told what concerns others than the users of the operations."""
+    """Gets what the engine must know of operations: the backplane and the timer depend on it."""
 
     def operation_over(self, operation: Operation) -> None:
         """Forget *operation*: it has settled, is closed, or was never started."""
         ...
 
     def call_identified(self, call: CallOperation) -> None:
-        """Note that a webhook has told the id of *call*."""
+        """Note that a webhook has brought the id of *call*."""
         ...
 
     def deadline_moved(self, due: float) -> None:
@@ -39,7 +39,7 @@ class Listener(Protocol):
 
 
 class Settler:
-    """The operations that can still get events. What they settle with is written into the operations themselves."""
+    """Holds the operations that can still get events, and writes their outcomes into them."""
 
     def __init__(self, limits: Limits, listener: Listener | None) -> None:
         self.actions: dict[str, Operation] = {}
@@ -90,7 +90,7 @@ class Settler:
             self.close(action)
 
     def give_up(self, action: Operation) -> None:
-        """Settle *action* without an event of its own."""
+        """Settle *action*, whose last event did not come: with an error, or with a result if its kind allows that."""
         found = result_without_event(action)
         if found is not None:
             self.settle(action, found[0], result=found[1])
@@ -101,13 +101,13 @@ class Settler:
     def end_call(
         self, call: CallOperation, reason: str | None, now: float, by: SettledBy = "callback", *, own: bool = True
     ) -> None:
-        """Settle *call*, once. A reason that comes later than the end is still noted."""
+        """Settle *call*, unless it is settled. An end reason that comes after the end is still noted."""
         call.end_reason = call.end_reason or reason
         if call.has_ended:
             return
         call.outcome = outcome_of(call, by, result=reason)
-        # A process that takes over what this one leaves has no use for a call that has ended.
-        self.is_over(call)
+        # Another process must not take over a call that has ended.
+        self.notify_over(call)
         if call.observer is not None:
             call.observer.settled("call", call.key, call.outcome, own=own)
         for action in list(call.actions.values()):
@@ -119,7 +119,7 @@ class Settler:
     def infer_end(
         self, call: CallOperation, reason: str | None, now: float, by: SettledBy = "callback", *, own: bool = True
     ) -> None:
-        """End *call* without an event of its own. That event may be on its way, and iterators are to see it."""
+        """End *call* without its last event. That event may still come in the grace period, and goes to iterators."""
         self.end_call(call, reason or call.asked_reason, now, by, own=own)
         if self.calls.follows(call):
             self.calls.hold(call)
@@ -131,7 +131,7 @@ class Settler:
     def close_call(self, call: CallOperation) -> None:
         """Note that no event of *call* can follow."""
         if not (call.closed or call.has_ended):
-            self.is_over(call)
+            self.notify_over(call)
         call.closed = True
         self.deadlines.clear(call)
         if self.calls.remove(call):
@@ -139,17 +139,17 @@ class Settler:
         call.changed()
 
     def _keep_answered(self, action: Operation) -> None:
-        """Pass on the events of an action that has settled, for as many actions as the limit allows."""
+        """Keep passing on the events of *action*, which has settled; close the oldest such action beyond the limit."""
         del self.actions[action.key]
         self.answered[action.key] = action
-        self.is_over(action)
+        self.notify_over(action)
         if len(self.answered) > self._limits.running:
             self.close(next(iter(self.answered.values())))
 
     def close(self, action: Operation) -> None:
         """Forget *action*: it has its outcome, and no event can follow."""
         action.closed = True
-        # By now another action may have its key: an answer can come long after the action has expired.
+        # Another action may have the key by now: a response can come long after the action has expired.
         key = action.key
         if self.actions.get(key) is action:
             del self.actions[key]
@@ -162,9 +162,9 @@ class Settler:
         self.log_queries.forget(action)
         action.handle = None
         if not (call.actions or call.watchers or self.calls.is_held(call)):
-            # Nobody waits for the call. The next wait schedules a check again.
+            # No task waits for the call. The next wait schedules a check again.
             self.deadlines.clear(call)
-        self.is_over(action)
+        self.notify_over(action)
         if action.outcome is not None and key not in self.actions:
             self.recent.add(key)
         if action.kind == "ai_sidecar":
@@ -172,18 +172,22 @@ class Settler:
         action.changed()
 
     def fail_questions(self, sidecar: Operation) -> None:
-        """Fail the open questions to *sidecar*, which is closed. The end of the call or client does it by itself."""
+        """Fail the open questions to *sidecar*, which is closed, unless the end of the call or client settles them."""
         left = self.questions.remove(sidecar)
         if sidecar.outcome is not None and sidecar.outcome.settled_by not in ("call_ended", "closed"):
             for question in left:
-                error = ActionFailed(f"{name_of(question)}: the sidecar ended first", action=question.handle)
+                error = ActionFailed(
+                    f"{name_of(question)}: the sidecar ended before it answered", action=question.handle
+                )
                 self.settle(question, "callback", error=error)
 
-    def is_over(self, operation: Operation) -> None:
+    def notify_over(self, operation: Operation) -> None:
+        """Call the listener: *operation* has settled, is closed, or was never started."""
         if self._listener is not None:
             self._listener.operation_over(operation)
 
     def settle_all(self, calls: Iterable[CallOperation], is_lost: Callable[[Operation], bool], why: str) -> None:
+        """Settle every action, and every call of *calls*, for which *is_lost* is true, with ``ClientClosed``."""
         for action in filter(is_lost, list(self.actions.values())):
             self.settle(action, "closed", error=ClientClosed(f"{name_of(action)}: {why}", action=action.handle))
         for action in filter(is_lost, list(self.answered.values())):

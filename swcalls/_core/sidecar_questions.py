@@ -1,4 +1,4 @@
-"""The questions that were put to AI sidecars. A sidecar's callback URL gets the answers, which name their question."""
+"""Matches answers of AI sidecars to questions. Answers come to the sidecar's callback URL, and name their question."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from ..events import Event, SidecarEvent
 from .operation import Operation
 
 MOST_UNCLAIMED = 64
-"""How many answers are kept whose question the platform has not confirmed yet; the oldest go first."""
+"""How many answers to questions without a confirmed ``ask_id`` are kept; the oldest are dropped first."""
 
 
 class SidecarQuestions:
-    """Finds the question to an answer, by the ``ask_id`` that the platform gives it."""
+    """Finds the question of an answer by its ``ask_id``, which the platform chooses."""
 
     def __init__(self) -> None:
         self._asked: dict[tuple[Operation, str], Operation] = {}
@@ -20,7 +20,7 @@ class SidecarQuestions:
         """Expect the answer to *question*; return the answer if it has come already."""
         event = self._unclaimed.pop((sidecar, ask_id), None)
         if event is None:
-            # A question that has expired is not asked again.
+            # Remove the questions that have expired: the memory stays bounded.
             self._asked = {place: other for place, other in self._asked.items() if other.outcome is None}
             self._asked[sidecar, ask_id] = question
         return event

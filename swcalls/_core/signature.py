@@ -1,4 +1,4 @@
-"""The platform's own signature on a webhook, checked where there is one.
+"""Verifies the platform's own signature of a webhook, if the webhook has one.
 
 ``X-SignalWire-Signature`` is the lower-case hex HMAC-SHA1 of URL and raw body, ``X-SignalWire-SHA256-Signature`` the
 same with SHA-256; the key is the project's signing key. The form-encoded scheme (base64, URL and parameters) leaves a
@@ -22,10 +22,10 @@ _CREDENTIALS = re.compile(r"^(https?://)[^/?#]*@", re.IGNORECASE)
 
 
 class Verifier:
-    """Checks signatures against any of *keys* (several while a key is being rotated)."""
+    """Checks signatures with each of *keys* (several while a key is being rotated)."""
 
     def __init__(self, keys: Sequence[str] = (), *, require: bool = False) -> None:
-        # Keyed once, and copied for each webhook: that saves two thirds of what HMAC costs.
+        # The keyed state is computed once and copied for each webhook: that saves two thirds of the time of an HMAC.
         self._keyed = tuple(
             (header, tuple(hmac.new(key.encode(), digestmod=digest) for key in keys))
             for header, digest in _DIGESTS.items()
@@ -34,7 +34,7 @@ class Verifier:
         self._require = require
 
     def __bool__(self) -> bool:
-        """Whether there is anything to check."""
+        """Return whether there are keys to check with."""
         return self._has_keys
 
     def verify(
@@ -46,18 +46,19 @@ class Verifier:
         required: bool = False,
         signed: bool = True,
     ) -> bool:
-        """Say whether *body*, posted to *url* (as it was handed out), may be believed as far as signatures go.
+        """Return whether the signatures of *body*, posted to *url* (as the platform was given it), are right.
 
-        Each signature that is present must be right. None at all passes, unless one is *required* here or always.
-        What is never *signed* by the platform passes without one in any case. Without keys there is nothing to check.
+        Every signature that is present must be right. A webhook without a signature passes, unless *required* or
+        ``require`` is set; not even then must what the platform never signs (*signed* is False). Without keys every
+        webhook passes.
         """
         if not self._has_keys:
             return True
-        # aiohttp's headers know how to look one up.
+        # The headers of aiohttp have `getall`; a plain mapping does not.
         values_of = getattr(headers, "getall", None) or partial(_all, headers)
         covered, is_signed = b"", False
         for header, keyed in self._keyed:
-            # All of them: of a header that is there twice, the one that is right must not hide the other.
+            # Check each value: a header can be there twice, and a right value must not hide a wrong one.
             for value in values_of(header, ()):
                 if url is None:
                     return False

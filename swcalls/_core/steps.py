@@ -17,25 +17,25 @@ class Ends(Enum):
 
     NOTHING = "nothing"
     WAIT = "the wait"
-    """The answer is final, but the run goes on and may still tell more."""
+    """The action has its result, but the run goes on and may still send events."""
     RUN = "the run"
     FAILED = "the run, in failure"
 
 
 class Step(Struct, frozen=True):
-    """How far a word is along its lifecycle, and what it ends."""
+    """How far a state is along the lifecycle of its kind, and what it ends."""
 
     rank: int
     ends: Ends = Ends.NOTHING
 
 
 def by_word(table: Mapping[str, Step]) -> Callable[[Operation, Event], Step | None]:
-    """Look the event's word up in *table*."""
+    """Return a step function that looks at the state of the event only."""
     return lambda _, event: table.get(event.state)
 
 
 class Grace(Enum):
-    """How much later than its call an operation may end."""
+    """Which grace period an action gets after the end of its call; the seconds are in `Limits`."""
 
     SHORT = "soon after it"
     LONG = "when its file is ready"
@@ -43,14 +43,14 @@ class Grace(Enum):
 
 
 class Lifecycle(Struct, frozen=True):
-    """One kind's row: how its events are read, what it comes to, and how long its end may take after the call's."""
+    """The lifecycle of one kind: the steps of its events, its result, and its grace period after the call."""
 
     step: Callable[[Operation, Event], Step | None]
     result: Callable[[Operation, Event], Any]
     grace: Grace = Grace.SHORT
     silent_end: Callable[[Operation, Event | None], Any] | None = None
-    """What it comes to when it ends without an event of its own, as it may, with our stop or with the call."""
+    """The result of an end by a stop or by the call, without an event; ``None``: only an event gives a result."""
     repeats: bool = False
-    """The same payload twice can be two events, when no timestamp tells."""
+    """Two equal payloads in a row, without a timestamp, are two events, not a repeated webhook."""
     view: Callable[[Operation, Event], Event] | None = None
-    """How an event looks from the operation's own side, where its payload alone does not say whose it is."""
+    """How an event looks from the side of the operation, if the payload alone does not tell whom it is about."""

@@ -1,4 +1,4 @@
-"""When each action must have settled: after its own bound, after the end of its call, after a stop."""
+"""Sets when each action must have settled: after its duration limit, the end of its call, or a stop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .steps import Grace
 
 
 class TimeLimits:
-    """Sets the deadlines of actions. The time of a bound runs while the call is up and the action is not paused."""
+    """Sets the deadlines of actions. A duration limit runs while the call is up and the action is not paused."""
 
     def __init__(self, limits: Limits, deadlines: Deadlines) -> None:
         self._limits = limits
@@ -20,53 +20,53 @@ class TimeLimits:
         """Actions whose command may not have arrived, until an event proves that it has."""
 
     def start_bound(self, action: Operation, now: float) -> None:
-        """Start, or start again, the time that the command's own parameters give *action*."""
+        """Start, or restart, the duration limit that the parameters of *action* set (``Options.bound``)."""
         bound, call = action.options.bound, call_of(action)
         if bound is None or action.options.held or action.stopping or action.outcome is not None or call.has_ended:
             return
         if action.stage == "not_sent":
-            return  # The command still waits for its turn.
+            return  # The command waits for a rate limit or a free connection.
         if call.state is None or call.rank >= CALL["answered"].rank:
             self._deadlines.set(action, now + bound + self.margin(action))
 
     def extend_bound(self, action: Operation, event: Event, now: float) -> None:
-        """Start the time of *action* again, since *event* shows that it is running; stop the time if it is paused."""
+        """Restart the duration limit of *action*, since *event* shows that it runs; clear it if *action* is paused."""
         if event.state == "paused":
             self.pause_bound(action)
         else:
             self.start_bound(action, now)
 
     def pause_bound(self, action: Operation) -> None:
-        """Stop the time that the command's parameters give *action*, until `start_bound` is called again."""
+        """Clear the duration limit of *action*, until `start_bound` is called again."""
         if action.options.bound is not None and not action.stopping and not call_of(action).has_ended:
             self._deadlines.clear(action)
 
-    def doubt(self, action: Operation, now: float) -> None:
-        """Have *action* expire, since its command may not have arrived, unless an event proves that it has."""
+    def expect_unconfirmed(self, action: Operation, now: float) -> None:
+        """Set a deadline for *action*, whose command may not have arrived; `note_arrived` clears the deadline."""
         self.start_bound(action, now)
         if action.due is None and action.outcome is None:
             self._unconfirmed.add(action)
             self._deadlines.set(action, now + self.margin(action))
 
-    def trust(self, action: Operation) -> None:
-        """Take back what `doubt` did: the command of *action* has arrived."""
+    def note_arrived(self, action: Operation) -> None:
+        """Clear the deadline of `expect_unconfirmed`: an event proves that the command of *action* has arrived."""
         if action in self._unconfirmed:
             self._unconfirmed.discard(action)
             if not call_of(action).has_ended:
                 self._deadlines.clear(action)
 
     def forget(self, action: Operation) -> None:
-        """Clear what is known of *action*, which is closed."""
+        """Forget *action*, which is closed."""
         self._deadlines.clear(action)
         self._unconfirmed.discard(action)
 
     def start_grace(self, action: Operation, now: float) -> None:
         """Give *action* its grace period, since its call has ended."""
-        self._hurry(action, now + self.grace(action))
+        self._set_earlier(action, now + self.grace(action))
 
     def start_margin(self, action: Operation, now: float) -> None:
         """Give *action* its margin, since it was stopped."""
-        self._hurry(action, now + self.margin(action))
+        self._set_earlier(action, now + self.margin(action))
 
     def grace(self, action: Operation) -> float:
         """Return the seconds that *action* has after the end of its call."""
@@ -83,5 +83,6 @@ class TimeLimits:
         """Return the seconds that the last event of *action* may be late."""
         return max(self._limits.margin, self.grace(action))
 
-    def _hurry(self, action: Operation, due: float) -> None:
+    def _set_earlier(self, action: Operation, due: float) -> None:
+        """Set the deadline of *action* to *due*, unless it has an earlier one."""
         self._deadlines.set(action, due if action.due is None else min(due, action.due))

@@ -1,4 +1,4 @@
-"""What the voice log says of a call, as events: of the call itself, and of the actions that it names.
+"""Decodes the voice log of a call into events: states of the call, and events of its actions.
 
 Source: wire contract, section f. An entry has the call's ``status``; its events are named like those of webhooks, with
 ``_`` for ``.``, and ``details`` is what a webhook has in ``params``.
@@ -29,26 +29,26 @@ class LogEvent(Struct, frozen=True):
     control_id: str
 
     def about(self, kind: str) -> Event | None:
-        """Read it as an event of *kind*; ``None`` if it is one of another."""
+        """Return the line as an event of *kind*; ``None`` if the line is about another kind."""
         event = read(kind, self.payload)
         return None if isinstance(event, UnknownEvent) else event
 
     def is_told_by(self, events: Iterable[Event]) -> bool:
-        """Say whether one of *events*, from whichever source, had the same to tell."""
+        """Return whether one of *events* has the same content as this line."""
         return any(inner(event.raw) == self.payload["params"] for event in events)
 
 
 class Evidence(Struct, frozen=True):
-    """What the log knows of one call."""
+    """What the log says of one call."""
 
     call: tuple[CallEvent, ...] = ()
-    """Its states, in their order."""
+    """The states of the call, in their order."""
     events: tuple[LogEvent, ...] = ()
-    """The events of its actions, in their order."""
+    """The events of the call's actions, in their order."""
 
 
 def read_log(call_id: str, entry: Object, events: Object) -> Evidence:
-    """Read an entry of the voice log and its events. Anything may be missing or of a wrong type."""
+    """Return what *entry*, a call's entry of the voice log, and its *events* say. Any field may be missing or wrong."""
     states: list[CallEvent] = []
     of_actions: list[LogEvent] = []
     for payload in _payloads(events):
@@ -60,7 +60,7 @@ def read_log(call_id: str, entry: Object, events: Object) -> Evidence:
         elif (control_id := text(details, "control_id")) is not None:
             of_actions.append(LogEvent(payload, control_id))
     if (status := text(entry, "status")) is not None:
-        # Last, since the events before it may give the reason of the end that it tells.
+        # The status goes last: an end without a reason must not hide the reason in an event.
         states.append(_state(call_id, {"call_id": call_id, "status": status}))
     return Evidence(tuple(states), tuple(of_actions))
 
@@ -77,7 +77,7 @@ def _payloads(events: Object) -> Iterator[dict[str, Any]]:
     latest = 0.0
     for number, line in enumerate(items if isinstance(items, list) else ()):
         if isinstance(line, dict):
-            # An undated line stays behind what came before it.
+            # A line without a date keeps its place after the line before it.
             at = _unix_time(line)
             latest = latest if at is None else at
             order.append((latest, number, at, line))

@@ -1,7 +1,7 @@
-"""Reads webhook requests: from path, headers and body to a verified event, or to the verdict that there is none.
+"""Verifies and decodes webhook requests: path, headers and body become an event, or a verdict that refuses them.
 
-Nothing is parsed before the request is known to be genuine. The order is: MAC of the URL, signature, JSON, then the
-cross-check of ids. The ingress calls `WebhookReader.read`, and decides who gets the event. Knows no HTTP server.
+No body is parsed before the request is known to be genuine. The order is: MAC of the URL, signature, JSON, then the
+cross-check of ids. The ingress calls `WebhookReader.read`, and decides which process gets the event.
 """
 
 from __future__ import annotations
@@ -24,23 +24,25 @@ from .signature import Verifier
 Verdict = Delivered | Literal[
     "inbound", "busy", "malformed", "forged", "foreign", "oversized", "forwarded", "unavailable"
 ]  # fmt: skip
-"""What became of a request. ``inbound``: a call that comes in was accepted; ``busy``: nobody takes calls here.
+"""What became of a request. ``inbound``: an inbound call was accepted; ``busy``: this process accepts no calls.
 ``foreign``: a genuine URL, but the payload is about another action. ``forwarded``: the webhook is kept for the process
-that owns the action; ``unavailable``: it could not be kept, and must be sent again."""
+that owns the action; ``unavailable``: the webhook could not be kept, and the platform must send it again."""
 
 INBOUND = "inbound"
-"""The kind of the URL at which inbound calls are announced; it has only one key."""
+"""The kind of the URL at which inbound calls are announced. There is one such URL, with one key."""
 
 HOLD = "hold"
 """The kind of the URL at which the document of a call that is not answered yet asks what to do."""
 
 MOST_SHAPES = 256
+"""How many shapes of unknown events are remembered."""
 
 
 class Reply(Struct, frozen=True):
-    """The answer to a webhook request, and why.
+    """The response to a webhook request, and the verdict behind it.
 
-    The body is empty, with no detail for whoever guesses URLs. The answer to an inbound call is a SWML document.
+    The body is empty, so that a stranger who guesses URLs learns nothing. The response to an inbound call is a SWML
+    document.
     """
 
     status: int
@@ -73,7 +75,7 @@ class Webhook(Struct, frozen=True):
     kind: str
     key: str
     owner: str | None
-    """Which process waits for it. ``""``: the one that receives it; ``None``: the one that has the call."""
+    """The process that waits for it. ``""``: the process that receives it; ``None``: the process that has the call."""
     event: Event | InboundCall
 
 
@@ -85,7 +87,7 @@ class Receipt(Struct, frozen=True):
     key: str | None = None
     event: Event | None = None
     new_shape: bool = False
-    """No lifecycle knows the event's state, and it is the first of its shape."""
+    """No lifecycle has the event's state, and the event is the first one of its kind, type and state."""
 
 
 class WebhookReader:
@@ -97,11 +99,11 @@ class WebhookReader:
         self._verifier = verifier
 
     def knows(self, path: str) -> bool:
-        """Say whether *path* was minted with our secret, so that the body is worth reading. `read` checks it again."""
+        """Return whether *path* has a right MAC, so that the body is worth reading. `read` checks the MAC again."""
         return self.urls.parse(self.urls.relative(path)) is not None
 
     def read(self, path: str, headers: Mapping[str, str], body: bytes) -> Webhook | Receipt:
-        """Return the webhook; or a `Receipt`, if there is nothing to deliver.
+        """Return the verified webhook; or a `Receipt` with the verdict, if there is nothing to deliver.
 
         Args:
             path: The raw path of the request, as sent; a query is ignored.
@@ -116,7 +118,7 @@ class WebhookReader:
         reader = READERS.get(kind)
         verifier, url = self._verifier, self.urls.handed_out(path)
         signed = kind != HOLD if reader is None else reader.signed
-        # A person configured the URL for inbound calls somewhere, and these requests are documented to be signed.
+        # The URL for inbound calls is configured by hand and may leak, and its requests are documented to be signed.
         if verifier and not verifier.verify(url, body, headers, required=kind == INBOUND, signed=signed):
             return Receipt("forged", kind, key)
         try:
@@ -130,7 +132,7 @@ class WebhookReader:
         if reader is None:
             return Receipt("unknown", kind, key, UnknownEvent(state="", payload=body))
         event = read(kind, raw, body)
-        # An enveloped payload may have an id inside and one outside; neither may be that of another action.
+        # An enveloped payload may have an id inside and one outside. Neither may be the id of another action.
         own = (None, key)
         if reader.keyed and (event.control_id not in own or text(raw, "control_id") not in own):
             return Receipt("foreign", kind, key, event)
@@ -156,7 +158,7 @@ class Shapes:
 
 
 def _read_announcement(raw: dict[str, Any], body: bytes) -> Webhook | Receipt:
-    """Read the announcement of an inbound call; or a state of a call, whose webhooks may go to the same URL."""
+    """Return the announcement of an inbound call, or the state of a call: both may come to the same URL."""
     inbound = read_inbound(raw)
     if inbound is not None:
         return Webhook(INBOUND, inbound.call_id, None, inbound)

@@ -1,1 +1,1 @@
-"""asyncio around the rules: commands out, webhooks in, one timer, and the tasks of a client."""
+"""asyncio around the rules of `_core`: sending commands, receiving webhooks, one timer, and the tasks of a client."""

@@ -1,4 +1,4 @@
-"""What is logged of calls and actions, and what is beside each line for whoever reads logs by machine.
+"""Logs what happens on calls, and gives log records structured attributes.
 
 Loggers are ``swcalls.*``; records about calls and actions have ``call_id``, ``kind`` and ``control_id`` as attributes.
 """
@@ -16,7 +16,7 @@ log: logging.Logger = logging.getLogger("swcalls.calls")
 
 
 def about(operation: Operation) -> dict[str, str | None]:
-    """Return the attributes of a record about *operation*, to be passed as ``extra``."""
+    """Return the attributes of a log record about *operation*, for the argument ``extra`` of a logger's method."""
     call = operation if isinstance(operation, CallOperation) else operation.call
     return {
         "call_id": None if call is None else call.id,
@@ -26,7 +26,7 @@ def about(operation: Operation) -> dict[str, str | None]:
 
 
 def log_address(command: str, name: str, address: object) -> None:
-    """Log, once, that an *address*, the parameter *name* of a *command*, is a phone number without its ``+``."""
+    """Log a warning if *address*, the parameter *name* of *command*, is a phone number without ``+``; once for each."""
     if is_without_plus(address):
         _warn_of_missing_plus(command, name)
 
@@ -34,18 +34,21 @@ def log_address(command: str, name: str, address: object) -> None:
 @cache
 def _warn_of_missing_plus(command: str, name: str) -> None:
     log.warning(
-        "%s: %s is a phone number without '+' and is sent as it is: not every space makes E.164 of it; said once",
+        "%s: %s is a phone number without '+', and not every space converts it to E.164: pass +<country><number>;"
+        " logged once",
         *(command, name),
     )
 
 
 def log_mark(journal: Journal, mark: Mark) -> None:
-    """Log a mark: at INFO what becomes of a call, and what no webhook told; at DEBUG everything, but for what was said.
+    """Log an entry of a timeline. Level INFO: states of a call, and ends without a webhook; DEBUG: all other entries.
+
+    The text of what a party said or pressed is never logged.
 
     Attributes: ``call_id``, ``kind``, ``control_id``, ``what``, ``word``, ``verdict``.
     """
     is_over = mark.what == "settled" or (mark.what in ("command", "wait") and mark.took is not None)
-    # What was pressed or heard is no word for a log.
+    # The state only: pressed digits and spoken text are private.
     word = getattr(mark.event, "state", "inbound") if mark.what == "event" else mark.word
     level = logging.INFO if _is_news(mark) else logging.DEBUG
     if not log.isEnabledFor(level):

@@ -1,4 +1,4 @@
-"""Dials under way: whoever gives one up, or closes the client, leaves no phone ringing for nobody."""
+"""Runs dials, and hangs up the call when the dial is cancelled or the client closes, so that no phone keeps ringing."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ Send = Callable[[CallOperation, str, End], Awaitable[object]]
 
 
 class Dials:
-    """Runs dials in tasks of their own, and hangs up what they set up when nobody is left to take it."""
+    """Runs dials in tasks of their own, and hangs up a call that no caller waits for any more."""
 
     def __init__(self, tasks: Tasks, send: Send) -> None:
         self._tasks = tasks
         self._send = send
         self._users: dict[asyncio.Task[None], CallOperation] = {}
-        """Those that no handler waits for, until whoever does has got the call."""
+        """Dials that were not started by a handler, until their caller has got the call."""
         self._closing = False
 
     async def run(self, call: CallOperation, work: Dialling) -> None:
-        """Run *work*, which dials *call*. Cancelled before the command has left, it is not sent; later, it is hung up.
+        """Run *work*, which dials *call*. If cancelled, send nothing, or hang up if the request was written.
 
         Raises:
-            ClientClosed: The client was closed meanwhile.
+            ClientClosed: The client was closed in the meantime.
         """
         me = asyncio.current_task()
         cancelled = me.cancelling() if me else 0
@@ -55,7 +55,7 @@ class Dials:
             raise _closed()
 
     def close(self) -> None:
-        """Give up what has not left yet, and let nobody have what is answered from now on but handlers."""
+        """Cancel the dials that were not sent yet. From now on, hang up dialled calls, except those of handlers."""
         self._closing = True
         for dialling, call in self._users.items():
             if call.stage == "not_sent":
@@ -72,7 +72,7 @@ class Dials:
             await work()
         except asyncio.CancelledError:
             if call.stage != "not_sent":
-                _log.warning("a dial is given up without its answer: a phone may be ringing", extra=about(call))
+                _log.warning("a dial is cancelled without its response: a phone may be ringing", extra=about(call))
                 self._tasks.hang_up(self._hang_up_once_known(call))
             raise
         except CommandUnconfirmed:
@@ -91,20 +91,20 @@ class Dials:
         if error is None:
             await self._hang_up(call)
             return
-        _log.info("a dial that was cancelled came to: %s", error, extra=about(call))
+        _log.info("a cancelled dial failed: %s", error, extra=about(call))
         if isinstance(error, CommandUnconfirmed):
             await self._hang_up_once_known(call)
 
     async def _hang_up_once_known(self, call: CallOperation) -> None:
-        """Hang *call* up when a webhook tells its id, since no answer did."""
-        told = asyncio.Event()
-        call.watch(told.set)
+        """Hang *call* up when a webhook brings its id, since the response did not."""
+        changed = asyncio.Event()
+        call.watch(changed.set)
         try:
             while call.id is None and not call.has_ended:
-                told.clear()
-                await told.wait()
+                changed.clear()
+                await changed.wait()
         finally:
-            call.unwatch(told.set)
+            call.unwatch(changed.set)
         if not call.has_ended:
             await self._hang_up(call)
 
@@ -113,10 +113,10 @@ class Dials:
         try:
             await self._send(call, End.command, End())
         except CallEnded:
-            pass  # It is over already.
+            pass  # The call has ended already.
         except SwcallsError as error:
             _log.warning("call %s: not hung up: %s", call.id, error, extra=about(call))
 
 
 def _closed() -> ClientClosed:
-    return ClientClosed("dial: the client was closed meanwhile; the call, if it came about, is hung up")
+    return ClientClosed("dial: the client was closed meanwhile; the call, if the platform started it, is hung up")

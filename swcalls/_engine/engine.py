@@ -1,6 +1,7 @@
-"""Connects commands with what comes of them: expects, sends, confirms; and keeps the parts of one client.
+"""The engine of a client: builds its parts, sends its commands, and registers what the commands start.
 
-command → `Registry.expect` → `Transport.post` → `Registry.confirm`. Webhooks come by `Ingress`, deadlines by `Timer`.
+A command takes `Registry.expect` → `Transport.post` → `Registry.confirm`. Webhooks come through `Ingress`, deadlines
+through `Timer`. Verbs and handles (``swcalls.actions``, ``Call``) call the engine.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from .._core.callback_urls import CallbackUrls
-from .._core.command_target import can_only_miss_the_call
-from .._core.decoding import read
 from .._core.limits import Limits
 from .._core.log_queries import Reconcile
 from .._core.operation import CallOperation, Operation, call_of
@@ -36,7 +35,7 @@ from ..errors import (
 )
 from ..events import CallEvent, InboundCall
 from ..timeline import Journal, Tell
-from .command_trace import CommandTrace, check_call
+from .command_trace import CommandTrace, check_call, report
 from .decisions import Decision, Decisions
 from .dials import Dials
 from .documents import Documents
@@ -52,7 +51,7 @@ if TYPE_CHECKING:
     from .transport import Transport
 
 MakeCall = Callable[["Engine", CallOperation], Any]
-"""Makes the user's handle of a call."""
+"""Makes the user's handle (``Call``) of a call."""
 
 
 class Engine:
@@ -71,7 +70,7 @@ class Engine:
         self.limits = limits
         self.transport = transport
         self.observers: list[Tell] = []
-        """Told of what happens on any call."""
+        """Called with every timeline entry of every call."""
         self.urls: CallbackUrls = CallbackUrls(
             who.project, who.token, who.path, public_url, owner="" if backplane is None else backplane.owner
         )
@@ -99,7 +98,7 @@ class Engine:
         self.lifetime: Lifetime = Lifetime(
             self.registry, self.timer, self.tasks, self.dials, self.inbound, self.member, transport, self.observers
         )
-        self.documents: Documents = Documents(self, self._post, self.check_command)
+        self.documents: Documents = Documents(self, self._post_start, self.check_command)
         self._make_call = make_call
 
     # Actions
@@ -111,12 +110,12 @@ class Engine:
         deadline: float | None,
         post: Callable[[], Coroutine[Any, Any, dict[str, Any]]] | None = None,
     ) -> Any:
-        """Follow *action*, send the *command* that starts it, and return the action's handle.
+        """Register *action*, send the *command* that starts it, and return the action's handle.
 
-        When this is cancelled, nobody has the handle: what may be running then is stopped.
+        If this is cancelled, no user has the handle, and the action is stopped in the background if it may be running.
 
         Args:
-            post: Sends the command, where that takes more than one request.
+            post: Sends the command, if that takes more than one request.
         """
         call, handle = call_of(action), action.handle
         assert handle is not None
@@ -130,14 +129,19 @@ class Engine:
         try:
             if self.member is not None:
                 await self.member.keep(action)
-            answer = await (self._post(call, command.command, command, action) if post is None else post())
+            if post is None:
+                request = Request(command.command, call.id, command)
+                trace = CommandTrace(self.registry, request, call, action)
+                answer = await self.transport.post(request, call_id=call.id, watch=trace)
+            else:
+                answer = await post()
             if self.lifetime.is_too_late:
                 action.stage = "accepted"
                 handle._abandon()
                 raise ClientClosed(f"{command.command}: the client was closed meanwhile", action=handle)
         except CommandUnconfirmed as error:
             error.action = handle
-            self.registry.time_limits.doubt(action, time.monotonic())
+            self.registry.time_limits.expect_unconfirmed(action, time.monotonic())
             raise
         except Exception as error:
             self.registry.withdraw(action, error)
@@ -147,7 +151,7 @@ class Engine:
                 gone = CommandNotSent("cancelled before it was sent", command=command.command, call_id=call.id)
                 self.registry.withdraw(action, gone)
             else:
-                self.registry.time_limits.doubt(action, time.monotonic())
+                self.registry.time_limits.expect_unconfirmed(action, time.monotonic())
                 handle._abandon()
             raise
         finally:
@@ -157,7 +161,7 @@ class Engine:
         return handle
 
     def attach(self, action: Operation, deadline: float | None = None, *, is_kept: bool = False) -> None:
-        """Follow *action*, which was started elsewhere. Events that came before are applied at once.
+        """Register *action*, which was started elsewhere. Events that came before are applied at once.
 
         Args:
             is_kept: The backplane remembers the action already.
@@ -176,14 +180,14 @@ class Engine:
         """Send the command that stops *action*; return ``None`` if the platform does not know the action any more."""
 
         def leaving() -> None:
-            # The event that the command causes may come before its answer.
+            # The event that the command causes may come before the response.
             action.stopping = True
 
         was_stopping = action.stopping
         try:
             leg = await self.send(call_of(action), command, params, leaving)
         except CallEnded:
-            # The action is not found, or its call ended meanwhile: its last event is on the way, or was lost.
+            # The action or its call has ended: the last event of the action is on the way, or was lost.
             leg = None
         except (CommandRejected, CommandNotSent):
             action.stopping = was_stopping
@@ -194,7 +198,7 @@ class Engine:
     # Calls
 
     def new_call(self, call_id: str | None = None, inbound: InboundCall | None = None) -> Any:
-        """Make the handle of a call that is not followed yet."""
+        """Return a handle of a new call, which is not registered yet."""
         limit, clock = self.limits.timeline, time.monotonic
         journal = Journal(limit, clock, time.time() - clock(), self.observers) if limit else None
         call = CallOperation(new_id(), call_id, journal)
@@ -202,12 +206,12 @@ class Engine:
         return self._make_call(self, call)
 
     def handle_of(self, call: CallOperation) -> Any:
-        """Return the user's handle of *call*; make one if there is none, or none any more."""
+        """Return the user's handle of *call*; make a new one if the user has dropped it."""
         handle = None if call.call_handle is None else call.call_handle()
         return self._make_call(self, call) if handle is None else handle
 
     async def dial(self, call: CallOperation, command: Dial) -> None:
-        """Follow *call*, and start it. When this is cancelled after the command has left, the call is hung up."""
+        """Register *call*, and dial it. If this is cancelled after the request was written, the call is hung up."""
         self.lifetime.check("dial")
         if self.member is not None:
             self.member.check_name("dial", None)
@@ -219,16 +223,16 @@ class Engine:
     async def _dial(self, call: CallOperation, command: Dial, *, is_ours: bool) -> None:
         """Dial *call*; *is_ours*: its state webhooks come to this client."""
         self.registry.expect_call(call, time.monotonic(), hold=is_ours)
-        # A successor has no use for a call whose webhooks go elsewhere: the call's actions name it themselves.
+        # No process can recover a call whose webhooks go elsewhere. Its actions are kept with the call's id.
         member = self.member if is_ours else None
         try:
             if member is not None:
                 await member.keep(call)
             request = Request("dial", params=command)
-            with CommandTrace(self.registry, request, call, call) as trace:
-                leg = read_leg(await self.transport.post(request, call_id=None, watch=trace))
+            trace = CommandTrace(self.registry, request, call, call)
+            leg = read_leg(await self.transport.post(request, call_id=None, watch=trace))
             if leg is None:
-                unclear = CommandUnconfirmed("the answer names no call", command="dial")
+                unclear = CommandUnconfirmed("the response has no call id", command="dial")
                 unclear.status = 200
                 raise unclear
         except CommandUnconfirmed as error:
@@ -239,7 +243,7 @@ class Engine:
             if isinstance(error, Exception) or call.stage == "not_sent":
                 self.registry.withdraw_call(call)
             else:
-                # Cancelled without an answer: a webhook may still tell the id, and then the call can be hung up.
+                # Cancelled without a response: a webhook may still bring the id, and then the call can be hung up.
                 self.registry.check_liveness(call, time.monotonic())
             raise
         call.stage = "accepted"
@@ -247,11 +251,11 @@ class Engine:
         self.registry.identify(call, leg.id)
         if member is not None:
             await member.keep(call)
-        self._report(call, leg.raw)
+        report(self.registry, call, leg.raw)
         self.check_liveness(call)
 
     def adopt(self, inbound: InboundCall, answered: bool = True) -> Any:
-        """Follow a call that came in, and return its handle."""
+        """Register an inbound call, and return its handle."""
         handle = self.new_call(inbound.call_id, inbound)
         call: CallOperation = handle._operation
         if call.observer is not None:
@@ -266,9 +270,9 @@ class Engine:
             self.tasks.spawn(self.member.keep(call))
 
     def resume_call(self, call: CallOperation, key: str) -> None:
-        """Follow a call that was dialled, or came in, before a restart; *key* is that of its callback URL."""
+        """Register a call that was dialled, or came in, before a restart; *key* is the key in its callback URL."""
         call.key = key
-        # A call whose id was never known may never have been started.
+        # A call whose id is not known may never have been started.
         call.stage = "unconfirmed" if call.id is None else "accepted"
         self.registry.expect_call(call, time.monotonic())
         if call.id is not None:
@@ -276,7 +280,7 @@ class Engine:
         self.check_liveness(call)
 
     async def end(self, call: CallOperation, command: str, params: object, reason: str) -> Leg:
-        """Send a command that ends *call*; *reason* counts if the platform tells no other."""
+        """Send a command that ends *call*; *reason* is the end reason if the platform gives none."""
 
         def leaving() -> None:
             call.asked_reason = reason
@@ -290,7 +294,7 @@ class Engine:
             raise
 
     def check_liveness(self, call: CallOperation) -> None:
-        """Schedule a liveness check of *call*, since somebody is about to wait for it or for one of its actions.
+        """Schedule a liveness check of *call*, since a task is about to wait for the call or for one of its actions.
 
         Raises:
             RuntimeError: The client is not open yet, or was opened in another event loop.
@@ -304,86 +308,64 @@ class Engine:
     async def send(
         self, call: CallOperation, command: str, params: object, leaving: Callable[[], object] | None = None
     ) -> Leg:
-        """Send *command* to *call*, and note what the response tells of the call.
+        """Send *command* to *call*, apply the state in the response, and return the call's leg.
 
         Args:
             leaving: Called just before the request is written.
         """
         self.check_command(call, command)
-        answer = await self._post(call, command, params, leaving=leaving)
+        # Only `update` has the call's id in its parameters.
+        request = Request(command, None if command == "update" else call.id, params)
+        trace = CommandTrace(self.registry, request, call, leaving=leaving)
+        answer = await self.transport.post(request, call_id=call.id, watch=trace)
         call.leg = leg = read_leg(answer) or CallLeg(id=call.id or "", raw=answer)
         return leg
 
     async def execute(self, command: str, call_id: str | None, params: dict[str, Any]) -> dict[str, Any]:
-        """Send any command as it is, and return the response as it came."""
+        """Send any command without checks, and return the JSON object of the response."""
         self.lifetime.check(command)
         request = Request(command, call_id, params)
         if call_id is None and isinstance(params.get("id"), str):
-            call_id = params["id"]  # An update has it there, and nowhere else.
-        with CommandTrace(None, request, self.registry.calls.with_id(call_id or "")) as trace:
-            return await self.transport.post(request, call_id=call_id, watch=trace)
+            call_id = params["id"]  # The command `update` has the call's id in its parameters.
+        trace = CommandTrace(None, request, self.registry.calls.with_id(call_id or ""))
+        return await self.transport.post(request, call_id=call_id, watch=trace)
 
     def run_until_done(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run *work* in a task that may send commands while the client is closing; closing waits for it."""
         if not self.lifetime.is_closed and self.timer.loop is not None:
             self.tasks.hang_up(work())
 
-    async def _post(
-        self,
-        call: CallOperation,
-        command: str,
-        params: object,
-        starts: Operation | None = None,
-        leaving: Callable[[], object] | None = None,
-    ) -> dict[str, Any]:
-        # `update` is the one command that takes the call's id among its parameters.
+    async def _post_start(self, call: CallOperation, command: str, params: object, action: Operation) -> dict[str, Any]:
         request = Request(command, None if command == "update" else call.id, params)
-        try:
-            with CommandTrace(self.registry, request, call, starts, leaving) as trace:
-                answer = await self.transport.post(request, call_id=call.id, watch=trace)
-        except CallNotFound as error:
-            # "Gone" is always about the call.
-            if error.status == 410 or can_only_miss_the_call(command, params):
-                self.registry.lose(call, time.monotonic())
-            raise
-        self._report(call, answer)
-        return answer
+        trace = CommandTrace(self.registry, request, call, action)
+        return await self.transport.post(request, call_id=call.id, watch=trace)
 
     def _decided(self, call_id: str, decision: Decision) -> None:
-        """Note that the platform was told to answer a call that came in, or to refuse it."""
+        """Apply what the platform was told to do with an inbound call: to answer or to refuse it."""
         call = self.registry.calls.with_id(call_id)
         if call is not None:
-            answers = decision == "answer"
-            state, reason = ("answered", None) if answers else ("ended", decision)
+            state, reason = ("answered", None) if decision == "answer" else ("ended", decision)
             event = CallEvent(state=state, call_id=call_id, end_reason=reason, payload={})
-            self.registry.report(call, event, time.monotonic())
-
-    def _report(self, call: CallOperation, answer: dict[str, Any]) -> None:
-        """Apply the state of *call* in a command's response; usually it is the state that is known."""
-        if answer.get("id") != call.id or answer.get("status") in (None, call.state):
-            return
-        event = read("call", answer)
-        if isinstance(event, CallEvent):
             self.registry.report(call, event, time.monotonic())
 
     def check_command(self, call: CallOperation, command: str) -> None:
         self.lifetime.check(command)
         check_call(call, command)
         if call.id is None:
-            raise CommandNotSent("the call has no id, since its dial was not answered", command=command)
+            raise CommandNotSent("the call has no id, since its dial got no response", command=command)
 
-    # What the registry tells (`Listener`)
+    # Called by the registry (`Listener`)
 
     def operation_over(self, operation: Operation) -> None:
-        """Have the backplane forget *operation*."""
+        """Remove *operation* from the backplane."""
         if self.member is not None:
             self.member.forget(operation)
 
     def call_identified(self, call: CallOperation) -> None:
-        """Have the backplane remember the id of *call*."""
+        """Store the id of *call* on the backplane."""
         if self.member is not None:
             self.member.call_identified(call)
 
     def deadline_moved(self, due: float) -> None:
-        """Set the timer."""
+        """Set the timer to *due*."""
         self.timer.set(due)

@@ -1,4 +1,4 @@
-"""The ids of operations."""
+"""Makes the ids of operations."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def new_id() -> str:
-    """Return an id that nobody else has: a random UUID (RFC 9562, version 4).
+    """Return a new unique id: a random UUID (RFC 9562, version 4).
 
-    The id is no secret, since the MAC of the callback URL guards it. `uuid.uuid4` reads the system's randomness each
-    time, which takes a twentieth of what a command costs.
+    The id need not be secret, since a MAC protects the callback URL. `uuid.uuid4` reads the system's randomness
+    for each id, which takes a twentieth of the time of a command.
     """
     digits = f"{_random.getrandbits(128) & _RANDOM_BITS | _VERSION_4:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -1,4 +1,4 @@
-"""Calls that come in: each is handed to the user's handler, once, in a task that the client owns."""
+"""Runs the user's handler for each inbound call, once, in a task that the client owns."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _log = logging.getLogger("swcalls.inbound")
 
 
 class InboundHandle(Protocol):
-    """What the dispatcher does with the ``Call`` that it hands out."""
+    """The part of a ``Call`` that the dispatcher uses."""
 
     _operation: CallOperation
 
     async def end(self, reason: EndReason | None = None) -> Leg | None:
-        """Hang up."""
+        """End the call."""
         ...
 
     async def answer(self) -> None:
@@ -44,13 +44,13 @@ class InboundHandle(Protocol):
 
 
 class InboundDispatcher:
-    """Runs a handler for each call that comes in, while the client is open and nobody has called `refuse`.
+    """Runs a handler for each inbound call, while the client is open and `refuse` is not in force.
 
     Args:
-        adopt: Follows a call that came in, and was answered or not, and returns its handle.
+        adopt: Registers an inbound call, which is answered or not, and returns its handle.
         tasks: Run the handlers.
-        offer: Tells other processes whether this one takes calls; ``None``: there are no others.
-        decisions: Holds calls that are not answered yet; ``None``: each call is answered at once.
+        offer: Advertises to other processes whether this one accepts inbound calls; ``None``: there are no others.
+        decisions: Holds calls that are not answered yet; ``None``: every call is answered at once.
     """
 
     def __init__(
@@ -74,15 +74,15 @@ class InboundDispatcher:
 
     @property
     def takes_calls(self) -> bool:
-        """Whether calls are taken now."""
+        """Whether inbound calls are accepted now."""
         return self._handler is not None and self._is_open and not self._refusals
 
     def handle_with(self, handler: Handler, *, hang_up: bool, answer: bool) -> None:
-        """Run *handler* for the calls that come in.
+        """Run *handler* for inbound calls.
 
         Args:
-            hang_up: A call ends when its handler has come to its end.
-            answer: A call is answered before its handler runs.
+            hang_up: End a call when its handler returns or raises.
+            answer: Answer a call before its handler runs.
         """
         self._answers = answer or self.decisions is None
         self._handler = handler
@@ -90,29 +90,29 @@ class InboundDispatcher:
         self.tell_others()
 
     def open(self) -> None:
-        """Take calls from now on. Other processes are not told before `tell_others` is called."""
+        """Accept inbound calls from now on. `tell_others` must be called to advertise that to other processes."""
         self._is_open = True
 
     def close(self) -> None:
-        """Take no calls any more. Other processes see it by the closing of the backplane."""
+        """Accept no calls any more. Other processes notice when the backplane is closed."""
         self._is_open = False
         self._offered = False
 
     def refuse(self) -> None:
-        """Take no calls until `resume` was called as often as this."""
+        """Accept no calls until `resume` has been called as often as `refuse`."""
         self._refusals += 1
         self.tell_others()
 
     def resume(self) -> None:
-        """Take calls again, unless somebody else refuses them."""
+        """Undo one `refuse`."""
         self._refusals -= 1
         self.tell_others()
 
     def dispatch(self, inbound: InboundCall, *, promised: bool = False) -> bool:
-        """Run the handler for a call, unless it has run for it already; say whether the call is taken.
+        """Run the handler for a call, unless the call was dispatched before; return whether the call is accepted.
 
         Args:
-            promised: The call was promised to this process, and is taken even if calls are refused by now.
+            promised: This process has claimed the call, and accepts it even if it refuses calls by now.
         """
         if self._handler is None or not (promised or self.takes_calls):
             return False
@@ -123,8 +123,8 @@ class InboundDispatcher:
             self._announced.popitem(last=False)
         if not self._answers and self.decisions is not None:
             self.decisions.expect(inbound.call_id)
-        visit = _Visit(self._adopt(inbound, self._answers), self._tasks, hang_up=self._hang_up)
-        self._tasks.handle(visit.run(self._handler), visit.leave)
+        run = _HandlerRun(self._adopt(inbound, self._answers), self._tasks, hang_up=self._hang_up)
+        self._tasks.handle(run.run(self._handler), run.leave)
         return True
 
     def decide(self, call: CallOperation, decision: Decision) -> Decision | None:
@@ -137,14 +137,14 @@ class InboundDispatcher:
         await self.decisions.platform_told(call.id or "")
 
     def tell_others(self) -> None:
-        """Tell other processes whether calls are taken here, if that has changed."""
+        """Advertise to other processes whether this process accepts inbound calls, if that has changed."""
         if self._offer is not None and self._offered != self.takes_calls:
             self._offered = self.takes_calls
             self._offer(self._offered)
 
 
-class _Visit:
-    """One call that came in, from the first step of its handler to the hang-up."""
+class _HandlerRun:
+    """One run of the handler for one inbound call, up to the hang-up."""
 
     def __init__(self, handle: InboundHandle, tasks: Tasks, *, hang_up: bool) -> None:
         self._handle = handle
@@ -161,13 +161,13 @@ class _Visit:
         except Exception as error:  # noqa: BLE001 - it is logged below
             end = _end_in(error)
             if end is not None:
-                _log.info("call %s: its handler found that the call has ended: %s", call.id, end, extra=about(call))
+                _log.info("call %s: the handler stopped, since the call has ended: %s", call.id, end, extra=about(call))
             else:
                 _log.exception("call %s: the handler failed, and the call is ended", call.id, extra=about(call))
                 self._reason = "error"
 
     def leave(self) -> None:
-        """End the call, unless it has ended, was told to, or was handed on. A second call of this does nothing."""
+        """End the call, unless it has ended, is ending or was transferred. A second `leave` does nothing."""
         if self._has_left:
             return
         self._has_left = True
@@ -193,13 +193,13 @@ class _Visit:
             else:
                 await self._handle.end(self._reason)
         except CallEnded:
-            pass  # The call had ended, and no webhook had told it yet.
+            pass  # The call had ended, but its webhook had not come yet.
         except SwcallsError as error:
             _log.warning("call %s: not ended: %s", call.id, error, extra=about(call))
 
 
 def _end_in(error: Exception) -> Exception | None:
-    """Return the error that says that a call has ended; ``None``: *error*, or an error in the group, says more."""
+    """Return the ``CallEnded`` that *error* is, or that a group consists of; ``None`` if there is any other error."""
     if not isinstance(error, ExceptionGroup):
         return error if isinstance(error, CallEnded) else None
     ends = [_end_in(inner) for inner in error.exceptions]

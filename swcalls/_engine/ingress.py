@@ -1,4 +1,4 @@
-"""Where webhooks come in: each is read, delivered here or handed to the process that owns it, and answered."""
+"""Receives webhooks: verifies each, delivers it here or hands it to the process that owns it, and responds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("swcalls.ingress")
 
 Dispatch = Callable[[InboundCall], bool]
-"""Accepts a call that comes in, or says that nobody takes it."""
+"""Accepts an inbound call; returns ``False`` if no handler accepts calls."""
 
 Record = Callable[[str, Mapping[str, str], bytes | None, Reply], object]
 """Takes the path, the headers and the body (``None``: it was not read to its end) of a request, and the answer."""
@@ -30,14 +30,14 @@ _REFUSED = frozenset({"forged", "foreign", "malformed", "oversized", "busy"})
 
 
 class Ingress:
-    """Takes webhooks of any HTTP server.
+    """Takes webhook requests from any HTTP server.
 
     Args:
         reader: Verifies and decodes requests.
         registry: Gets the events.
-        dispatch: Gets the inbound calls; ``None``: nobody takes calls here.
-        handover: Passes on what other processes wait for; ``None``: there is only this process.
-        decisions: Holds inbound calls that are not answered yet; ``None``: none is held.
+        dispatch: Gets the inbound calls; ``None``: inbound calls are refused.
+        handover: Passes webhooks on to other processes; ``None``: there is only this process.
+        decisions: Holds inbound calls that are not answered yet; ``None``: no call is held.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class Ingress:
         self._shapes = Shapes()
 
     async def accept(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Take one POST, and return the answer when a crash of this process can no longer lose the webhook."""
-        # What comes at once is all read before any of it is judged, and all judged before any is answered: so each part
-        # of the code runs many times in a row, and stays in the processor's caches. With 64 connections that saves 22
-        # of the 75 us that a request takes; one that comes alone has two turns of the event loop to wait, some 6 us.
+        """Take one POST, and return the response when a crash of this process can no longer lose the webhook."""
+        # Requests that come together are all read first, then all delivered, then all answered: so each part of the
+        # code runs many times in a row, and stays in the processor's caches. With 64 connections that saves 22 of the
+        # 75 us that a request takes. A single request waits two turns of the event loop for it, about 6 us.
         try:
             await asyncio.sleep(0)
         finally:
-            # Even if nobody is left to be answered, the webhook is here now, and may never come again.
+            # Deliver the webhook even if the sender has gone and this is cancelled: it may never come again.
             reply = self.accept_now(path, headers, body)
         if isinstance(reply, Webhook):
             if reply.kind == HOLD:
@@ -84,7 +84,7 @@ class Ingress:
         return self._answer(Receipt(verdict), path, headers, None)
 
     def deliver(self, webhook: Webhook, size: int) -> Receipt:
-        """Deliver *webhook*, whose body had *size* bytes, to the operation, or the handler, that waits for it here."""
+        """Deliver *webhook*, whose body had *size* bytes, to its operation or to the handler of inbound calls."""
         kind, key, event = webhook.kind, webhook.key, webhook.event
         if isinstance(event, InboundCall):
             is_taken = self._dispatch is not None and self._dispatch(event)
@@ -93,14 +93,14 @@ class Ingress:
         return Receipt(verdict, kind, key, event)
 
     def note(self, receipt: Receipt) -> None:
-        """Count a webhook, and tell the observers what became of it."""
+        """Count the verdict on a webhook, and pass *receipt* to the observers."""
         receipt = self._shapes.mark(receipt)
         self.verdicts[receipt.verdict] += 1
         for observer in self.observers:
             observer(receipt)
 
     def accept_now(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply | Webhook:
-        """Answer a request, if it can be answered here and now; else return what another process may wait for."""
+        """Deliver a request here, and return the response; or return a webhook that another process may own."""
         found = self.reader.read(path, headers, body)
         if isinstance(found, Webhook):
             if found.kind == HOLD:
@@ -126,12 +126,12 @@ class Ingress:
 
 
 def log_receipt(receipt: Receipt) -> None:
-    """Log what an operator should know of a webhook. Nothing in the webhook can forge a line of the log."""
+    """Log the verdict on a webhook. The event is logged with ``%r``, so that a sender cannot forge a log line."""
     verdict, kind = receipt.verdict, receipt.kind
     if verdict in _REFUSED:
         _log.warning("webhook refused: %s (%s)", verdict, kind or "unknown address", extra=_about(receipt))
     elif receipt.new_shape:
-        _log.warning("webhook of a shape never seen: %s %.200r", kind, receipt.event, extra=_about(receipt))
+        _log.warning("webhook of an unknown event (logged once): %s %.200r", kind, receipt.event, extra=_about(receipt))
     elif _log.isEnabledFor(logging.DEBUG):
         _log.debug("webhook %s: %s %.200r", verdict, kind, receipt.event, extra=_about(receipt))
 

@@ -1,4 +1,4 @@
-"""The life of a client: what is opened and closed with it, in which order, and what may be asked of it when."""
+"""Opens and closes the parts of a client, in order, and checks whether a command may be sent in the current state."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Lifetime:
-    """Opens, drains and closes the parts of a client. *observers* are told of what happens on any call."""
+    """Opens, drains and closes the parts of a client. *observers* get the timeline entries of all calls."""
 
     def __init__(
         self,
@@ -50,12 +50,12 @@ class Lifetime:
         """Actions whose command is being sent, but not by a handler of an inbound call."""
         self._starts_are_over = asyncio.Event()
         self._owned: dict[Operation, Handle] = {}
-        """Actions that run for ``start.finished()``: nobody has the handle. Those of handlers are not in here."""
+        """Actions that run for ``start.finished()``, so that no user has the handle; without those of handlers."""
         self.is_closed: bool = False
-        """Nobody may send any more, not even a handler."""
+        """No command may be sent any more, not even by a handler."""
 
     async def open(self) -> None:
-        """Start to send and to keep time. A second call does nothing; one that fails leaves nothing."""
+        """Open transport, timer and backplane. A second call does nothing; a failed call closes what it opened."""
         async with self._opening:
             self._check_not_closed()
             if self._timer.loop is not None:
@@ -63,7 +63,7 @@ class Lifetime:
             self._timer.open()
             if log.isEnabledFor(logging.INFO) and log_mark not in self._observers:
                 self._observers.append(log_mark)
-            # First, since what was left for this process may be handed over at once.
+            # First, since the backplane may deliver inbound calls as soon as it is open.
             self._inbound.open()
             try:
                 await self._transport.open()
@@ -76,18 +76,18 @@ class Lifetime:
                 try:
                     await each_of(lambda: self._tasks.finish(0), self._stop, self._tasks.cancel, self._disconnect)
                 except Exception as further:  # noqa: BLE001 - a backplane may raise anything
-                    fault.add_note(f"closing what had been opened failed too: {further!r}")
+                    fault.add_note(f"closing the parts that were open failed too: {further!r}")
                 raise
 
     @property
     def is_busy(self) -> bool:
-        """Whether webhooks are still to be expected."""
+        """Whether any action, call or task is left, so that webhooks may still come."""
         return bool(self._registry.actions or self._registry.calls or len(self._tasks))
 
     async def drain(self) -> None:
-        """Refuse calls that come in, until `resume` is called, and let the handlers of the others finish.
+        """Refuse inbound calls until `resume` is called, and wait for the running handlers.
 
-        When ``Limits.drain`` seconds are over, they are cancelled, and their calls ended.
+        After ``Limits.drain`` seconds the handlers are cancelled, and their calls are ended.
         """
         self._inbound.refuse()
         if self._member is not None:
@@ -95,18 +95,18 @@ class Lifetime:
         await self._tasks.drain(self._registry.limits.drain)
 
     def resume(self) -> None:
-        """Take calls again: what was to be left after `drain` has been left."""
+        """Accept inbound calls again, after `drain`."""
         self._inbound.resume()
 
     async def close(self) -> None:
-        """Let handlers finish, settle whatever is running, and let go of timer and sockets.
+        """Wait for the handlers, settle every operation, and close timer, backplane and sockets.
 
-        From now on only handlers may send commands, those that they need to finish; after ``Limits.drain`` seconds they
-        are cancelled. A call that is being dialled is hung up, an action that is being started is stopped. All of it is
-        done, whatever fails or is cancelled on the way. A second call returns when the first does.
+        From now on only handlers may send commands, to finish; after ``Limits.drain`` seconds they are cancelled. A
+        call that is being dialled is hung up, an action that is being started is stopped. Every step is done, even if
+        another one fails or is cancelled. A second call returns when the first one does.
         """
         if self._is_closing:
-            # The first may be waiting for the handler that calls this.
+            # A handler must not wait here: the first `close` may be waiting for that handler.
             if not self._tasks.is_handler:
                 await self._has_closed.wait()
                 await self._tasks.drain(self._registry.limits.drain)
@@ -122,7 +122,7 @@ class Lifetime:
 
         Raises:
             RuntimeError: The client is not open yet, or was opened in another event loop.
-            ClientClosed: It is closed; or it is being closed, and this is no handler.
+            ClientClosed: The client is closed; or it is being closed, and the caller is no handler.
         """
         if self.is_closed:
             raise ClientClosed(f"{command}: not sent, since the client is closed")
@@ -131,7 +131,7 @@ class Lifetime:
             raise ClientClosed(f"{command}: not sent, since the client is being closed")
 
     def check_wait(self) -> None:
-        """Raise if waiting for something is in vain; the errors are those of `check`."""
+        """Raise if no event can come any more; the errors are those of `check`."""
         if self._registry.is_closed:
             raise ClientClosed("the client is closed")
         if not self.is_closed:
@@ -148,18 +148,18 @@ class Lifetime:
             self._starts[action] = handle
 
     def start_ends(self, action: Operation) -> None:
-        """Note that the command of *action* was answered, or never will be."""
+        """Note that the command of *action* was answered, or has failed."""
         self._starts.pop(action, None)
         if self._is_closing and not self._starts:
             self._starts_are_over.set()
 
     def own(self, action: Operation, handle: Handle) -> None:
-        """Note that *action* runs for one who waits for its result without a handle: closing the client stops it."""
+        """Note that *action* runs for ``start.finished()``, whose caller has no handle: closing the client stops it."""
         if not self._tasks.is_handler:
             self._owned[action] = handle
 
     def disown(self, action: Operation) -> None:
-        """Note that nobody waits for *action* without a handle any more."""
+        """Undo `own`: ``start.finished()`` has returned."""
         self._owned.pop(action, None)
 
     async def _finish(self) -> None:
@@ -167,7 +167,7 @@ class Lifetime:
         self._tasks.leave()
         self._dials.close()
         for action in [action for action in self._starts if action.stage == "not_sent"]:
-            # Its command still waits for its turn, and will not leave.
+            # Its command waits for a rate limit or a free connection, and will not be sent.
             self._close_out(action)
             del self._starts[action]
         if self._starts:
@@ -180,9 +180,9 @@ class Lifetime:
         await self._tasks.finish(self._registry.limits.drain)
 
     async def _wait_for_starts(self) -> None:
-        """Wait for the answers to the commands of actions: what they start is stopped by whoever sent them.
+        """Wait for the responses to the commands that start actions; `Engine.start` stops each action then.
 
-        Those that are not answered in time are stopped nevertheless.
+        Actions without a response in time are stopped here.
         """
         try:
             await self._starts_are_over.wait()
@@ -196,7 +196,7 @@ class Lifetime:
         self._registry.settler.settle(action, "closed", error=error)
 
     async def _stop(self) -> None:
-        """Keep time no more, and let go of the backplane."""
+        """Stop the timer, refuse inbound calls, and close the backplane."""
         self.is_closed = self._is_closing
         self._timer.close()
         self._inbound.close()
@@ -211,4 +211,4 @@ class Lifetime:
 
     def _check_not_closed(self) -> None:
         if self._is_closing:
-            raise RuntimeError("the client is closed, and cannot be opened again")
+            raise RuntimeError("the client is closed and cannot be opened again: make a new Client")

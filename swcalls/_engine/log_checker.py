@@ -1,4 +1,4 @@
-"""Reads the voice log for calls, and gives the registry what it says. The timer starts it when something is overdue."""
+"""Reads the voice log of calls, and passes its content to the registry. The timer starts this for overdue actions."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _log = logging.getLogger("swcalls.log_checker")
 
 
 class LogChecker:
-    """Reads the log for a few calls at a time."""
+    """Reads the voice log, for at most ``Reconcile.at_once`` calls at a time."""
 
     def __init__(self, registry: Registry, transport: Transport, settings: Reconcile) -> None:
         self.queried: int = 0
         """How often the log was read for a call."""
         self.unanswered: int = 0
-        """How often it could not be read."""
+        """How often the log could not be read."""
         self._registry = registry
         self._transport = transport
         self._settings = settings
         self._slots = asyncio.Semaphore(settings.at_once)
 
     async def check(self, call: CallOperation) -> None:
-        """Read the log for *call*, and report what it says, or that it could not be read."""
+        """Read the log of *call*, and pass its content, or ``None`` if it cannot be read, to the registry."""
         evidence: Evidence | None = None
         try:
             async with self._slots:

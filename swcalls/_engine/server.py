@@ -1,4 +1,4 @@
-"""A server for nothing but the receiver: quick to acknowledge, and quick to hang up on strangers."""
+"""HTTP servers that serve only the receiver: `ReceiverServer`, and `StandIn` for while another server shuts down."""
 
 from __future__ import annotations
 
@@ -25,26 +25,25 @@ from .._core.callback_urls import CallbackUrls
 from .tasks import each_of, to_the_end
 
 HEADERS_TIMEOUT = 10.0
-"""Seconds in which the first request of a connection must have begun to be handled. Left alone, aiohttp 3.12 waits for
-it for ever, and 3.14 for as long as for a further one."""
+"""Seconds after which a connection without a complete first request head is closed. aiohttp 3.12 itself would wait for
+ever, and 3.14 for ``KEEPALIVE_TIMEOUT``."""
 
 KEEPALIVE_TIMEOUT = 630.0
-"""Seconds that a connection may be idle between two requests: longer than any proxy keeps one (600 is the longest usual
-time), so that none sends a webhook just as we hang up. Only a sender whose webhook was accepted has that long, since
-with any other answer its connection is closed."""
+"""Seconds that a connection may be idle between two requests: longer than a proxy keeps a connection (600 is the usual
+maximum), so that no webhook is sent just as the server closes the connection. Only a sender whose webhook was
+accepted gets this time; after any other response the connection is closed."""
 
 LINGERING_TIME = 5.0
-"""Seconds for which the rest of a refused body is read and thrown away, so that its sender gets to see the answer."""
+"""Seconds for which the rest of a refused body is read and discarded, so that the sender can read the response."""
 
 _log = logging.getLogger("swcalls.receiver")
 
 
 class _Acknowledgement(web.StreamResponse):
-    """An empty 200 for a connection that stays open; has no state, so that one serves all requests.
+    """An empty 200 for a connection that stays open. One stateless instance serves all requests.
 
-    It writes its few bytes itself, which saves a fifth of the time that a request takes: aiohttp would make a dict of
-    headers, and look through it for what to add. For a server of our own only, since no signal of an application hears
-    of it.
+    It writes its bytes itself, which saves a fifth of the time of a request: aiohttp would build and check a dict of
+    headers. Only for servers of this module, since the signals of an aiohttp application are not sent.
     """
 
     def __init__(self) -> None:
@@ -68,26 +67,26 @@ class _Acknowledgement(web.StreamResponse):
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Do nothing: all was written."""
+        """Do nothing: `prepare` has written the response."""
 
 
 _ACKNOWLEDGEMENT = _Acknowledgement()
 
 
 def acknowledgement(request: web.BaseRequest) -> web.StreamResponse:
-    """Make an empty 200 for *request*, which came to a server of our own."""
+    """Return an empty 200 for *request*, which came to a server of this module."""
     if request.version == HttpVersion11 and request.keep_alive:
         return _ACKNOWLEDGEMENT
     return web.Response()
 
 
 class _Server(web.Server):
-    """Answers with *handler*, and hangs up on whoever sends nothing, or too slowly, or something that is not HTTP."""
+    """Answers with *handler*. Closes a connection that sends nothing, sends too slowly, or sends no valid HTTP."""
 
     def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
         self._answer = handler
         self._awaited: dict[web.RequestHandler, asyncio.TimerHandle] = {}
-        """Of each connection that has not brought a request yet, when it will be closed."""
+        """For each connection without a request so far: the timer that closes it."""
         self._tasks: set[asyncio.Task[None]] = set()
         super().__init__(
             self._handle,
@@ -107,7 +106,7 @@ class _Server(web.Server):
         super().connection_lost(handler, exc)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        # A connection has one task for all of its requests.
+        # aiohttp runs one task for all requests of a connection.
         if request.protocol in self._awaited:
             self._await_no_more(request.protocol)
             self._tasks.add(request.task)
@@ -116,7 +115,7 @@ class _Server(web.Server):
 
     async def shutdown(self, timeout: float | None = None) -> None:
         await super().shutdown(timeout)
-        # aiohttp forgets those that still read from a connection that is gone.
+        # aiohttp does not await tasks that read from a connection that is lost.
         left = tuple(self._tasks)
         for task in left:
             task.cancel()
@@ -128,8 +127,8 @@ class _Server(web.Server):
             timer.cancel()
 
 
-def _without_what_was_sent(record: logging.LogRecord) -> bool:
-    """Make one line, with nothing of a stranger's in it, of aiohttp's report of a request that is not HTTP."""
+def _hide_request(record: logging.LogRecord) -> bool:
+    """Shorten aiohttp's report of a request that is not HTTP to one line, without any bytes of the request."""
     fault = record.exc_info[1] if record.exc_info else None
     if isinstance(fault, HttpProcessingError | web.RequestPayloadError):
         record.levelno, record.levelname = logging.WARNING, "WARNING"
@@ -137,34 +136,34 @@ def _without_what_was_sent(record: logging.LogRecord) -> bool:
     return True
 
 
-_log.addFilter(_without_what_was_sent)
+_log.addFilter(_hide_request)
 
 
 class Engine(Protocol):
-    """What a server needs of the engine of a client."""
+    """The part of a client's lifetime that a server calls."""
 
     async def drain(self) -> None:
-        """Refuse calls that come in, until `resume` is called, and let the handlers of the others finish."""
+        """Refuse inbound calls until `resume` is called, and wait for the running handlers."""
         ...
 
     def resume(self) -> None:
-        """Take calls again."""
+        """Accept inbound calls again."""
         ...
 
 
 class Address(NamedTuple):
-    """Where connections came in."""
+    """The local address at which connections came in."""
 
     family: int
     name: Any
-    """What ``getsockname()`` says: host and port, or the path of a Unix socket."""
+    """The result of ``getsockname()``: host and port, or the path of a Unix socket."""
     ssl: SSLContext | None
     file: os.stat_result | None
-    """Of a Unix socket."""
+    """The status of the file of a Unix socket."""
 
     @classmethod
     def of(cls, transport: asyncio.BaseTransport) -> Self | None:
-        """Return where the connection of *transport* came in; ``None``: it is no socket's, or a file that has gone."""
+        """Return the local address of *transport*; ``None``: it has no socket, or the file of the socket is gone."""
         connection = transport.get_extra_info("socket")
         if connection is None:
             return None
@@ -176,13 +175,13 @@ class Address(NamedTuple):
         return cls(connection.family, name, transport.get_extra_info("sslcontext"), file)
 
     def listen(self) -> socket.socket:
-        """Return a socket that listens here. Raises ``OSError`` if something else does."""
+        """Return a socket that listens at this address. Raises ``OSError`` if the address is in use."""
         with ExitStack() as undo:
             listener = undo.enter_context(socket.socket(self.family, socket.SOCK_STREAM))
             if self.file is not None:
                 self._remove_file(self.file)
             elif self.family in (socket.AF_INET, socket.AF_INET6) and os.name == "posix":
-                # Connections of before may linger. On Windows this would be to share the port with whoever has it now.
+                # Old connections may be in TIME_WAIT. On Windows the option would share the port with another process.
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if self.family == socket.AF_INET6 and self.name[0].startswith("::ffff:"):
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
@@ -194,7 +193,7 @@ class Address(NamedTuple):
         return listener
 
     def _remove_file(self, known: os.stat_result) -> None:
-        """Remove the file of the socket that was listened at, but not one that a successor has put in its place."""
+        """Remove the file of the old socket, unless another process has replaced the file."""
         file = Path(self.name)
         with suppress(FileNotFoundError):
             found = file.stat()
@@ -203,9 +202,9 @@ class Address(NamedTuple):
 
 
 class StandIn:
-    """Receives webhooks where another server of this process has just stopped listening, until it is stopped itself.
+    """Receives webhooks at the addresses where another server of this process has stopped listening, until `stop`.
 
-    Any other request finds nobody, as if nothing listened: its connection is closed.
+    For a request that is no webhook, the connection is closed without a response.
     """
 
     def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
@@ -213,7 +212,7 @@ class StandIn:
         self._runner: web.ServerRunner | None = None
 
     async def start(self, addresses: Iterable[Address]) -> None:
-        """Listen at *addresses*, as far as that is possible; they are taken before anything else happens."""
+        """Listen at *addresses*; log those that are in use. All sockets are bound before the first await."""
         listeners = []
         for address in addresses:
             try:
@@ -239,7 +238,7 @@ class StandIn:
 
 
 class ReceiverServer:
-    """A receiver's own server; ``url`` is where it is while the block runs. It stops when handlers have finished."""
+    """The server of ``receiver.serve()``, as a block; ``url`` is its URL. It stops after the handlers have finished."""
 
     def __init__(
         self,
@@ -269,7 +268,7 @@ class ReceiverServer:
         self._runner = runner
         address = ip_address(runner.addresses[0][0])
         if address.is_unspecified:
-            # It stands for all of them, and is none that anybody could post to.
+            # An unspecified address means all interfaces, and is not one that a request can be sent to.
             address = ip_address("127.0.0.1" if address.version == 4 else "::1")
         host = str(address) if address.version == 4 else f"[{address}]"
         self.url = f"http://{host}:{runner.addresses[0][1]}"
@@ -290,7 +289,7 @@ class ReceiverServer:
             self._engine.resume()
 
     async def _stop(self) -> None:
-        # First the server: what it is still handling was signed for the URL that is cleared then.
+        # Stop the server first: its last requests were signed for the URL, which is cleared after that.
         runner, self._runner = self._runner, None
         try:
             if runner is not None:

@@ -1,4 +1,4 @@
-"""The tasks of one client, each with an owner that awaits it at the end. Knows nothing of calls."""
+"""Runs the background tasks of one client, and awaits or cancels them when the client closes. Knows no calls."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ T = TypeVar("T")
 _log = logging.getLogger("swcalls.tasks")
 
 HANG_UP_WITHIN = 5.0
-"""Seconds that hanging up the calls nobody looks after any more may take, once there is nothing else to wait for."""
+"""Seconds that the last hang-ups may take, after all handlers have finished."""
 
 
 class _Handler:
-    """One of the user's handlers while it runs, or a hang-up; what it starts inherits it."""
+    """A user's handler while it runs, or a hang-up. Tasks that it starts inherit this by their context."""
 
     __slots__ = ("leave", "owner", "task")
 
@@ -31,13 +31,13 @@ _running: contextvars.ContextVar[_Handler | None] = contextvars.ContextVar("swca
 
 
 class Tasks:
-    """Runs what is to be done beside the commands of a user, and what a user's own handlers do."""
+    """The tasks of one client: internal work, handlers of inbound calls, dials and hang-ups."""
 
     def __init__(self) -> None:
         self._own: set[asyncio.Task[Any]] = set()
         self._handlers: set[asyncio.Task[Any]] = set()
         self._dials: set[asyncio.Task[Any]] = set()
-        """Waiting for an answer that says whether a phone rings now."""
+        """Dials, and other commands whose response must be awaited even when the client closes."""
         self._hang_ups: set[asyncio.Task[Any]] = set()
 
     def __len__(self) -> int:
@@ -49,31 +49,31 @@ class Tasks:
         return self._handler() is not None
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run *work* until it is done, or cancelled at the end."""
+        """Run *work*, which `cancel` cancels."""
         self._run(work, self._own)
 
     def handle(self, work: Coroutine[Any, Any, None], leave: Callable[[], object]) -> None:
-        """Run *work*, a user's handler, which gets the time to finish at the end.
+        """Run *work*, a user's handler. `drain` and `finish` give it time to finish.
 
         Args:
-            leave: Called when it is done, however it came to that; earlier, when it is the handler itself that closes
-                the client.
+            leave: Called when *work* is done, with or without an error; or earlier, by `Tasks.leave`, when the handler
+                itself closes the client.
         """
         handler = _Handler(self, leave)
         handler.task = self._run(work, self._handlers, handler)
-        # Not in a `finally` of the work: a task that is cancelled before its first step never gets to one.
+        # Not in a `finally` of *work*: a task that is cancelled before its first step never runs the `finally`.
         handler.task.add_done_callback(lambda _: leave())
 
     def dial(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run *work*, which dials, in a task that lives on when whoever waits for it is cancelled."""
+        """Run *work*, which dials, in a task that goes on when its caller is cancelled; return the task."""
         return self._run(work, self._dials)
 
     def hang_up(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run *work*, which ends a call that nobody looks after any more. It may send commands until the end."""
+        """Run *work*, which ends a call or stops an action. It may send commands while the client is closing."""
         self._run(work, self._hang_ups, _Handler(self))
 
     def leave(self) -> None:
-        """Let go of the call of the handler that calls this, if one does: after the end, nobody else could."""
+        """If the caller is a handler, call its ``leave`` now: after closing, its call could not be ended any more."""
         handler = self._handler()
         if handler is not None and handler.leave is not None:
             handler.leave()
@@ -84,28 +84,28 @@ class Tasks:
         A handler that calls this does not wait for itself. A cancellation cuts the time short; it is passed on when
         nothing is left to wait for.
         """
-        await self._see_off(self._handlers, timeout, lambda: self._hang_ups)
+        await self._finish_tasks(self._handlers, timeout, lambda: self._hang_ups)
 
     async def finish(self, timeout: float) -> None:
-        """Do as `drain` does, and wait for the answers of dials as long."""
-        await self._see_off(self._handlers | self._dials, timeout, lambda: self._hang_ups | self._dials)
+        """Do as `drain` does, and wait *timeout* seconds for dials, too."""
+        await self._finish_tasks(self._handlers | self._dials, timeout, lambda: self._hang_ups | self._dials)
 
     async def cancel(self) -> None:
-        """Cancel and await the rest, but for a handler that asks for it."""
+        """Cancel and await every task except handlers."""
         patience = _Patience()
         while left := self._own | self._dials | self._hang_ups:
             _cancel(left)
             await patience.wait(left)
         patience.done()
 
-    async def _see_off(
+    async def _finish_tasks(
         self, tasks: set[asyncio.Task[Any]], timeout: float, rest: Callable[[], set[asyncio.Task[Any]]]
     ) -> None:
         handler = self._handler()
         tasks = {task for task in tasks if handler is None or task is not handler.task}
         patience = _Patience()
         await patience.wait(tasks, timeout)
-        # Somebody may have cancelled them already: what they do about it is not to be disturbed.
+        # A task that was cancelled before is cleaning up: a second cancellation would interrupt that.
         _cancel(task for task in tasks if not task.cancelling())
         while not await patience.wait(tasks):
             _cancel(tasks)
@@ -132,13 +132,13 @@ class Tasks:
 
 
 class _Patience:
-    """Waits for tasks, and keeps a cancellation that comes meanwhile until all that must be done is done."""
+    """Waits for tasks, and defers a cancellation of the waiting task until `done` is called."""
 
     def __init__(self) -> None:
         self._cancelled: asyncio.CancelledError | None = None
 
     async def wait(self, tasks: Iterable[asyncio.Task[Any]], timeout: float | None = None) -> bool:
-        """Wait for *tasks*; say whether that was not cut short by a cancellation."""
+        """Wait for *tasks*; return ``False`` if a cancellation interrupted the wait."""
         tasks = set(tasks)
         try:
             if tasks:
@@ -149,13 +149,13 @@ class _Patience:
         return True
 
     def done(self, fault: BaseException | None = None) -> None:
-        """Pass the cancellation on, if one came; *fault* is what went wrong as well."""
+        """Raise the cancellation that was deferred, if any; *fault* becomes its cause."""
         if self._cancelled is not None:
             raise self._cancelled from fault
 
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Await *work*, which takes a bounded time, however often that is cancelled; then pass the cancellation on."""
+    """Await *work* to its end, even if the caller is cancelled; then raise the cancellation. *work* must end."""
     task = asyncio.get_running_loop().create_task(work)
     patience = _Patience()
     while not await patience.wait([task]):
@@ -165,7 +165,7 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def each_of(*steps: Callable[[], Awaitable[object]]) -> None:
-    """Take all of *steps*, whatever becomes of any; then raise a cancellation that came, or what first went wrong."""
+    """Await each of *steps* in turn, even if one fails; then raise the cancellation, or else the first error."""
     faults: list[BaseException] = []
     for step in steps:
         try:
@@ -174,7 +174,7 @@ async def each_of(*steps: Callable[[], Awaitable[object]]) -> None:
             faults.append(fault)
     faults.sort(key=lambda fault: not isinstance(fault, asyncio.CancelledError))
     for further in faults[1:]:
-        _log.warning("something else went wrong at the end: %r", further)
+        _log.warning("a further error while closing: %r", further)
     if faults:
         raise faults[0]
 

@@ -1,4 +1,4 @@
-"""One timer for all deadlines of a client. It also has the voice log read for what is overdue."""
+"""One timer for all deadlines of a client. It also starts the reading of the voice log for overdue actions."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Timer:
         """The event loop of the client while the client is open."""
 
     def open(self) -> None:
-        """Start, in the running event loop."""
+        """Start the timer, in the running event loop."""
         self.loop = asyncio.get_running_loop()
         self._set_next()
 
     def close(self) -> None:
-        """Stop."""
+        """Stop the timer."""
         self.loop = None
         if self._handle is not None:
             self._handle.cancel()
@@ -40,7 +40,7 @@ class Timer:
         if self.loop is None:
             raise RuntimeError("the client is not open: use it in `async with`, or `await client.open()`")
         if asyncio.get_running_loop() is not self.loop:
-            raise RuntimeError("the client was opened in another event loop, and works in that one only")
+            raise RuntimeError("the client was opened in another event loop: use it in that event loop only")
 
     def set(self, due: float) -> None:
         """Fire at the time *due*, unless the timer is set to an earlier time."""

@@ -1,6 +1,6 @@
-"""What can be going on on a call, a family a module: the handle that a user holds, and the methods that start it.
+"""The actions of a call, one family a module: the handle that a user holds, and the methods of ``Call`` that start it.
 
-Handles wait on the loop; nothing here opens a socket.
+Handles wait in the event loop, and send commands through the engine; nothing here opens a socket.
 """
 
 from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ class Verbs(
     AIVerbs,
     FaxVerbs,
 ):
-    """Everything that can be said to a call."""
+    """The methods of a ``Call`` that send commands, of all families."""
 
     __slots__ = ()
 
@@ -70,11 +70,11 @@ HANDLES: dict[str, type[Action[Any]]] = {
         SwmlAction,
     )
 }
-"""Every handle, by the kind that ``call.action`` takes."""
+"""The class of each handle, by the kind that ``call.action`` takes."""
 
 
 class ActionsView(Mapping[str, Action[Any]]):
-    """The handles of running operations, by ``control_id``: a read-only view."""
+    """The handles of running operations, by ``control_id``: a read-only view, which ``Client.actions`` returns."""
 
     __slots__ = ("_operations",)
 

@@ -1,6 +1,6 @@
-"""The handles of running actions: what every kind can do, and what the stoppable and the pausable kinds can.
+"""The base classes of action handles: `Action`, and `Stoppable` and `Pausable` for kinds that can be stopped or paused.
 
-A handle holds the operation, which the rules keep, and the call. Commands go through the call's engine.
+A handle holds the operation, which the registry updates, and the call. Commands go through the call's engine.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _log = logging.getLogger("swcalls.actions")
 
 
 class Action(Generic[R]):
-    """A running action of a call: await it, iterate over its events, or ask how far it is.
+    """A running action of a call: await its result, iterate over its events, or read its state.
 
     It settles exactly once. ``await action`` is ``await action.finished()``. Any number of tasks may wait; each gets
     the same result, and cancelling one cancels only that one.
@@ -44,39 +44,39 @@ class Action(Generic[R]):
     __slots__ = ("_operation", "call")
 
     family: ClassVar[str]
-    """The wire command that starts it, and the beginning of those that control it."""
+    """The wire command that starts the action. The commands that control the action begin with it."""
 
     def __init__(self, call: CallBase, control_id: str, options: Options = PLAIN) -> None:
         self.call: CallBase = call
-        """The call that it runs on."""
-        # One string for all of a kind: there may be a million actions.
+        """The call that the action runs on."""
+        # One string for all actions of a kind, to save memory: there may be a million actions.
         kind = sys.intern(self.family.removeprefix("calling."))
         self._operation = operation = Operation(kind, control_id, call._operation, options)
         operation.handle = self
 
     @property
     def control_id(self) -> str:
-        """Its id; unique among the running actions of a client."""
+        """The id of the action; unique among the running actions of a client."""
         return self._operation.key
 
     @property
     def kind(self) -> str:
-        """The family of its command, such as ``play``."""
+        """The kind of the action, such as ``play``: its command without ``calling.``."""
         return self._operation.kind
 
     @property
     def state(self) -> str | None:
-        """The last state that it reached, as the platform spells it; ``None``: no event has come."""
+        """The latest state, as the platform spells it; ``None``: no event has come."""
         return self._operation.state
 
     @property
     def last_event(self) -> Event | None:
-        """Its latest event; ``None``: none has come."""
+        """The latest event; ``None``: no event has come."""
         return self._operation.last_event
 
     @property
     def dropped(self) -> int:
-        """How many of its events are not kept any more: ``Limits.history`` bounds them."""
+        """How many old events were dropped: ``Limits.history`` is how many are kept."""
         return self._operation.dropped
 
     def __await__(self) -> Generator[Any, None, R]:
@@ -94,10 +94,10 @@ class Action(Generic[R]):
         """Wait for the end and return the result.
 
         Args:
-            timeout: Seconds (>= 0). It bounds this wait only; the action lives on.
+            timeout: Seconds (>= 0) of this wait; ``None``: no limit. The action goes on after a timeout.
 
         Raises:
-            TimeoutError: *timeout* passed first.
+            TimeoutError: *timeout* seconds passed first.
             ActionFailed: The platform reported an error.
             CallEnded: The call ended, and no result came within the grace period.
             ActionExpired: The action's ``deadline`` passed.
@@ -106,7 +106,7 @@ class Action(Generic[R]):
         return await self._finished(timeout)
 
     async def outcome(self) -> Outcome[R]:
-        """Wait for the end and return how it came about. Never raises what ``finished()`` would."""
+        """Wait for the end and return the outcome, which has the result or the error. Never raises that error."""
         operation = self._operation
         with waiting(operation, "outcome", unless=self.done()):
             await until(self.done, "finished", None, operation, check=self._check_wait)
@@ -116,7 +116,7 @@ class Action(Generic[R]):
         """Wait for *state* (``"playing"``), as the platform spells it; return at once if it was reached before.
 
         Raises:
-            TimeoutError: *timeout* seconds passed first; the action lives on.
+            TimeoutError: *timeout* seconds passed first; the action goes on.
             ActionFailed: The action ended without *state*.
         """
         operation = self._operation
@@ -134,19 +134,19 @@ class Action(Generic[R]):
         return self._operation.outcome is not None
 
     def result(self) -> R:
-        """Return the result, or raise what ended the action; ``asyncio.InvalidStateError`` while it is running."""
+        """Return the result, or raise the error of the action; ``asyncio.InvalidStateError`` while it is running."""
         outcome = self._outcome()
         if outcome.error is not None:
-            # One error serves every waiter: without this each raise would add to the traceback of the one before.
+            # All waiters get the same error: without this, each raise would add to its traceback.
             raise outcome.error.with_traceback(None)
         return cast(R, outcome.result)
 
     def exception(self) -> Exception | None:
-        """Return what ended the action, if no result did; raise ``asyncio.InvalidStateError`` while it is running."""
+        """Return the error; ``None``: there is a result. Raise ``asyncio.InvalidStateError`` while it is running."""
         return self._outcome().error
 
     def add_done_callback(self, fn: Callable[[Self], object], *, context: contextvars.Context | None = None) -> None:
-        """Call *fn* with this action soon after it has settled. Its errors go to the loop's exception handler."""
+        """Call *fn* with this action soon after it has settled. Errors of *fn* go to the loop's exception handler."""
         loop = asyncio.get_running_loop()
         callback = _DoneCallback(self, fn, loop, context or contextvars.copy_context())
         if self.done():
@@ -168,10 +168,10 @@ class Action(Generic[R]):
         return f"<{type(self).__name__} {operation.key} {state}>"
 
     def _accepted(self, answer: Mapping[str, Any]) -> None:
-        """Take the platform's answer to the command that started the action."""
+        """Take the platform's response to the command that started the action."""
 
     def _abandon(self) -> None:
-        """Stop in the background what may be running: nobody has the handle. What cannot be stopped runs on."""
+        """Stop the action in the background, since no user has the handle. A kind without a stop runs on."""
 
     def _outcome(self) -> Outcome[Any]:
         if self._operation.outcome is None:
@@ -186,7 +186,7 @@ class Action(Generic[R]):
         return error
 
     async def _finished(self, timeout: float | None, end: float | None = None) -> R:
-        """Wait for the result: *timeout* seconds, which are over at *end*, if that is given."""
+        """Wait *timeout* seconds for the result; with *end*, a time of the event loop, until *end*."""
         operation = self._operation
         with waiting(operation, "finished", unless=self.done()):
             await until(self.done, "finished", timeout, operation, check=self._check_wait, end=end)
@@ -206,10 +206,10 @@ class Stoppable(Action[R], Generic[R]):
     __slots__ = ()
 
     async def stop(self) -> Leg | None:
-        """Ask for the end; it is over when its last event comes. An action that expired here is stopped, too.
+        """Ask the platform to stop the action, which ends when its last event comes. Works for an expired action, too.
 
         Returns:
-            The call's leg; ``None`` when there is nothing to stop: the platform has ended it, or its call.
+            The call's leg; ``None`` when there is nothing to stop: the action or its call has ended.
 
         Raises:
             CommandError: The command did not succeed.
@@ -231,7 +231,7 @@ class Stoppable(Action[R], Generic[R]):
             self.call._engine.run_until_done(self._stop_abandoned)
 
     async def _stop_abandoned(self) -> None:
-        """Stop the action; again and again if its start was cancelled, since that may arrive later than the stop."""
+        """Stop the action; several times if its start was cancelled, since the start may arrive after the stop."""
         operation = self._operation
         for pause in (*PAUSES, None):
             stage = operation.stage
@@ -259,7 +259,7 @@ class Stoppable(Action[R], Generic[R]):
         return not isinstance(outcome.error, ClientClosed)
 
     def _start_bound(self) -> None:
-        """Start the time that the command's own parameters give the action."""
+        """Start the duration limit that the command's parameters set."""
         self.call._engine.registry.time_limits.start_bound(self._operation, time.monotonic())
 
 
@@ -269,7 +269,7 @@ class Pausable(Stoppable[R], Generic[R]):
     __slots__ = ()
 
     async def resume(self) -> Leg:
-        """Go on after a pause."""
+        """Continue after a pause."""
         leg = await self._control("resume")
         self._start_bound()
         return leg
@@ -281,7 +281,7 @@ class Pausable(Stoppable[R], Generic[R]):
 
 
 class _DoneCallback:
-    """A watcher that calls a user's function once, from the loop, so that its errors harm nobody else."""
+    """A watcher that calls a user's function once, from the event loop, so that its errors stop no other watcher."""
 
     __slots__ = ("action", "context", "fn", "loop")
 
@@ -304,4 +304,4 @@ class _DoneCallback:
 
 
 def _no_check() -> None:
-    """Do nothing: the wait has a timeout, and may outlast the client."""
+    """Do nothing: this wait has a timeout, and is allowed after the client is closed."""

@@ -1,4 +1,4 @@
-"""Talking to an AI agent on a call, and the noise filter: commands that are done when they are accepted."""
+"""Commands to the AI agent of a call, and the noise filter. They start no action: the response completes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .verb_base import VerbBase
 
 
 class AIVerbs(VerbBase):
-    """Tells the AI agent of a call what to do."""
+    """The methods of a ``Call`` for its AI agent and its noise filter."""
 
     __slots__ = ()
 
@@ -19,8 +19,8 @@ class AIVerbs(VerbBase):
         """Put the agent on hold. Wire: ``calling.ai_hold``.
 
         Args:
-            timeout: Whole seconds (>= 0); the wire has them as a string.
-            prompt: Spoken before.
+            timeout: Whole seconds (>= 0); sent as a string.
+            prompt: What the agent says first.
         """
         if timeout is not None:
             check_number(f"{AIHold.command}: timeout", timeout, least=0, whole=True, unit="seconds")
@@ -29,7 +29,7 @@ class AIVerbs(VerbBase):
         )
 
     async def ai_unhold(self) -> Leg:
-        """Let the agent go on. Wire: ``calling.ai_unhold``."""
+        """Take the agent off hold. Wire: ``calling.ai_unhold``."""
         return await self._send("calling.ai_unhold", Bare())
 
     async def ai_message(
@@ -40,12 +40,12 @@ class AIVerbs(VerbBase):
         reset: Reset | None = None,
         global_data: dict[str, Any] | None = None,
     ) -> Leg:
-        """Put something into the agent's conversation. Wire: ``calling.ai_message``.
+        """Add a message or data to the agent's conversation. Wire: ``calling.ai_message``.
 
         Args:
-            role: Whose words *message_text* are: ``system``, ``user`` or ``assistant``.
-            reset: What the agent is to forget.
-            global_data: Merged into the session's data.
+            role: The author of *message_text*: ``system``, ``user`` or ``assistant``.
+            reset: What the agent forgets.
+            global_data: Merged into the data of the AI session.
         """
         command = AIMessage(role=role, message_text=message_text, reset=reset, global_data=global_data)
         return await self._send(AIMessage.command, command)
@@ -59,5 +59,5 @@ class AIVerbs(VerbBase):
         return await self._send("calling.denoise", Bare())
 
     async def denoise_stop(self) -> Leg:
-        """Stop to filter. Wire: ``calling.denoise.stop``."""
+        """Stop the noise filter. Wire: ``calling.denoise.stop``."""
         return await self._send("calling.denoise.stop", Bare())

@@ -1,4 +1,4 @@
-"""The handle of a call, without its verbs: the operation, and the engine that commands go through."""
+"""The base class of ``Call``: it holds the operation of the call, and sends commands through the engine."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from .verb_base import VerbBase, given
 
 
 class CollectAction(Stoppable[CollectResult]):
-    """A collect of digits or speech. Partial results and ``start_of_input`` are events, never its result.
+    """A collect of digits or speech. Partial results and ``start_of_input`` are events, never the result.
 
     A continuous collect yields each result as an event, and ends when it is stopped or the call ends.
     """
@@ -25,7 +25,7 @@ class CollectAction(Stoppable[CollectResult]):
     family: ClassVar[str] = "calling.collect"
 
     async def start_input_timers(self) -> Leg:
-        """Start the clock of ``initial_timeout``, for a collect that was begun with ``start_input_timers=False``.
+        """Start the timer of ``initial_timeout``, for a collect that was started with ``start_input_timers=False``.
 
         Wire: ``calling.collect.start_input_timers``.
         """
@@ -36,7 +36,7 @@ class CollectAction(Stoppable[CollectResult]):
 
 
 class CollectVerbs(VerbBase):
-    """Collects input from a call."""
+    """The method of a ``Call`` that collects input."""
 
     __slots__ = ()
 
@@ -56,13 +56,13 @@ class CollectVerbs(VerbBase):
     ) -> ActionStart[CollectAction, CollectResult]:
         """Collect *digits*, *speech*, or whichever comes first. Wire: ``calling.collect``.
 
-        ``no_input`` and ``no_match`` are results. The clock of *initial_timeout* starts at once; with the platform's
-        own default it would wait for a command, and ``no_input`` might never come.
+        ``no_input`` and ``no_match`` are results. The timer of *initial_timeout* starts at once; with the platform's
+        own default the timer would wait for a command, and ``no_input`` might never come.
 
         Args:
             initial_timeout: Seconds to the first input (> 0).
-            continuous: Yield each result as an event, until stopped or the call ends.
-            partial_results: Yield what was recognised so far as events.
+            continuous: Yield each result as an event, until the collect is stopped or the call ends.
+            partial_results: Yield the text recognised so far as events.
             send_start_of_input: Yield the first sign of input as an event.
         """
         refuse_none(Collect.command, start_input_timers=start_input_timers)
@@ -84,11 +84,11 @@ INITIAL_TIMEOUT = 4.0
 DIGIT_TIMEOUT = 5.0
 SPEECH_TIMEOUT = 60.0
 END_SILENCE = 1.0
-"""What the platform is understood to do when a collect does not say. Seconds; source: its other API's defaults."""
+"""The platform's defaults, in seconds. Not documented for this API; source: the defaults of its other API."""
 
 
 def options_of(collect: Collect) -> Options:
-    """Say which event is the end of *collect*, and how long it can take to come."""
+    """Return the options of *collect*: whether it is continuous, and how long it can run."""
     if collect.continuous:
         return Options(continuous=True)
     longest = 0.0

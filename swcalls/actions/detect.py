@@ -12,16 +12,16 @@ from .start import ActionStart
 from .verb_base import VerbBase, given
 
 TIMEOUT = 30.0
-"""Seconds that a detector runs when its command does not say. Source: the platform's documentation."""
+"""Seconds that a detector runs without a *timeout*. Source: the platform's documentation."""
 
 
 class DetectAction(Stoppable[Detection]):
-    """A detector at work.
+    """A running detector.
 
     ``finished()`` returns when the answer can no longer change: HUMAN, UNKNOWN, a fax tone or digits at once; MACHINE
-    at once without ``detect_message_end``, else when its greeting is over (READY), or at the end of the run. A run that
-    ends with no answer is a result whose ``event`` is ``None``. ``reached("READY")`` is the moment to leave a message.
-    The run may go on after the answer; iterators see it to its end.
+    at once without ``detect_message_end``, else when the greeting is over (READY), or at the end of the run. A run that
+    ends without an answer has a result with ``event=None``. ``reached("READY")`` is the moment to leave a message.
+    The run may go on after the answer; iterators get its events to the end.
     """
 
     __slots__ = ()
@@ -29,7 +29,7 @@ class DetectAction(Stoppable[Detection]):
 
 
 class DetectVerbs(VerbBase):
-    """Runs detectors on a call."""
+    """The method of a ``Call`` that runs a detector."""
 
     __slots__ = ()
 

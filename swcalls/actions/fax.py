@@ -1,4 +1,4 @@
-"""Faxes, which only a dialplan can start: they can be attached to, followed and stopped."""
+"""Faxes. Only a dialplan can start a fax: use ``call.action`` to follow it, and ``stop`` to end it."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from .verb_base import VerbBase
 
 
 class SendFaxAction(Stoppable[FaxResult]):
-    """A fax that is being sent. States: ``page``, ``finished`` (it succeeds or fails by the event's ``success``)."""
+    """A fax that is being sent. States: ``page``, ``finished`` (``success`` of the event says whether it succeeded)."""
 
     __slots__ = ()
     family: ClassVar[str] = "calling.send_fax"
 
 
 class ReceiveFaxAction(Stoppable[FaxResult]):
-    """A fax that is being received; as one that is sent."""
+    """A fax that is being received. The states are those of ``SendFaxAction``."""
 
     __slots__ = ()
     family: ClassVar[str] = "calling.receive_fax"
 
 
 class FaxVerbs(VerbBase):
-    """Stops the faxes of a call."""
+    """The methods of a ``Call`` that stop faxes."""
 
     __slots__ = ()
 

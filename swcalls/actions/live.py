@@ -1,4 +1,4 @@
-"""Following what is said while it is said: ``calling.live_transcribe`` and ``calling.live_translate``."""
+"""Live transcription and translation: ``calling.live_transcribe`` and ``calling.live_translate``."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from .verb_base import VerbBase
 
 
 class LiveAction(Stoppable[SpeechResult]):
-    """A session that tells what is said, as events, and ends when it is stopped or its call ends.
+    """A live session: speech comes as events. The session ends when it is stopped or its call ends.
 
-    With ``ai_summary`` the summary that follows is waited for, a grace long; the result has it, or else ``None``.
+    With ``ai_summary``, the end waits one grace period for the summary; the result has the summary, or ``None``.
     """
 
     __slots__ = ("_was_stopped",)
@@ -38,7 +38,7 @@ class LiveAction(Stoppable[SpeechResult]):
     _verb: ClassVar[type[TranscribeVerb | TranslateVerb]]
 
     async def summarize(self, prompt: str | None = None, *, webhook: str | None = None) -> Leg:
-        """Ask for a summary so far; it comes as an event (``reached("summary")``), or to *webhook*."""
+        """Ask for a summary so far. It comes as an event (``reached("summary")``), or is posted to *webhook*."""
         return await self._send(self._verb(summarize=Summarize(prompt=prompt, webhook=webhook)))
 
     def __init__(self, call: CallBase, control_id: str, options: Options = PLAIN) -> None:
@@ -51,10 +51,10 @@ class LiveAction(Stoppable[SpeechResult]):
         return leg
 
     def _is_gone(self) -> bool:
-        # A summary that was asked for before may have settled it while its stop was cut off.
+        # A summary from `summarize` may have settled the action while `stop` was interrupted.
         outcome = self._operation.outcome
-        is_proved = self._was_stopped or outcome is None or outcome.settled_by != "callback"
-        return is_proved and super()._is_gone()
+        is_known = self._was_stopped or outcome is None or outcome.settled_by != "callback"
+        return is_known and super()._is_gone()
 
     def _stop_command(self) -> tuple[str, object]:
         make: Any = self._command
@@ -88,7 +88,7 @@ class LiveTranslateAction(LiveAction):
 
 
 class LiveVerbs(VerbBase):
-    """Follows what is said on a call."""
+    """The methods of a ``Call`` that start live sessions."""
 
     __slots__ = ()
 
@@ -109,13 +109,13 @@ class LiveVerbs(VerbBase):
         status_url: str | None = None,
         deadline: float | None = None,
     ) -> ActionStart[LiveTranscribeAction, SpeechResult]:
-        """Transcribe what is said. Wire: ``calling.live_transcribe``.
+        """Transcribe the speech of the call while it goes on. Wire: ``calling.live_transcribe``.
 
         Args:
-            lang: BCP-47.
-            direction: Whose words: ``remote-caller``, ``local-caller``, or a list of both.
-            live_events: Tell utterances as they are recognised.
-            ai_summary: Make a summary at the end; *ai_summary_prompt* says how.
+            lang: The language, as a BCP-47 tag.
+            direction: Whose speech: ``remote-caller``, ``local-caller``, or a list of both.
+            live_events: Send each utterance as an event.
+            ai_summary: Make a summary at the end, by *ai_summary_prompt*.
             speech_engine: ``deepgram`` (the platform's default) or ``google``.
             speech_timeout: Milliseconds (>= 1500).
             vad_silence_ms: Milliseconds (>= 1).
@@ -161,14 +161,14 @@ class LiveVerbs(VerbBase):
         status_url: str | None = None,
         deadline: float | None = None,
     ) -> ActionStart[LiveTranslateAction, SpeechResult]:
-        """Translate what is said. Wire: ``calling.live_translate``.
+        """Translate the speech of the call while it goes on. Wire: ``calling.live_translate``.
 
-        What is not named here is as in ``live_transcribe``.
+        The other parameters are as in ``live_transcribe``.
 
         Args:
-            from_lang: The language of the caller, BCP-47; *from_voice* speaks it.
-            to_lang: The language of the other side; *to_voice* speaks it.
-            filter_from: polite, rude, professional, shakespeare, gen-z, or ``prompt:`` and a text; so is *filter_to*.
+            from_lang: The language of the caller (BCP-47), spoken with *from_voice*.
+            to_lang: The language of the other party (BCP-47), spoken with *to_voice*.
+            filter_from: polite, rude, professional, shakespeare, gen-z, or ``prompt:`` and a text; *filter_to* too.
         """
         start = TranslateStart(
             from_lang=from_lang,
@@ -194,6 +194,6 @@ class LiveVerbs(VerbBase):
 
 
 def parties(direction: Party | Sequence[Party]) -> list[Party]:
-    """Make a list of one party or of several."""
+    """Return *direction*, one party or several, as a list."""
     several: list[Party] = [direction] if isinstance(direction, str) else listed(direction)
     return several

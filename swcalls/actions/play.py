@@ -29,7 +29,7 @@ class PlayAction(Pausable[Playback]):
 
 
 class PlayVerbs(VerbBase):
-    """Plays media on a call."""
+    """The methods of a ``Call`` that play media."""
 
     __slots__ = ()
 
@@ -51,8 +51,8 @@ class PlayVerbs(VerbBase):
         Args:
             volume: dB, -40 to 40.
             direction: Who hears it: ``listen``, ``speak`` or ``both``.
-            loop: How often in all; 0 is endless.
-            language: For each TTS that names none; *voice* and *gender* likewise.
+            loop: How often *media* are played; 0: endlessly.
+            language: Of each TTS without one of its own; likewise *voice* and *gender*.
         """
         command = Play(
             control_id=given(control_id),
@@ -99,8 +99,11 @@ class PlayVerbs(VerbBase):
 
 
 def _length(media: tuple[Media, ...], loop: int | None) -> float | None:
-    """Say how many seconds *media* last, if they say so themselves; ``None`` when nobody can tell, or for ever."""
-    seconds = [item.duration for item in media if isinstance(item, Silence | Ringtone)]
-    known = [length for length in seconds if length is not None]
-    passes = 1 if loop is None else loop
-    return sum(known) * passes or None if len(known) == len(media) else None
+    """Return how many seconds *media* last; ``None``: not known, or endless."""
+    seconds = 0.0
+    for item in media:
+        length = item.duration if isinstance(item, Silence | Ringtone) else None
+        if length is None:
+            return None
+        seconds += length
+    return seconds * (1 if loop is None else loop) or None

@@ -1,4 +1,4 @@
-"""Asking: a collect and a playback that belong together."""
+"""Prompts: a playback and a collect that are started and stopped together."""
 
 from __future__ import annotations
 
@@ -27,58 +27,61 @@ _log = logging.getLogger("swcalls.actions")
 
 
 SECONDS_A_CHARACTER = 0.4
-"""How long a spoken character lasts at most: three times as long as in slow speech of any language."""
+"""The longest time that a TTS character may take: three times that of slow speech in any language."""
 
 FALSE_START = 1.0
-"""Seconds after the first sign of input in which the input itself usually comes. Only if it does not, the timers are
-started: for a key that ends the collect they would come too late, and be refused."""
+"""Seconds to wait for the input itself after the first sign of input. Only without an input the timers are started
+then: if a key has ended the collect, the platform would refuse the command."""
 
 
 class PromptAction(CollectAction):
-    """A question: its result is what was pressed or said. Its events are the collect's; ``playback`` is the prompt.
+    """A prompt: the result is the input. The events are those of the collect; ``playback`` is the playback's handle.
 
-    Once it has settled, for whatever reason, neither the collect nor the playback is left running.
+    After the prompt has settled, for any reason, collect and playback are stopped.
     """
 
-    __slots__ = ("_is_given_up", "playback")
+    __slots__ = ("_is_stopped", "playback")
 
     def __init__(self, call: CallBase, control_id: str, options: Options, playback: PlayAction) -> None:
         super().__init__(call, control_id, options)
         self.playback: PlayAction = playback
-        self._is_given_up = False
+        self._is_stopped = False
 
     async def stop(self) -> Leg | None:
         """Stop the playback and the collect."""
-        self._is_given_up = True
+        self._is_stopped = True
         await self._stop_playback()
         return await super().stop()
 
     def _abandon(self) -> None:
         if not self.done():
-            # Once the prompt has settled, `_conduct` stops both.
+            # After the prompt has settled, `_conduct` stops both.
             super()._abandon()
 
     async def _conduct(self, *, barge_in: bool) -> None:
-        """Start the timers when the playback is over, and stop both when the prompt has settled."""
+        """Stop the playback at the first sign of input (*barge_in*), and start the timers when the playback is over.
+
+        When the prompt has settled, stop what still runs of playback and collect. Runs in a task of the client.
+        """
         playback = self.playback
 
-        def is_time_to_act() -> bool:
+        def must_act() -> bool:
             return self.done() or playback.done() or (barge_in and self._operation.last_event is not None)
 
         try:
-            await self._until(is_time_to_act, playback._operation)
+            await self._until(must_act, playback._operation)
             if not self._is_over() and not playback.done():
                 await self._stop_playback()
                 with suppress(TimeoutError):
                     await self._until(self._is_over, timeout=FALSE_START)
             if not self._is_over():
                 if playback.done() and not isinstance(playback.exception(), ActionExpired):
-                    # If no webhook told its end, the playback is over by now all the same.
+                    # Without a webhook for its end (`ActionExpired`), the playback must be over by now, too.
                     playback.result()
-                # Had they been started before, the clock would have run while the prompt was still being played.
+                # Not earlier: the timers must not run while the prompt is being played.
                 await self.start_input_timers()
         except CommandRejected as refusal:
-            # The collect ended while its last event was on the way, and does not need its timers any more.
+            # The collect has ended, and its last event is on the way: it needs no timers any more.
             _log.info(
                 "%s %s: timers not started: %s", self.kind, self.control_id, refusal, extra=about(self._operation)
             )
@@ -90,11 +93,11 @@ class PromptAction(CollectAction):
         await self._until(self.done)
         await self._stop_playback()
         if self.exception() is not None:
-            # It ended here, and not because the platform said so: there it may go on.
+            # The prompt settled without an event of the platform, where the collect may still be running.
             await self._stop_collect()
 
     def _is_over(self) -> bool:
-        return self.done() or self._is_given_up
+        return self.done() or self._is_stopped
 
     async def _until(self, ready: Callable[[], bool], *others: Operation, timeout: float | None = None) -> None:
         await until(ready, "finished", timeout, self._operation, *others, check=self._check_wait)
@@ -109,7 +112,7 @@ class PromptAction(CollectAction):
 
 
 class PromptVerbs(VerbBase):
-    """Asks on a call."""
+    """The method of a ``Call`` that plays a prompt and collects the input."""
 
     __slots__ = ()
 
@@ -133,9 +136,9 @@ class PromptVerbs(VerbBase):
     ) -> ActionStart[PromptAction, CollectResult]:
         """Play *media* and collect *digits* or *speech*. Wire: ``calling.collect`` and ``calling.play``.
 
-        The clock of *initial_timeout* starts when the playback has ended. Its ``async with`` stops both at the end, and
-        so does a ``.finished()`` that is cancelled or times out. If nothing tells of the end of the playback, the clock
-        starts when it must be over: after what *media* can last at most, as far as they say.
+        The timer of *initial_timeout* starts when the playback has ended. ``async with`` stops both at the end, and so
+        does a ``.finished()`` that is cancelled or times out. Without a webhook for the end of the playback, the timer
+        starts after the longest time that *media* can last (``Limits.playback`` for a file).
 
         Args:
             barge_in: Stop the playback at the first sign of input.
@@ -188,7 +191,7 @@ class PromptVerbs(VerbBase):
 
 
 def _longest(media: tuple[Media, ...], loop: int | None, unknown: float) -> float | None:
-    """Say how many seconds *media* can last at most, *unknown* for a file; ``None`` when they are repeated for ever."""
+    """Return how many seconds *media* can last at most, *unknown* for a file; ``None``: they repeat endlessly."""
     if loop == 0:
         return None
     seconds = 0.0
@@ -201,8 +204,8 @@ def _longest(media: tuple[Media, ...], loop: int | None, unknown: float) -> floa
 
 
 async def quietly(command: Awaitable[Any]) -> None:
-    """Send a command that only tidies up: there may be nothing left to tidy, and nobody to tell."""
+    """Await a command that cleans up, and only log its error: perhaps there is nothing left to stop."""
     try:
         await command
     except SwcallsError as error:
-        _log.info("%s", error)
+        _log.info("cleaning up after a prompt: %s", error)

@@ -16,7 +16,7 @@ from .verb_base import VerbBase, given
 class RecordAction(Pausable[Recording]):
     """A recording. States: ``recording``, ``paused``, ``finished``, ``no_input``.
 
-    Its last event, with the URL, usually comes after the end of the call; it has the longer grace.
+    The last event, with the URL, usually comes after the end of the call: the grace is ``Limits.long_grace``.
     """
 
     __slots__ = ()
@@ -26,13 +26,13 @@ class RecordAction(Pausable[Recording]):
         """Pause the recording. Wire: ``calling.record.pause``.
 
         Args:
-            behavior: ``skip`` (the platform's default) cuts the pause out, ``silence`` keeps its length.
+            behavior: ``skip`` (the platform's default) leaves the pause out, ``silence`` records silence.
         """
         return await self._pause(RecordPause(control_id=self._operation.key, behavior=behavior))
 
 
 class RecordVerbs(VerbBase):
-    """Records a call."""
+    """The method of a ``Call`` that records it."""
 
     __slots__ = ()
 
@@ -52,17 +52,17 @@ class RecordVerbs(VerbBase):
         status_url: str | None = None,
         deadline: float | None = None,
     ) -> ActionStart[RecordAction, Recording]:
-        """Record both sides until it is stopped or the call ends. Wire: ``calling.record``.
+        """Record both parties until the recording is stopped or the call ends. Wire: ``calling.record``.
 
-        The platform's own defaults would record one side, and stop at the first half second of silence or at ``#``.
+        The platform's own defaults would record one party, and stop at the first half second of silence or at ``#``.
 
         Args:
             format: ``mp3``, ``wav`` or ``mp4``.
             direction: Whose voice: ``listen``, ``speak`` or ``both``.
-            initial_timeout: Seconds to wait for a voice (>= 0, 0: no limit); then the result is ``no_input``.
-            end_silence_timeout: Seconds of silence that end it (>= 0, 0: none do).
+            initial_timeout: Seconds to wait for a voice (>= 0, 0: no limit); after that the result is ``no_input``.
+            end_silence_timeout: Seconds of silence that end the recording (>= 0, 0: silence does not).
             max_length: Seconds (>= 0, 0: no limit).
-            terminators: Digits that end it, of ``0-9 A-D * #``.
+            terminators: Digits that end the recording, of ``0-9 A-D * #``.
             input_sensitivity: 0 to 100.
         """
         refuse_none(

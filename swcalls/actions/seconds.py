@@ -1,4 +1,4 @@
-"""Checks of the times that a user gives, in seconds."""
+"""Checks deadlines and timeouts that a user gives, in seconds."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from .._core.limits import check_number
 
 
 def check_seconds(name: str, value: float | None) -> None:
-    """Refuse what is neither ``None`` nor a number of seconds greater than 0."""
+    """Raise ``TypeError`` or ``ValueError`` unless *value* is ``None`` or a finite number of seconds > 0."""
     if value is not None:
         check_number(name, value, above=0, finite=True, unit="seconds")
 
 
 def check_timeout(name: str, value: float | None) -> None:
-    """Refuse what is neither ``None`` nor a number of seconds that a wait can take: 0, too, and infinity."""
+    """Raise ``TypeError`` or ``ValueError`` unless *value* is ``None`` or seconds >= 0; infinity is allowed."""
     if value is not None:
         check_number(name, value, least=0, unit="seconds")

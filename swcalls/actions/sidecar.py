@@ -1,4 +1,4 @@
-"""An AI that listens in: ``calling.ai_sidecar``, what controls it, and the questions put to it."""
+"""AI sidecars, which listen to a call: ``calling.ai_sidecar``, its control commands, and questions to it."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from .start import ActionStart
 from .verb_base import VerbBase
 
 _ONE_ANSWER = Options(bound=120)
-"""An answer is waited for 120 s: whether one always comes is not documented."""
+"""An answer is awaited for 120 s: it is not documented that one always comes."""
 
 
 class AskAction(Action[SidecarAnswer]):
-    """A question that was put to a sidecar. The platform names it by an ``ask_id`` in its response."""
+    """A question to a sidecar. The platform's response to the command has its ``ask_id``."""
 
     __slots__ = ("_sidecar", "ask_id")
     family: ClassVar[str] = "calling.ai_sidecar.ask"
@@ -44,7 +44,7 @@ class AskAction(Action[SidecarAnswer]):
         super().__init__(sidecar.call, new_id(), options)
         self._sidecar = sidecar
         self.ask_id: str | None = None
-        """The platform's id of the question; ``None``: it gave none, so that no answer can be told from others."""
+        """The platform's id of the question; ``None``: the response had none, so no answer can be matched to it."""
 
     def _accepted(self, answer: Mapping[str, Any]) -> None:
         self.ask_id = find_text(answer, "ask_id")
@@ -54,44 +54,44 @@ class AskAction(Action[SidecarAnswer]):
 
 
 class SidecarAction(Stoppable[SidecarResult]):
-    """A sidecar at work; its events are ``SidecarEvent``. It ends with ``final``, after a stop or its call's end."""
+    """A running sidecar; its events are ``SidecarEvent``. The last one is ``final``, after a stop or the call's end."""
 
     __slots__ = ()
     family: ClassVar[str] = "calling.ai_sidecar"
 
     async def poke(self, text: str) -> Leg:
-        """Tell the sidecar *text*, and have it think at once. Wire: ``calling.ai_sidecar.poke``."""
+        """Send *text* to the sidecar, which reacts at once. Wire: ``calling.ai_sidecar.poke``."""
         return await self._control("poke", SidecarPoke(text=text))
 
     def ask(self, text: str, *, deadline: float | None = None) -> ActionStart[AskAction, SidecarAnswer]:
-        """Ask the sidecar; the result is its answer. Wire: ``calling.ai_sidecar.ask``."""
+        """Ask the sidecar a question; the result is its answer. Wire: ``calling.ai_sidecar.ask``."""
         check_seconds("deadline", deadline)
         action = AskAction(self, PLAIN if deadline is not None else _ONE_ANSWER)
         run = partial(self.call._engine.start, action._operation, SidecarAsk(text=text), deadline)
         return ActionStart("SidecarAction.ask", action, run, deadline)
 
     async def status(self) -> SidecarStatus:
-        """Ask for the counters. Wire: ``calling.ai_sidecar.status``."""
+        """Return the counters of the sidecar. Wire: ``calling.ai_sidecar.status``."""
         leg = await self._control("status", Bare())
-        told = counters(leg.raw)
-        counted = {name: whole(told, name) for name in SidecarStatus.__struct_fields__[1:-1]}
+        pairs = counters(leg.raw)
+        counted = {name: whole(pairs, name) for name in SidecarStatus.__struct_fields__[1:-1]}
         known = {name: count for name, count in counted.items() if count is not None}
         running = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-        return SidecarStatus(running=running.get(told.get("running", "").lower()), raw=told, **known)
+        return SidecarStatus(running=running.get(pairs.get("running", "").lower()), raw=pairs, **known)
 
     def _stop_command(self) -> tuple[str, object]:
         return f"{self.family}.stop", Bare()
 
 
 class SummaryAction(Action[Summary]):
-    """A one-off summary of what was said; its first event ends it."""
+    """A one-off summary of the call so far; the first event ends the action."""
 
     __slots__ = ()
     family: ClassVar[str] = "calling.ai_sidecar.summarize"
 
 
 class SidecarVerbs(VerbBase):
-    """Has an AI listen to a call."""
+    """The methods of a ``Call`` that attach an AI sidecar, or have the call summarised."""
 
     __slots__ = ()
 
@@ -112,15 +112,15 @@ class SidecarVerbs(VerbBase):
         status_url: str | None = None,
         deadline: float | None = None,
     ) -> ActionStart[SidecarAction, SidecarResult]:
-        """Attach an AI that listens to the call, which must be up; one a call. Wire: ``calling.ai_sidecar``.
+        """Attach an AI that listens to the call. The call must be up, and can have one. Wire: ``calling.ai_sidecar``.
 
         Args:
             lang: One BCP-47 tag.
             prompt: A text, or an object with ``text``, ``pom`` or ``file``.
             direction: Both parties, if given.
             customer_role: Which of them is the customer.
-            swaig: Functions that it may call (``SWAIG`` on the wire).
-            status_url: Where its callbacks go (``url`` on the wire).
+            swaig: Functions that the AI may call (``SWAIG`` on the wire).
+            status_url: Where the callbacks go (``url`` on the wire).
         """
         command = Sidecar(
             lang=lang,
@@ -147,7 +147,7 @@ class SidecarVerbs(VerbBase):
         status_url: str | None = None,
         deadline: float | None = None,
     ) -> ActionStart[SummaryAction, Summary]:
-        """Summarise what was said so far, with no sidecar attached. Wire: ``calling.ai_sidecar`` with ``summarize``.
+        """Summarise the call so far, without a sidecar. Wire: ``calling.ai_sidecar`` with ``summarize``.
 
         Args:
             lang: One BCP-47 tag.

@@ -1,4 +1,4 @@
-"""The coroutines that ``call.play(...)`` and ``client.dial(...)`` return: nothing is sent before they are used."""
+"""The coroutines that ``call.play(...)`` and ``client.dial(...)`` return. They send the command when they run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Start(Coroutine[Any, Any, T]):
     """A coroutine that sends one command when it runs. Like any coroutine it can be awaited once.
 
     Args:
-        name: What was called, for warnings: ``Call.play``.
+        name: The method that made it, for warnings: ``Call.play``.
         run: Makes the coroutine that sends the command.
     """
 
@@ -40,33 +40,33 @@ class Start(Coroutine[Any, Any, T]):
 
     @property
     def __name__(self) -> str:
-        """What asyncio calls this coroutine when it shows a task."""
+        """The name that asyncio shows for a task of this coroutine."""
         return self._name
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._name}>"
 
     def rename(self, name: str) -> None:
-        """Let warnings name another method, which made this by way of the first."""
+        """Set the method that warnings name."""
         self._name = name
 
     def __await__(self) -> Generator[Any, Any, T]:
         return self._begun().__await__()
 
     def send(self, value: Any, /) -> Any:
-        """Run until the next await, as an event loop does."""
+        """Run until the next await; called by the event loop."""
         return self._begun().send(value)
 
     def throw(self, *error: Any) -> Any:
-        """Raise *error* inside, as an event loop does to cancel."""
+        """Raise *error* inside the coroutine; called by the event loop to cancel."""
         return self._begun().throw(*error)
 
     def close(self) -> None:
-        """Give up: what was not used yet sends nothing, and warns of nothing."""
+        """Close the coroutine. One that was not started sends nothing, and does not warn that it was never awaited."""
         self._begun().close()
 
     def _begun(self) -> Coroutine[Any, Any, T]:
-        # One coroutine for every use, so that Python itself refuses the second one.
+        # One coroutine for all uses, so that Python itself refuses a second use.
         if self._coroutine is None:
             self._coroutine = self._run()
         return self._coroutine
@@ -77,14 +77,14 @@ class Start(Coroutine[Any, Any, T]):
 
 
 class ActionStart(Start[A], Generic[A, R]):
-    """An action that is about to be started: nothing is sent before one of these is used, once.
+    """An action that is about to be started. Nothing is sent before it is used, once, in one of three ways.
 
     - ``await start`` sends the command and returns the handle;
-    - ``await start.finished(timeout)`` sends it and waits for the result;
-    - ``async with start as action`` stops the action when the block ends, unless the platform has ended it.
+    - ``await start.finished(timeout)`` sends the command and waits for the result;
+    - ``async with start as action`` sends the command, and stops the action when the block ends, if it still runs.
 
-    Until you have the handle, the start owns the action: when one of these is cancelled or runs out of time, what may
-    be running at the platform is stopped in the background. `Client.close` waits for that.
+    If one of these is cancelled or times out before you have the handle, the action is stopped in the background, since
+    it may be running. `Client.close` waits for that.
     """
 
     __slots__ = ("_action", "_deadline")
@@ -100,7 +100,7 @@ class ActionStart(Start[A], Generic[A, R]):
         """Start the action, wait for its end and return the result; see ``Action.finished``.
 
         Args:
-            timeout: Seconds (>= 0) for all of it, the sending too. When they have passed, the action is stopped.
+            timeout: Seconds (>= 0), sending included; ``None``: no limit. After a timeout the action is stopped.
         """
         try:
             check_timeout("timeout", timeout)
@@ -121,7 +121,7 @@ class ActionStart(Start[A], Generic[A, R]):
         try:
             result: R = await action._finished(timeout, end)
         except ActionExpired:
-            # Nobody but the error has the handle. What ended by a limit of its own has ended at the platform too.
+            # The user has no handle to stop the action. Without a `deadline`, its duration limit has ended it anyway.
             if self._deadline is not None:
                 action._abandon()
             raise
@@ -145,9 +145,9 @@ class ActionStart(Start[A], Generic[A, R]):
         try:
             await action.stop()
         except CallEnded:
-            pass  # It ended with its call, and the news had not come yet.
+            pass  # The call has ended, and the action with it; the webhook had not come yet.
         except (Conflict, InvalidParams) as refusal:
-            # The stop is right, so it is the state that forbids it: there is nothing to stop any more.
+            # The command is valid, so the action's state forbids it: there is nothing to stop any more.
             _log.info("%s %s: not stopped: %s", action.kind, action.control_id, refusal, extra=about(action._operation))
         except SwcallsError as error:
             if exc is None:

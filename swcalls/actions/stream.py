@@ -20,7 +20,7 @@ class StreamAction(Stoppable[StreamResult]):
 
 
 class StreamVerbs(VerbBase):
-    """Streams a call's audio."""
+    """The method of a ``Call`` that streams its audio."""
 
     __slots__ = ()
 
@@ -43,8 +43,8 @@ class StreamVerbs(VerbBase):
         Args:
             url: A ``wss://`` URL.
             track: ``inbound_track``, ``outbound_track`` or ``both_tracks``.
-            custom_parameters: Sent with the stream; each value as a string.
-            status_url_method: ``GET`` only with a *status_url* of your own: the receiver takes POST.
+            custom_parameters: Sent with the stream; each value is converted to a string.
+            status_url_method: ``GET`` only with a *status_url* of your own: the receiver accepts POST only.
         """
         refuse_none(Stream.command, status_url_method=status_url_method)
         command = Stream(
@@ -60,6 +60,7 @@ class StreamVerbs(VerbBase):
         )
         if status_url is None and status_url_method != "POST":
             raise ValueError(
-                f"calling.stream: status_url_method={status_url_method!r} must be 'POST' for this receiver"
+                f"calling.stream: status_url_method={status_url_method!r} must be 'POST' unless status_url"
+                " is given: the receiver accepts POST only"
             )
         return self._start(StreamAction, command, deadline)

@@ -12,14 +12,14 @@ from .verb_base import VerbBase, given
 
 
 class TapAction(Stoppable[TapResult]):
-    """A copy of the call's audio that is being sent. States: ``tapping``, ``finished``."""
+    """A tap: a copy of the call's audio is sent to a device. States: ``tapping``, ``finished``."""
 
     __slots__ = ()
     family: ClassVar[str] = "calling.tap"
 
 
 class TapVerbs(VerbBase):
-    """Taps a call."""
+    """The method of a ``Call`` that taps its audio."""
 
     __slots__ = ()
 

@@ -14,7 +14,8 @@ from .verb_base import VerbBase, given
 class TranscribeAction(Stoppable[Transcript]):
     """A transcription. States: ``completed``, ``failed``; there may be ``transcribing`` and ``finished`` before.
 
-    The transcript is made when the call has ended, or after a stop, and may take long; so its grace is the longest.
+    The transcript is made after the end of the call, or after a stop, and may take long: the grace is
+    ``Limits.transcript_grace``.
     """
 
     __slots__ = ()
@@ -22,13 +23,13 @@ class TranscribeAction(Stoppable[Transcript]):
 
 
 class TranscribeVerbs(VerbBase):
-    """Transcribes a call."""
+    """The method of a ``Call`` that transcribes it."""
 
     __slots__ = ()
 
     def transcribe(
         self, *, control_id: str | None = None, status_url: str | None = None, deadline: float | None = None
     ) -> ActionStart[TranscribeAction, Transcript]:
-        """Transcribe the call. A second one while one runs is a ``Conflict``. Wire: ``calling.transcribe``."""
+        """Transcribe the call. A second one at the same time is a ``Conflict``. Wire: ``calling.transcribe``."""
         command = Transcribe(control_id=given(control_id), status_url=status_url)
         return self._start(TranscribeAction, command, deadline)

@@ -1,4 +1,4 @@
-"""Sending a call, or word of it, elsewhere: ``refer``, ``transfer``, ``disconnect``, ``user_event``."""
+"""Connecting a call elsewhere, and notifying its clients: ``refer``, ``transfer``, ``disconnect``, ``user_event``."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .verb_base import VerbBase
 
 
 class ReferAction(Action[ReferResult]):
-    """A SIP REFER. States: ``inProgress``, ``success``; any other fails it (``cancel``, ``busy``, ``noAnswer``, …).
+    """A SIP REFER. States: ``inProgress``, ``success``; any other is a failure (``cancel``, ``busy``, ``noAnswer``, …).
 
-    The platform knows no ``control_id`` of it: here it is what the callback URL is made of.
+    The command has no ``control_id``: the id of this handle is sent in the callback URL only.
     """
 
     __slots__ = ()
@@ -24,7 +24,7 @@ class ReferAction(Action[ReferResult]):
 
 
 class TransferVerbs(VerbBase):
-    """Sends a call elsewhere."""
+    """The methods of a ``Call`` that connect it elsewhere, or notify its clients."""
 
     __slots__ = ()
 
@@ -51,7 +51,7 @@ class TransferVerbs(VerbBase):
         """Transfer the call. Wire: ``calling.transfer``.
 
         Args:
-            dest: Where to, as in ``dial``; or the URL of a SWML document, or the document itself.
+            dest: An address as in ``dial``, the URL of a SWML document, or the document itself.
         """
         command = Transfer(dest=dest)
         log_address(Transfer.command, "dest", dest)
@@ -61,7 +61,7 @@ class TransferVerbs(VerbBase):
         return leg
 
     async def disconnect(self) -> Leg:
-        """Part the call from the one that it is bridged with; both stay up. Wire: ``calling.disconnect``."""
+        """Disconnect the call from the call that it is bridged with; both stay up. Wire: ``calling.disconnect``."""
         return await self._send("calling.disconnect", Bare())
 
     async def user_event(self, event: dict[str, Any]) -> Leg:

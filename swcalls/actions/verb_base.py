@@ -1,6 +1,6 @@
-"""What the verbs of every family need: how the start of an action is made.
+"""The base class of the verbs: it makes the ``ActionStart`` that a method such as ``call.play`` returns.
 
-A family's module has its handle and, beside it, a class with the methods that start it. A ``Call`` has all of them.
+The module of each family has the handle, and a class with the methods that start it. ``Call`` inherits all of them.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class VerbBase(CallBase):
         key: str | None = None,
         name: str | None = None,
     ) -> ActionStart[A, Any]:
-        """Prepare *command*; it is sent when the ``ActionStart`` is awaited.
+        """Return the ``ActionStart`` that sends *command* when it is awaited.
 
         Args:
-            key: The id of the action, where the command has no ``control_id``.
-            name: The method's name, where it is not that of the kind.
+            key: The id of the action, if the command has no ``control_id``; ``None``: a new id.
+            name: The method's name, if it differs from the kind.
         """
         check_seconds("deadline", deadline)
         control_id = command.control_id if isinstance(command, KeyedCommand) else given(key)
@@ -53,7 +53,7 @@ class VerbBase(CallBase):
 
 
 def given(control_id: str | None) -> str:
-    """Return the id that a user gave, or else a new one."""
+    """Return *control_id* after a check, or a new id for ``None``."""
     if control_id is None:
         return new_id()
     check_text("control_id", control_id)

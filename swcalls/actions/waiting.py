@@ -33,12 +33,13 @@ async def until(
     """Return when *ready* is true. It is called now, and at every change of one of *operations*.
 
     Args:
-        what: What is waited for, of the first operation, as the `TimeoutError` says it: ``finished``.
-        timeout: Seconds (>= 0). If *end*, a time of the event loop, is given, the time is over then.
-        check: Called before it waits; raises if no change can come.
+        what: What the first operation should become, for the message of the `TimeoutError`: ``finished``.
+        timeout: Seconds (>= 0); ``None``: no limit.
+        check: Called before the wait; raises if no change can come.
+        end: The time of the event loop at which *timeout* is over; ``None``: *timeout* seconds from now.
 
     Raises:
-        TimeoutError: *timeout* seconds have passed. The operations are not changed by that.
+        TimeoutError: *timeout* seconds have passed. The operations go on.
     """
     if timeout is not None:
         check_timeout("timeout", timeout)
@@ -48,12 +49,12 @@ async def until(
     loop = asyncio.get_running_loop()
     waiter = loop.create_future()
 
-    def look() -> None:
+    def wake() -> None:
         if not waiter.done() and ready():
             waiter.set_result(None)
 
     for operation in operations:
-        operation.watch(look)
+        operation.watch(wake)
     try:
         if timeout is None:
             await waiter
@@ -64,18 +65,18 @@ async def until(
         raise timed_out(operations[0], what, timeout) from None
     finally:
         for operation in operations:
-            operation.unwatch(look)
+            operation.unwatch(wake)
 
 
 def timed_out(operation: Operation, what: str, timeout: float | None) -> TimeoutError:
-    """Make the error of a wait for *operation* that took too long."""
+    """Return the error of a wait for *operation* that took longer than *timeout* seconds."""
     name = f"{operation.kind} {operation.id if isinstance(operation, CallOperation) else operation.key}"
     last = operation.state or ("no event yet" if operation.stage != "not_sent" else "not sent yet")
     return TimeoutError(f"{name}: not {what} after {timeout:g} s; last: {last}")
 
 
 class waiting:  # noqa: N801 - used like `suppress`
-    """A block in which somebody waits for *operation*. The timeline shows it, *unless* there is nothing to wait for."""
+    """A block in which a task waits for *operation*, noted in the timeline, *unless* there is nothing to wait for."""
 
     __slots__ = ("_note", "_observer")
 
@@ -103,7 +104,7 @@ class waiting:  # noqa: N801 - used like `suppress`
 async def events_of(operation: Operation, kind: type[E], check: Callable[[], object]) -> AsyncIterator[E]:
     """Yield every event of *operation*, from the first to the last, also those that came before.
 
-    *check* is called whenever there is no event to yield; it raises if none can come.
+    *check* is called before each wait for an event; it raises if no event can come.
     """
     position = 0
 

@@ -1,7 +1,7 @@
 """A backplane connects several processes of one project: webhooks reach the process that owns the action.
 
-It also remembers the running actions of a process that has died, so that another process can continue. A process
-without a backplane works alone, and needs none of this. `RedisBackplane` needs the extra ``swcalls[redis]``; any class
+It also remembers the running actions of a process that has died, so that another process can continue. A single
+process needs no backplane. `RedisBackplane` needs the extra ``swcalls[redis]``; any class
 with the methods of `Backplane` can take its place.
 """
 

@@ -1,4 +1,4 @@
-"""One client among the processes of a project: keeps what is running on the backplane, and gets deliveries from it."""
+"""Connects one client to the backplane: stores its running operations there, and receives webhooks from it."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _log = logging.getLogger("swcalls.member")
 _USUAL = asdict(PLAIN)
 
 CLOSING = 10.0
-"""Seconds after which a backplane that does not close is left as it is."""
+"""Seconds that the backplane may take to close."""
 
 
 class Ingress(Protocol):
-    """Delivers webhooks in this process."""
+    """The part of the ingress that delivers webhooks in this process."""
 
     def deliver(self, webhook: Webhook, size: int) -> Receipt:
         """Deliver *webhook*, whose body had *size* bytes."""
         ...
 
     def note(self, receipt: Receipt) -> None:
-        """Count a webhook."""
+        """Count the verdict on a webhook."""
         ...
 
 
@@ -54,41 +54,41 @@ class Member:
         self._handover = handover
         self._is_open = False
         self._adopted: dict[tuple[str, str], str] = {}
-        """The owners of what was taken over from other processes, by kind and key."""
+        """The owners of the operations that were taken over from other processes, by kind and key."""
         self._lost: set[str] = set()
-        """Names of ours that other processes have taken over."""
+        """Names of this process that other processes have taken over."""
         self._nameless: WeakValueDictionary[str, CallOperation] = WeakValueDictionary()
-        """By key: the calls that are remembered without their id, since it was not known."""
+        """The calls that are stored on the backplane without their id, which was not known; by key."""
         self._recovering = asyncio.Lock()
         self._forgotten: set[tuple[str, str]] | None = None
-        """What was forgotten while `left_by` reads what an owner has left."""
+        """Operations that were forgotten while `left_by` reads the memos of an owner; ``None``: it is not reading."""
         self._writes: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Take this process's name, and begin to take deliveries."""
+        """Claim this process's name on the backplane, and start to receive deliveries."""
         await self.backplane.open(self._project, self.receive, self._lose)
         self._is_open = True
         for action in self._registry.actions.values():
-            # The user attached to it before the client was opened.
+            # The user attached the action before the client was opened.
             self.keep_soon(action)
 
     async def close(self) -> None:
-        """Close the backplane. What is running stays on it, for the next process of this name.
+        """Close the backplane. Running operations stay stored on it, for the next process of this name.
 
-        Whatever the backplane does, this comes to its end, and raises nothing but a cancellation.
+        An error of the backplane is logged, and not raised. Only a cancellation is raised.
         """
         self._is_open = False
         await to_the_end(self._close())
 
     def check_name(self, command: str, call_id: str | None) -> None:
-        """Raise ``CommandNotSent`` if another process would get the webhooks of what *command* starts."""
+        """Raise ``CommandNotSent`` if another process has this process's name, and so gets its webhooks."""
         owner = self.backplane.owner
         if owner in self._lost:
-            message = f"another process has taken over the name {owner!r}, and gets all webhooks of what it starts"
+            message = f"another process has taken over the name {owner!r}, and would get the webhooks of the command"
             raise CommandNotSent(message, command=command, call_id=call_id)
 
     async def keep(self, operation: Operation) -> None:
-        """Remember *operation* until it is over. If the backplane cannot, the log says so."""
+        """Store *operation* on the backplane until it is over. If the backplane is not available, log a warning."""
         owner = self._owner_of(operation)
         if not self._is_open or owner in self._lost:
             return
@@ -112,20 +112,20 @@ class Member:
         try:
             await self.backplane.remember(memo, owner=owner)
         except BackplaneUnavailable as fault:
-            _log.warning("%s %s: perhaps not remembered: %s", operation.kind, operation.key, fault)
+            _log.warning("%s %s: perhaps not stored on the backplane: %s", operation.kind, operation.key, fault)
         if operation.outcome is not None and owner not in self._lost and not self._is_in_use(operation):
-            # The operation has ended, and was perhaps forgotten before it was remembered.
+            # The operation has ended meanwhile: `forget` may have come before `remember`.
             self.backplane.forget(operation.kind, operation.key, owner=owner)
 
     def keep_soon(self, operation: Operation) -> None:
-        """Remember *operation*, in a task, if the backplane is open."""
+        """Store *operation* on the backplane, in a task, if the backplane is open."""
         if self._is_open:
             task = asyncio.get_running_loop().create_task(self.keep(operation))
             self._writes.add(task)
             task.add_done_callback(self._writes.discard)
 
     def forget(self, operation: Operation) -> None:
-        """Remember *operation* no more: it has settled, is closed, or was never started."""
+        """Remove *operation* from the backplane: it has settled, is closed, or was never started."""
         if self._is_in_use(operation):
             return
         place, owner = (operation.kind, operation.key), self._owner_of(operation)
@@ -138,15 +138,15 @@ class Member:
             self.backplane.forget(*place, owner=owner)
 
     def call_identified(self, call: CallOperation) -> None:
-        """Remember the id of *call*, if the call was remembered without one."""
+        """Store the id of *call*, if the call was stored without an id."""
         if self._nameless.get(call.key) is call:
             self.keep_soon(call)
 
     @asynccontextmanager
     async def left_by(self, owner: str) -> AsyncIterator[list[Memo]]:
-        """Claim the name *owner*, and give what is remembered for it to the block, which must not await anything.
+        """Claim the name *owner*, and yield the memos stored for it. The block must not await anything.
 
-        If the block, or this, fails or is cancelled, a name that was claimed is given up again.
+        If this or the block fails or is cancelled, a name that was claimed here is released again.
         """
         async with self._recovering:
             is_claimed = not self.backplane.holds(owner)
@@ -166,12 +166,12 @@ class Member:
                 self._forgotten = None
 
     def adopt(self, kind: str, key: str, owner: str) -> None:
-        """Note that an operation that is followed here belongs to *owner*."""
+        """Note that an operation in this process was started by *owner*, and is stored under that name."""
         if owner != self.backplane.owner:
             self._adopted[kind, key] = owner
 
     async def receive(self, delivery: Delivery) -> bool:
-        """Deliver what another process has received; return whether the backplane may forget it."""
+        """Deliver a webhook that another process has received; return whether the backplane may delete it."""
         kind, key, body = delivery.kind, delivery.key, delivery.body
         try:
             raw = parse(body)
@@ -180,19 +180,19 @@ class Member:
                 take = None if inbound is None else self._handover.begin_to_take(inbound)
                 if take is not None:
                     take.add_done_callback(lambda done: self._note_taken(done, key))
-                # If this process does not take the call in time, the announcing process tells another one.
+                # If this process does not take the call in time, the announcing process offers it to another one.
                 return True
             event = read(kind, raw, body)
         except (MalformedBody, KeyError):
-            _log.warning("a delivery for %s/%s cannot be read, and is dropped", kind, key)
+            _log.warning("a delivery of the backplane for %s/%s cannot be read, and is dropped", kind, key)
             return True
         receipt = self._ingress.deliver(Webhook(kind, key, delivery.owner, event), len(body))
         self._ingress.note(receipt)
-        # An early event may be for an operation that is still to be recovered.
+        # An early event may be for an operation that is recovered later: the backplane keeps it.
         return receipt.verdict != "early"
 
     async def refuse_calls(self) -> None:
-        """Return when the handlers of the calls that are being taken have begun."""
+        """Wait until the handlers of the calls that this process is taking have started."""
         await self._handover.taken()
 
     def _note_taken(self, take: asyncio.Task[str | None], call_id: str) -> None:
@@ -208,9 +208,9 @@ class Member:
                     await asyncio.wait(tasks)
                 await self.backplane.close()
         except TimeoutError:
-            _log.error("the backplane was not closed within %g s, and is left as it is", CLOSING)
-        except Exception:  # noqa: BLE001 - a backplane may raise anything, and what comes after it must still be closed
-            _log.exception("the backplane was not closed in order")
+            _log.error("the backplane did not close within %g s; closing goes on without it", CLOSING)
+        except Exception:  # noqa: BLE001 - a backplane may raise anything, and other parts must still be closed
+            _log.exception("the backplane failed to close")
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -219,12 +219,12 @@ class Member:
         return self._adopted.get((operation.kind, operation.key), self.backplane.owner)
 
     def _is_in_use(self, operation: Operation) -> bool:
-        """Say whether another operation has the key by now."""
+        """Return whether another operation has the key of *operation* by now."""
         other = self._registry.actions.get(operation.key)
         return other is not None and other is not operation
 
     def _lose(self, owner: str) -> None:
-        """Settle what belongs to *owner*: another process gets the webhooks now."""
+        """Settle the operations of *owner*, since another process gets their webhooks now."""
         self._lost.add(owner)
-        why = f"another process has taken over what is {owner!r}'s"
+        why = f"another process has taken over the operations of owner {owner!r}"
         self._registry.disown(lambda operation: self._owner_of(operation) == owner, why)

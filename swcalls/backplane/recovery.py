@@ -1,4 +1,4 @@
-"""Re-attaches what an owner has left: first the calls, then the actions that run on them."""
+"""Re-attaches the unfinished operations of an owner: first the calls, then their actions. `Client.recover` calls it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _log = logging.getLogger("swcalls.recovery")
 
 
 async def recover(engine: Engine, member: Member, owner: str | None) -> Sequence[Action[Any]]:
-    """Re-attach the unfinished actions of *owner* (default: this process's own name) that are not followed here yet."""
+    """Re-attach the unfinished actions of *owner* (default: this process's own name) that this process lacks."""
     engine.lifetime.check("recover")
     name = owner or member.backplane.owner
     async with member.left_by(name) as memos:
         calls = {memo.key: _call(engine, member, memo.key, memo.call_id, name) for memo in memos if memo.kind == "call"}
         found = [_action(engine, member, calls, memo, name) for memo in memos if memo.kind != "call"]
-        # Webhooks that came before the actions were there have stayed on the backplane.
+        # Webhooks that came before the actions were attached have stayed on the backplane.
         member.backplane.redeliver(name)
     return [action for action in found if action is not None]
 
 
 def _call(engine: Engine, member: Member, key: str, call_id: str | None, owner: str) -> Any:
-    """Return the handle of a call, which is followed from now on."""
+    """Register the call of a memo, unless it is registered, and return its handle."""
     registry = engine.registry
     followed = registry.calls.with_key(key)
     if followed is not None:
@@ -43,17 +43,18 @@ def _call(engine: Engine, member: Member, key: str, call_id: str | None, owner: 
     member.adopt("call", key, owner)
     engine.resume_call(call, key)
     if call_id is None:
-        # Its id is remembered when it is known.
+        # Stored again, so that the id is stored when a webhook brings it.
         member.keep_soon(call)
     return handle
 
 
 def _was_lost(call: CallOperation) -> bool:
-    """Return whether *call* has not ended, but was followed by another process in the meantime."""
+    """Return whether *call* was settled only because another process had taken it over."""
     return call.outcome is not None and call.outcome.settled_by == "closed"
 
 
 def _action(engine: Engine, member: Member, calls: dict[str, Any], memo: Memo, owner: str) -> Action[Any] | None:
+    """Attach the action of *memo* and return its handle; ``None`` if it is attached already, or cannot be."""
     handle = HANDLES.get(memo.kind)
     call = calls.get(memo.call_key)
     options = _options(memo)
@@ -73,7 +74,7 @@ def _action(engine: Engine, member: Member, calls: dict[str, Any], memo: Memo, o
 
 
 def _options(memo: Memo) -> Options | None:
-    """Return the options of the action; ``None``: they cannot be read."""
+    """Return the options of the action; ``None`` if they cannot be decoded."""
     try:
         return msgspec.convert(memo.options, Options)
     except msgspec.ValidationError:

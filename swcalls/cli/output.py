@@ -13,16 +13,21 @@ from .failure import Failure, reason
 def print_line(text: str, stream: TextIO | None = None) -> bool:
     """Write *text* and a newline to *stream* (default: standard output), and flush it.
 
-    Return False instead of raising if the reader has closed the stream.
+    Return False if the reader has closed the stream.
+
+    Raises:
+        Failure: The stream cannot be written to, for example since the disk is full.
     """
     stream = stream or sys.stdout
     try:
         # One write for text and newline, also if the stream is not buffered.
         print(f"{text}\n", end="", file=stream, flush=True)
-    except OSError:
+    except OSError as error:
         # The interpreter flushes the stream when it exits, which would raise once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return False
+        if isinstance(error, BrokenPipeError):
+            return False
+        raise Failure(f"cannot write the output: {reason(error)}") from error
     return True
 
 

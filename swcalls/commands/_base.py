@@ -23,6 +23,13 @@ class Value(Checked, Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     """A part of a command that a user builds. It is immutable, so any number of commands can share it."""
 
 
+class Item(Value, frozen=True):
+    """What is put around a value that a user has built, for the wire. The value was checked when it was built."""
+
+    def __post_init__(self) -> None:
+        """Check nothing again."""
+
+
 class Params(Checked, Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """The ``params`` of a command, or a part of them that users do not build.
 

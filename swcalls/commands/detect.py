@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from ..errors import shown
-from ._base import KeyedCommand, Value, always_sent
+from ._base import Item, KeyedCommand, Value, always_sent
 from ._types import INT32_MAX, Dtmf, Seconds
 
 
@@ -39,15 +39,15 @@ class DetectDigit(Value, frozen=True, kw_only=True):
     digits: Dtmf | None = None
 
 
-class MachineItem(Value, frozen=True, tag_field="type", tag="machine"):
+class MachineItem(Item, frozen=True, tag_field="type", tag="machine"):
     params: DetectMachine = DetectMachine()
 
 
-class FaxItem(Value, frozen=True, tag_field="type", tag="fax"):
+class FaxItem(Item, frozen=True, tag_field="type", tag="fax"):
     params: DetectFax = DetectFax()
 
 
-class DigitItem(Value, frozen=True, tag_field="type", tag="digit"):
+class DigitItem(Item, frozen=True, tag_field="type", tag="digit"):
     params: DetectDigit = DetectDigit()
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from ..errors import shown
-from ._base import Command, KeyedCommand, Value
+from ._base import Command, Item, KeyedCommand, Value
 from ._types import INT32_MAX, HttpUrl, Name, PositiveSeconds
 
 Gender = Literal["male", "female"]
@@ -52,19 +52,19 @@ class Ringtone(Value, frozen=True):
     duration: PositiveSeconds | None = None
 
 
-class AudioItem(Value, frozen=True, tag_field="type", tag="audio"):
+class AudioItem(Item, frozen=True, tag_field="type", tag="audio"):
     params: Audio
 
 
-class TTSItem(Value, frozen=True, tag_field="type", tag="tts"):
+class TTSItem(Item, frozen=True, tag_field="type", tag="tts"):
     params: TTS
 
 
-class SilenceItem(Value, frozen=True, tag_field="type", tag="silence"):
+class SilenceItem(Item, frozen=True, tag_field="type", tag="silence"):
     params: Silence
 
 
-class RingtoneItem(Value, frozen=True, tag_field="type", tag="ringtone"):
+class RingtoneItem(Item, frozen=True, tag_field="type", tag="ringtone"):
     params: Ringtone
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 
 from ..errors import shown
-from ._base import KeyedCommand, Value
+from ._base import Item, KeyedCommand, Value
 from ._types import Ipv4, WsUrl
 from .play import Direction
 
@@ -34,11 +34,11 @@ class WsDevice(Value, frozen=True):
     codec: TapCodec | None = None
 
 
-class RtpItem(Value, frozen=True, tag_field="type", tag="rtp"):
+class RtpItem(Item, frozen=True, tag_field="type", tag="rtp"):
     params: RtpDevice
 
 
-class WsItem(Value, frozen=True, tag_field="type", tag="ws"):
+class WsItem(Item, frozen=True, tag_field="type", tag="ws"):
     params: WsDevice
 
 

@@ -1,7 +1,7 @@
-"""What happens on one call, noted while it happens, and made into marks only when somebody reads it.
+"""Records what happens on one call as short notes, and turns the notes into marks (entries) when the timeline is read.
 
-Webhooks come by the thousand a second, so to note an event is to append one tuple. Actions wait by the million, each
-for the end of what its command has started, so a command is no object, but 40 bytes in two columns.
+Thousands of webhooks may come in a second, so noting an event appends one tuple. A million actions may be running, so
+a command is not an object, but 40 bytes in two columns.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from .entries import Mark
 from .entries import event_word as said
 
 Tell = Callable[["Journal", Mark], object]
-"""Is told of each mark when it is made, and again when it has ended. Must not raise."""
+"""Called with each mark when it begins, and again when it has ended. Must not raise."""
 
 Note = tuple[Any, ...] | list[Any]
-"""What, verdict, when, kind, key, and what was said; of a wait, a list with when it ended besides."""
+"""What, verdict, time, kind, key and content. For a wait: a list, with the time of its end as the last item."""
 
 _RESULT: Note = ("result",)
 _ERROR: Note = ("error",)
-"""Stand behind the event that has settled its action, as most events do: cheaper than another note."""
+"""These notes follow the note of an event that has settled its action: they take less memory than a full note."""
 
 
 class Journal:
-    """What has happened on one call.
+    """The notes of one call. It implements `CallObserver`.
 
     Args:
         limit: How many marks are kept (>= 1).
-        clock: Tells the time; it never jumps.
-        wall: What to add to that for Unix seconds.
-        observers: Told of each mark.
+        clock: Returns the time in seconds; monotonic.
+        wall: The seconds to add to a time of *clock* for Unix seconds.
+        observers: Called with each mark.
     """
 
     __slots__ = (
@@ -60,13 +60,13 @@ class Journal:
         self._observers = observers
         self._notes: list[Note] = []
         self._dropped = 0
-        """How many marks of the notes were pushed out."""
+        """How many notes were dropped for the limit."""
         self._commands: list[Any] = []
-        """Of each command: kind, key, and name, in a tuple with verdict, reason, status where it was not accepted."""
+        """For each command: kind, key, and name; or, if not accepted, a tuple (verdict, name, reason, status)."""
         self._times = array("d")
-        """Of each command, when it was sent and answered; NaN: it was not."""
+        """For each command: the times at which it was sent and answered; NaN: not answered."""
         self._skipped = 0
-        """How many commands were pushed out."""
+        """How many commands were dropped for the limit."""
 
     def command(self, kind: str, key: str, name: str) -> int:
         """Note that a command is sent; return its number."""
@@ -82,10 +82,10 @@ class Journal:
         return number
 
     def answered(self, number: int, verdict: CommandVerdict = "accepted", error: Exception | None = None) -> None:
-        """Note that a command was answered, or that it never will be."""
+        """Note that a command was answered, has failed or was cancelled."""
         index = number - self._skipped
         if index < 0:
-            return  # It was pushed out in the meantime.
+            return  # The command was dropped for the limit in the meantime.
         self._times[2 * index + 1] = self.clock()
         if verdict != "accepted":
             status = getattr(error, "status", None)
@@ -94,14 +94,14 @@ class Journal:
             self._tell(self._command(index))
 
     def retry(self, number: int, error: Exception) -> None:
-        """Note that a command is sent again, since *error* came of it."""
+        """Note that a command is sent again because of *error*."""
         index = number - self._skipped
         if index >= 0:
             kind, key, name = self._commands[3 * index : 3 * index + 3]
             self._add(("retry", "", self.clock(), kind, key, (name, _shown(error))))
 
     def event(self, kind: str, key: str, event: Event | InboundCall, verdict: EventVerdict, now: float) -> None:
-        """Note an event, and what came of it."""
+        """Note an event, and the registry's verdict on it."""
         notes = self._notes
         if len(notes) >= self._limit:
             self._drop()
@@ -110,19 +110,19 @@ class Journal:
             self._tell(_mark(notes[-1]))
 
     def settled(self, kind: str, key: str, outcome: Outcome[Any], *, own: bool = False) -> None:
-        """Note that an action, or the call, has its outcome; *own*: by its own event, which was noted just now."""
+        """Note the outcome of an action or the call; *own*: the event that was noted last has settled it."""
         error, notes = outcome.error, self._notes
         if own:
             notes.append(_RESULT if error is None else _ERROR)
             if self._observers:
                 self._tell(_settled(notes[-2], notes[-1]))
             return
-        # Not the error itself, which holds on to the action, and to the frames that it was raised in.
-        came_to = ("result", _shown(outcome.result)) if error is None else (type(error).__name__, str(error))
-        self._add(("settled", outcome.settled_by, self.clock(), kind, key, came_to))
+        # Not the error itself, which would keep the action and stack frames in memory.
+        content = ("result", _shown(outcome.result)) if error is None else (type(error).__name__, str(error))
+        self._add(("settled", outcome.settled_by, self.clock(), kind, key, content))
 
     def wait(self, kind: str, key: str, word: str) -> Note:
-        """Note that somebody begins to wait, and return the note."""
+        """Note that a task begins to wait, and return the note, for `waited`."""
         note: Note = ["wait", "", self.clock(), kind, key, word, None]
         self._add(note)
         return note
@@ -135,7 +135,7 @@ class Journal:
             self._tell(_mark(note))
 
     def read(self) -> tuple[list[Mark], int]:
-        """Return the latest marks, in the order of their times, and how many there were before them."""
+        """Return the latest marks, in the order of their times, and how many older ones were dropped."""
         marks = [self._command(index) for index in range(len(self._times) // 2)]
         before = None
         for note in self._notes:
@@ -157,7 +157,7 @@ class Journal:
             self._tell(_mark(note))
 
     def _drop(self) -> None:
-        """Make room for one more note: the oldest goes, with what it has settled."""
+        """Drop the oldest note, with the short note behind it, if any, to make room for one more."""
         notes = self._notes
         while len(notes) >= self._limit:
             count = 2 if len(notes) > 1 and len(notes[1]) == 1 else 1
@@ -205,7 +205,7 @@ def _mark(note: Note) -> Mark:
 
 
 def _settled(event: Note, by: Note) -> Mark:
-    """Make the mark of an action that has settled by its own *event*."""
+    """Return the mark of an action that was settled by the event of the note *event*."""
     _, verdict, at, kind, key, about = event
     return Mark(
         at=at,
@@ -219,10 +219,10 @@ def _settled(event: Note, by: Note) -> Mark:
 
 
 def _key(kind: str, key: str) -> str | None:
-    """Leave out the key of a call, which is nobody's business but ours."""
+    """Return the key for a mark; ``None`` for a call, whose key is internal."""
     return None if kind == "call" else key
 
 
 def _shown(about: object) -> str:
-    """Put an error, or a result, in a line."""
+    """Return an error, or a result, as one line of text."""
     return f"{type(about).__name__}: {about}" if isinstance(about, Exception) else "" if about is None else str(about)

@@ -23,7 +23,7 @@ from swcalls.receiver import ObservingReceiver
 from swcalls.recording import read_recording
 
 CALL = "2e1e66e5-5d07-413d-9668-55542992eec0"
-LOST = "collect c1: the call ended (hangup) before its end was reported"
+LOST = "collect c1: the call ended (hangup) before the end of the action was reported"
 URL = r"https://example.com/r\x1b[2J"
 RECORDED = f"Recording(state='finished', url='{URL}', duration=None, size=None, recording_id=None)"
 

@@ -79,3 +79,11 @@ def test_nothing_is_minted_without_a_public_url() -> None:
 def test_the_secret_is_not_in_the_url_or_the_repr() -> None:
     assert "token" not in path_of("play", "x")
     assert "token" not in repr(URLS.__dict__)
+
+
+def test_the_owner_stands_in_a_url_unless_any_process_may_get_it() -> None:
+    urls = CallbackUrls("project", "token", "/swcalls", BASE, owner="worker-1")
+    assert urls.parse(path_of("play", "x", urls)) == Address("play", "x", "worker-1")
+    shared = urls.mint("inbound", "calls", shared=True).removeprefix(BASE)
+    assert urls.parse(shared) == Address("inbound", "calls", "")
+    assert URLS.parse(path_of("play", "x")) == Address("play", "x", "")

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from swcalls._core.decoding import READERS, MalformedBody, end_reason, parse, read, read_inbound
+from swcalls._core.decoding import DEEPEST, READERS, MalformedBody, end_reason, parse, read, read_inbound
 from swcalls.events import CallEvent, CollectEvent, DetectEvent, RecordEvent, UnknownEvent
 
 SAMPLES: list[dict[str, Any]] = msgspec.json.decode((Path(__file__).parent.parent / "samples/events.json").read_bytes())
@@ -202,3 +202,23 @@ def test_a_recording_may_be_described_in_either_place() -> None:
 
 def test_a_repr_leaves_the_payload_out() -> None:
     assert repr(read("play", {"state": "playing", "x": "y" * 1000})) == "PlayEvent(state='playing')"
+
+
+def test_the_headers_of_an_inbound_call_are_pairs() -> None:
+    headers = [{"name": "X-Account", "value": "7"}, {"name": "X-Empty"}, {"value": "no name"}, "no pair", None]
+    inbound = read_inbound({"call": {"call_id": "in-1", "headers": headers}})
+    assert inbound is not None
+    assert inbound.headers == {"X-Account": "7", "X-Empty": ""}
+    other = read_inbound({"call": {"call_id": "in-1", "headers": "none"}})
+    assert other is not None
+    assert other.headers == {}
+
+
+@pytest.mark.parametrize("opening", ['{"a":', "["])
+def test_a_body_of_many_levels_is_malformed_and_one_of_many_brackets_is_not(opening: str) -> None:
+    closing = "}" if opening.startswith("{") else "]"
+    with pytest.raises(MalformedBody, match="deep"):
+        parse('{"x":' + opening * DEEPEST + "1" + closing * DEEPEST + "}")
+    fits = DEEPEST - 1
+    assert parse('{"x":' + opening * fits + "1" + closing * fits + "}")
+    assert len(parse('{"x":[' + ",".join(["[]"] * 3 * DEEPEST) + "]}")["x"]) == 3 * DEEPEST

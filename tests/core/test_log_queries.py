@@ -516,3 +516,18 @@ def test_an_event_is_an_event_wherever_it_comes_from() -> None:
     assert isinstance(event, Event)
     assert (event.state, event.control_id) == ("x", "p")
     assert line.about("record") is None
+
+
+def test_lines_of_the_log_have_the_time_at_which_they_were_written() -> None:
+    times = ["2026-01-01T00:00:01Z", "2026-01-01T00:00:02+01:00", "yesterday", None]
+    lines = [
+        {"name": "calling_call_play", "event_at": at, "details": {"control_id": f"{number}", "state": "playing"}}
+        for number, at in enumerate(times)
+    ]
+    found = {line.control_id: line.payload.get("timestamp") for line in read_log("call-1", {}, {"data": lines}).events}
+    assert found == {"0": 1767225601.0, "1": 1767222002.0, "2": None, "3": None}
+    assert [
+        event.timestamp
+        for event in (line.about("play") for line in read_log("call-1", {}, {"data": lines[:1]}).events)
+        if event
+    ] == [1767225601.0]

@@ -399,7 +399,7 @@ def test_a_doubtful_action_expires_when_its_grace_is_over() -> None:
     action = Operation("play", "x", call)
     registry.expect(action, 0)
     action.note_sent()
-    registry.time_limits.doubt(action, 1)
+    registry.time_limits.expect_unconfirmed(action, 1)
     registry.expire(10.9)
     assert action.outcome is None
     registry.expire(11)
@@ -413,7 +413,7 @@ def test_a_doubtful_action_that_bounds_itself_has_its_own_time() -> None:
     action = Operation("play", "x", call, Options(bound=100))
     registry.expect(action, 0)
     action.note_sent()
-    registry.time_limits.doubt(action, 1)
+    registry.time_limits.expect_unconfirmed(action, 1)
     assert action.due == 111
     assert not registry.time_limits._unconfirmed
 
@@ -434,7 +434,7 @@ def test_an_event_takes_the_doubt_away() -> None:
     action = Operation("play", "x", call)
     registry.expect(action, 0)
     action.note_sent()
-    registry.time_limits.doubt(action, 1)
+    registry.time_limits.expect_unconfirmed(action, 1)
     deliver(registry, state="playing")
     assert action.due is None
     assert not registry.time_limits._unconfirmed
@@ -447,7 +447,7 @@ def test_a_doubtful_action_keeps_the_deadline_that_it_was_given() -> None:
     action = Operation("play", "x", call)
     registry.expect(action, 0, deadline=100)
     action.note_sent()
-    registry.time_limits.doubt(action, 1)
+    registry.time_limits.expect_unconfirmed(action, 1)
     assert action.due == 100
     deliver(registry, state="playing")
     assert action.due == 100
@@ -458,7 +458,7 @@ def test_the_end_of_the_call_is_not_forgotten_when_the_doubt_is_taken_away() -> 
     action = Operation("play", "x", call)
     registry.expect(action, 0)
     action.note_sent()
-    registry.time_limits.doubt(action, 1)
+    registry.time_limits.expect_unconfirmed(action, 1)
     report(registry, call, "ended", now=2)
     deliver(registry, state="playing")
     assert action.due == 7
@@ -589,3 +589,47 @@ def test_the_log_is_not_asked_again_for_what_has_settled() -> None:
     deliver(registry, key="y", state="finished")
     registry.log_answered(call, None, 7)
     assert registry.log_queries.take() == []
+
+
+def test_who_follows_a_detector_is_told_of_each_answer() -> None:
+    registry, call = setup()
+    action = expect(registry, call, "detect")
+    told: list[str | None] = []
+    action.watch(lambda: told.append(action.last_event and action.last_event.state))
+    for event in ("HUMAN", "MACHINE", "finished"):
+        deliver(registry, kind="detect", detect={"type": "machine", "params": {"event": event}})
+    assert told == ["HUMAN", "MACHINE", "finished"]
+
+
+def test_a_call_that_the_platform_does_not_know_has_ended() -> None:
+    registry, call = setup()
+    registry.lose(call, 0)
+    assert (call.state, call.has_ended, call.end_reason) == ("ended", True, None)
+    assert call.outcome is not None
+    registry.lose(call, 1)
+    assert call.due == registry.limits.grace
+
+
+def test_a_closed_registry_holds_nothing_that_waited_for_the_log() -> None:
+    registry = Registry(Limits(), Reconcile())
+    call = CallOperation("key")
+    registry.expect_call(call, 0)
+    registry.identify(call, "call-1")
+    seen: list[weakref.ref[Any]] = []
+    for number in range(3):
+        # The first is being asked about, the others join the next question.
+        action = Handled("play", f"{number}", call)
+        seen.append(weakref.ref(action))
+        action.watch(lambda: None)
+        registry.expect(action, 0, deadline=5 + number)
+        action.note_sent()
+        registry.expire(5 + number)
+        registry.log_queries.take()
+    del action
+    registry.close()
+    gc.collect()
+    assert [found() for found in seen] == [None, None, None]
+
+
+class Handled(Operation):
+    """An operation that a weak reference can point at."""

@@ -190,6 +190,12 @@ def test_the_speed_is_a_setting(run) -> None:
     result.stdout.fnmatch_lines(["*swcalls_speed='fast' must be a number greater than 0"])
 
 
+def test_a_test_that_nothing_runs_is_told_the_setting_that_is_missing(run) -> None:
+    result = run("async def test_it(swcalls_client): await pin_of(swcalls_client)", mode="strict")
+    assert "no plugin runs this async def, which uses swcalls_client: set asyncio_mode = auto" in result.stdout.str()
+    assert "natively supported" not in result.stdout.str()
+
+
 def test_it_works_in_strict_mode(run) -> None:
     run(
         "@pytest.mark.asyncio\nasync def test_it(swcalls_client): await pin_of(swcalls_client)", mode="strict"
