@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,7 +29,7 @@ from swcalls.errors import Replaced
 from swcalls.events import CallEvent, ConferenceEvent, ConnectEvent
 from swcalls.results import ConferenceResult
 from swcalls.swml import Hangup, SendDigits, Sleep, Switch
-from swcalls.testing import Callee, Faults, Simulator
+from swcalls.testing import Callee, Faults, Simulator, replay
 from swcalls.testing.calls import SimulatedCall
 from swcalls.testing.swml import check_swml
 
@@ -591,3 +592,26 @@ async def test_no_name_is_sent_that_the_platform_does_not_know(space, connect) -
     for start in starts:
         await start
         check_swml(space.last("update")["swml"], "swml")
+
+
+async def test_what_was_recorded_of_a_bridge_is_replayed(tmp_path: Path) -> None:
+    file = tmp_path / "incident.jsonl"
+    async with scene() as s:
+        with s.client.receiver.record(file):
+            call, _ = await s.dial()
+            connect = await call.connect(BOB)
+            peer = await connect.connected(timeout=10)
+            s.of(peer).hang_up()
+            await connect.finished(timeout=10)
+            await call.send_digits("1").finished(timeout=10)
+            await call.end()
+            await s.space.settled()
+    replayed = replay(file)
+    outcomes = {kind: outcome for (kind, _), outcome in replayed.actions.items()}
+    assert set(outcomes) == {"connect", "digits"}
+    assert outcomes["connect"] is not None
+    assert outcomes["connect"].result.answered
+    assert outcomes["connect"].result.peer_id == peer.id
+    assert outcomes["digits"] is not None
+    assert outcomes["digits"].error is None
+    assert {delivery.verdict for delivery in replayed.deliveries} <= {"applied", "late", "early"}

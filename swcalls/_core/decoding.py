@@ -218,7 +218,7 @@ class Reader(msgspec.Struct, frozen=True):
     about: str = ""
     """The kind of the operation, if it is not the kind in the callback URL."""
     signed: bool = True
-    """The platform may sign the webhook. It never signs the tail of a SWML document, which is the document's request."""
+    """The platform may sign the webhook. It never signs the tail of a SWML document: the document itself sends that."""
 
 
 _FAX = Reader(FaxEvent, _fax, ("calling.call.fax",))
