@@ -821,3 +821,23 @@ async def test_who_is_cancelled_while_tasks_are_cancelled_hears_of_it_when_they_
     with pytest.raises(asyncio.CancelledError):
         await cancelling
     assert len(tasks) == 0
+
+
+async def test_a_handler_that_ignores_its_cancellation_is_cancelled_again_when_the_drain_is_cancelled() -> None:
+    tasks, refused = Tasks(), asyncio.Event()
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            refused.set()
+            await asyncio.Event().wait()
+
+    tasks.handle(stubborn(), lambda: None)
+    await asyncio.sleep(0)
+    draining = asyncio.create_task(tasks.drain(0))
+    await refused.wait()
+    draining.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await draining
+    assert len(tasks) == 0
