@@ -152,10 +152,10 @@ async def test_the_dialplans_of_the_readme_are_accepted(space: Simulator) -> Non
     async with swcalls.Client("project", "token", space.url) as client, client.receiver.serve():
         call = await client.dial(to="+15550198765", from_="+12069708643", send_digits="1w23")
         await call.answered(timeout=30)
+        await call.transfer("+15550190002")
         for step in steps:
             await call.update(swml=json.loads(around.replace("STEP", step)))
-        await call.transfer("+15550190002")
-        await call.end()
+        assert await call.ended(timeout=30) == "busy"
 
 
 def test_no_page_links_to_what_is_not_there() -> None:
