@@ -54,6 +54,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     drain: float = 5.0
     """How long handlers of inbound calls may take to finish when the client, its server or its application closes."""
 
+    hold: float = 20.0
+    """How long an inbound call waits for ``answer()`` or ``reject()``, with ``answer=False``; then it is answered."""
+
     def __post_init__(self) -> None:
         check_numbers(self, may_be_zero=("grace", "long_grace", "transcript_grace", "timeline", "drain"))
 

@@ -30,6 +30,8 @@ class Options(Struct, frozen=True):
     """A summary was requested. The summary may be the last event."""
     bound: float | None = None
     """The longest duration that the command's parameters allow, in seconds, counted from the latest event."""
+    at_once: bool = False
+    """A leg that a connect has dialled is bridged as soon as it answers: there is nothing to confirm."""
     held: bool = False
     """The duration limit *bound* does not run yet: a further command starts it."""
 
@@ -163,6 +165,7 @@ class CallOperation(Operation):
         "__weakref__",
         "actions",
         "asked_reason",
+        "bridged_by",
         "call_handle",
         "check_interval",
         "end_reason",
@@ -191,6 +194,8 @@ class CallOperation(Operation):
         self.end_reason: str | None = None
         self.asked_reason: str | None = None
         """The reason that we gave when we ended the call; it counts when the platform gives none."""
+        self.bridged_by: str | None = None
+        """The key of the connect of another call that has bridged that call with this one."""
         self.actions: dict[str, Operation] = {}
         """The actions of this call that can still get events, by key."""
         self.last_activity: float = 0.0

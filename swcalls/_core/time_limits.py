@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ..events import Event
 from .deadlines import Deadlines
-from .lifecycle import CALL, LIFECYCLES, Grace
+from .lifecycle import CALL, LIFECYCLES
 from .limits import Limits
 from .operation import Operation, call_of
+from .steps import Grace
 
 
 class TimeLimits:

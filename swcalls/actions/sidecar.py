@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
-from .._core.decoding import whole
+from .._core.fields import whole
 from .._core.operation import PLAIN, Options
 from .._core.responses import counters, find_text
 from .._engine.ids import new_id
