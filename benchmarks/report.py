@@ -14,7 +14,7 @@ from .harness import FULL, QUICK, TINY, Measured, Result, Row, Size, Spread, pro
 
 Run = Callable[[Size], Result]
 
-ORDER = ("receiver", "commands", "end_to_end", "pending", "scale_out", "imports")
+ORDER = ("receiver", "commands", "end_to_end", "pending", "audio", "scale_out", "imports")
 """In which the results are shown."""
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"

@@ -16,6 +16,7 @@ Where to look:
   ``Digits``, ``Speech``; to detect: ``DetectMachine``, ``DetectFax``, ``DetectDigit``.
 - A method that starts an action gives an ``Action``, such as ``PlayAction`` or ``RecordAction``. It yields events, such
   as ``PlayEvent``, and has a result, such as ``Playback`` or ``CollectResult``, and an ``Outcome``.
+- ``call.listen()`` gives a ``CallAudio``: the call's ``AudioFrame``s, digits, and a WAV file.
 - Errors are ``SwcallsError``: for commands ``CommandError``, for actions ``ActionError``, for calls ``CallEnded``.
 - ``WebhookReceiver`` receives webhooks in a process without a client; ``setup`` and ``CLIENT`` are for aiohttp.
 - ``call.timeline`` is a ``Timeline`` of ``Mark``s: everything that happened on the call.
@@ -26,6 +27,7 @@ Where to look:
 from typing import TYPE_CHECKING, Any
 
 from . import swml
+from ._core.audio_frame import AudioFormat, AudioFrame
 from ._core.limits import Limits
 from ._core.log_queries import Reconcile
 from ._core.retries import Retry
@@ -34,6 +36,8 @@ from .actions import (
     Action,
     ActionStart,
     AskAction,
+    AudioStart,
+    CallAudio,
     CollectAction,
     ConferenceAction,
     ConnectAction,
@@ -77,6 +81,7 @@ from .errors import (
     ActionError,
     ActionExpired,
     ActionFailed,
+    AudioNotStarted,
     CallEnded,
     CallNotFound,
     ClientClosed,
@@ -169,7 +174,12 @@ __all__ = [
     "ActionStart",
     "AskAction",
     "Audio",
+    "AudioFormat",
+    "AudioFrame",
+    "AudioNotStarted",
+    "AudioStart",
     "Call",
+    "CallAudio",
     "CallEnded",
     "CallEvent",
     "CallLeg",

@@ -30,7 +30,8 @@ def setup(app: web.Application, client: Client) -> None:
     """
     embedded = _Embedded(client)
     app[CLIENT] = client
-    app.add_routes([web.post(route.path, embedded.receive) for route in client.receiver.routes()])
+    webhooks, audio = client.receiver.routes()
+    app.add_routes([web.post(webhooks.path, embedded.receive), audio])
     # First of all, since nothing listens for webhooks until `shut_down` does.
     app.on_shutdown.insert(0, embedded.shut_down)
     app.cleanup_ctx.append(embedded.lifetime)
@@ -81,6 +82,9 @@ class _Embedded:
                 await self._stand_in.start(self._addresses.values())
                 await self._close_idle_connections()
             await self._engine.lifetime.drain()
+            # Else aiohttp would wait for the connections of streams to end by themselves.
+            for feed in self._engine.listeners:
+                feed.leave()
         except BaseException:
             # After an error here, aiohttp does not run `cleanup_ctx`.
             await self._close()

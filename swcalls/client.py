@@ -20,7 +20,7 @@ from .actions import Action, ActionsView, check_text
 from .backplane import Backplane
 from .call import Call, CallStart
 from .commands import PARKED, STATUS_EVENTS, Codec, Dial, StatusEvent, check_document, listed, mapped, refuse_none
-from .config import base_url, check_settings, check_webhook, from_environment, identity, space_url
+from .config import audio_base_url, base_url, check_settings, check_webhook, from_environment, identity, space_url
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class Client:
         token: An API token with the Voice scope.
         space: ``"example"``, ``"example.signalwire.com"``, or a URL with a scheme.
         public_url: Where the platform reaches the receiver; ``receiver.serve()`` sets it if it is not given.
+        audio_url: Where the platform reaches this process for the audio of ``Call.listen``: a ``wss://`` URL. It is
+            necessary if *public_url* may lead to another process.
         signing_key: The project's signing key, or several during a rotation. A signature that is present must be right.
         require_signature: Also refuse webhooks without a signature.
         path: Where the receiver's routes are mounted, below *public_url*.
@@ -84,6 +86,7 @@ class Client:
         space: str,
         *,
         public_url: str | None = None,
+        audio_url: str | None = None,
         signing_key: str | Sequence[str] | None = None,
         require_signature: bool = False,
         path: str = "/swcalls",
@@ -122,7 +125,8 @@ class Client:
             session=session,
         )
         reached_at = None if public_url is None else str(base_url("public_url", public_url)).rstrip("/")
-        self._engine = Engine(who, reached_at, transport, limits, reconcile, backplane, Call)
+        heard_at = None if audio_url is None else audio_base_url(audio_url)
+        self._engine = Engine(who, reached_at, transport, limits, reconcile, backplane, Call, heard_at)
         self._receiver: WebhookReceiver | None = None
 
     @classmethod

@@ -11,6 +11,7 @@ from msgspec import Struct
 from yarl import URL
 
 from ._core.limits import check_number
+from .commands import is_loopback
 from .errors import ConfigurationError, shown
 
 _ENVIRONMENT = {
@@ -190,6 +191,26 @@ def base_url(name: str, value: str, written_out: str | None = None) -> URL:
         shown_as = "***" if isinstance(text, str) and "@" in text else shown(value)
         raise ConfigurationError(f"{name}={shown_as} must be an http(s) URL with a host, with no query and no spaces")
     return url
+
+
+def audio_base_url(value: str) -> str:
+    """Check that *value*, the setting ``audio_url``, is a WebSocket URL that a path can be appended to.
+
+    Raises:
+        ConfigurationError: It is none; or a plain ``ws://`` URL of another machine.
+    """
+    scheme, separator, rest = value.partition("://") if isinstance(value, str) else ("", "", "")
+    if separator and (scheme.lower() == "wss" or (scheme.lower() == "ws" and is_loopback(value))):
+        try:
+            base_url("audio_url", f"https://{rest}")
+        except ConfigurationError:
+            pass
+        else:
+            return value.rstrip("/")
+    told = "***" if isinstance(value, str) and "@" in value else shown(value)
+    raise ConfigurationError(
+        f"audio_url={told} must be a wss:// URL with a host, no query and no spaces, or a ws:// URL of this machine"
+    )
 
 
 def _is_host(host: str) -> bool:

@@ -11,7 +11,7 @@ SwcallsError
 │       ├─ Conflict (409)             ├─ RateLimited (429, .retry_after)
 │       └─ ServerFault (500, 503 and other 5xx)
 └─ ActionError             .action .outcome
-    ├─ ActionFailed   ├─ CallEnded (.reason)   ├─ ActionExpired   └─ ClientClosed
+    ├─ ActionFailed   ├─ CallEnded (.reason)   ├─ ActionExpired   ├─ AudioNotStarted   └─ ClientClosed
 
 A bad argument raises ``ValueError`` or ``TypeError`` instead. A wait that takes too long raises the builtin
 ``TimeoutError``. A client that is not open yet raises ``RuntimeError``. No message here ever holds a credential.
@@ -138,6 +138,10 @@ class CallEnded(ActionError):
 
 class ActionExpired(ActionError):
     """The action's ``deadline``, or its duration limit, passed before its end was reported."""
+
+
+class AudioNotStarted(ActionError):
+    """A stream that ``Call.listen`` asked for did not begin in time; the message says how far it came."""
 
 
 class ClientClosed(ActionError):

@@ -12,11 +12,13 @@ from typing import Any, ClassVar, Self, TypeVar, overload
 
 from aiohttp import StreamReader, web
 
+from ._core.audio_listeners import AUDIO, AudioListeners
 from ._core.callback_urls import CallbackUrls
 from ._core.limits import Limits
 from ._core.registry import Registry
 from ._core.signature import Verifier
 from ._core.webhooks import INBOUND, Reply, WebhookReader
+from ._engine.audio_server import AudioServer
 from ._engine.engine import Engine
 from ._engine.ingress import Ingress
 from ._engine.server import ReceiverServer, acknowledgement
@@ -73,6 +75,8 @@ class WebhookReceiver:
         reader = WebhookReader(urls, Verifier(who.signing_keys, require=require_signature), limits.body)
         handover = None if backplane is None else Handover(backplane, project)
         self._ingress = Ingress(reader, Registry(limits), handover=handover)
+        self._listeners: AudioListeners = AudioListeners(urls)
+        self._audio: AudioServer = AudioServer(self._listeners)
         self._engine: Engine | None = None
         self._handler: Handler | None = None
 
@@ -81,6 +85,8 @@ class WebhookReceiver:
         """Return the receiver of the client with *engine*."""
         receiver = cls.__new__(cls)
         receiver._ingress = engine.ingress
+        receiver._listeners = engine.listeners
+        receiver._audio = AudioServer(engine.listeners)
         receiver._engine = engine
         receiver._handler = None
         return receiver
@@ -139,7 +145,11 @@ class WebhookReceiver:
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes to add to an application: ``app.add_routes(client.receiver.routes())``."""
-        return [web.post(f"{self._ingress.reader.urls.prefix}{{callback:.+}}", self._handle)]
+        prefix = self._ingress.reader.urls.prefix
+        return [
+            web.post(f"{prefix}{{callback:.+}}", self._handle),
+            web.get(f"{prefix}{AUDIO}/{{stream:.+}}", self._audio.handle, allow_head=False),
+        ]
 
     def record(self, file: str | os.PathLike[str], *, limit: int = LIMIT) -> Recorder:
         """Append each webhook to *file* until the recorder is closed; the recorder is a context manager.
@@ -162,7 +172,7 @@ class WebhookReceiver:
         webhooks are still received; after that the handlers are cancelled and their calls ended. Then the server stops.
         """
         lifetime = None if self._engine is None else self._engine.lifetime
-        return ReceiverServer(self._handle_any, self._ingress.reader.urls, host, port, lifetime)
+        return ReceiverServer(self._handle_any, self._ingress.reader.urls, host, port, lifetime, self._listeners)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         reply = await self._take(request)
@@ -171,8 +181,10 @@ class WebhookReceiver:
         return _response(reply.status, reply.body, reply.content_type, reply.headers)
 
     async def _handle_any(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request to our own server, which has one route and no router."""
+        """Answer a request to our own server, which has two routes and no router."""
         urls = self._ingress.reader.urls
+        if request.method == "GET" and self._listeners.is_address(request.raw_path):
+            return await self._audio.handle(request)
         if not urls.relative(request.raw_path).startswith(urls.prefix):
             return _response(404)
         if request.method != "POST":

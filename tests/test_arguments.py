@@ -204,6 +204,8 @@ async def attempt(client: Client, verb: Verb, name: str, value: object) -> Excep
         result = verb.bind(client)(*media, **given)
         if inspect.isawaitable(result) and not isinstance(result, swcalls.actions.Action):
             await result
+        elif isinstance(result, swcalls.AudioStart):
+            result.close()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is judged
         return error
     return None

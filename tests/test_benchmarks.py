@@ -19,8 +19,8 @@ from benchmarks import harness, party, plot, report  # noqa: E402
 from benchmarks.harness import Result, Row, Size, Spread  # noqa: E402
 from benchmarks.peers import installed  # noqa: E402
 
-NAMES = ["receiver", "commands", "end_to_end", "pending", "scale_out", "imports"]
-SUBJECTS = ["clients", "flows", "holders", "load", "owners", "receivers", "space"]
+NAMES = ["receiver", "commands", "end_to_end", "pending", "audio", "scale_out", "imports"]
+SUBJECTS = ["audio_load", "audio_receivers", "clients", "flows", "holders", "load", "owners", "receivers", "space"]
 PRELOADED = [*(f"benchmarks.{name}" for name in SUBJECTS), "swcalls.backplane.redis"]
 
 # What a goal is set for, by what it takes to measure it.
@@ -29,6 +29,7 @@ GOALS = {
     "commands": {(): 1, ("signalwire", "requests"): 1, ("telnyx", "httpx_aiohttp"): 1, ("telnyx",): 1, ("twilio",): 1},
     "end_to_end": {(): 1, ("uvloop",): 1},
     "pending": {(): 2},
+    "audio": {(): 3},
     "scale_out": {("redis",): 1},
     "imports": {(): 1},
 }

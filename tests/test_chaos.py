@@ -44,7 +44,7 @@ from swcalls.testing import Callee, Faults, Simulator
 log = logging.getLogger("tests.chaos")
 
 SCALE = float(os.environ.get("SWCALLS_DEEP", "1"))
-CALLS = int(20 * SCALE)
+CALLS = int(8 * SCALE)
 AT_ONCE = 100
 ACTIONS = 20
 SPEED = 20.0

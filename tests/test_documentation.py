@@ -10,6 +10,7 @@ import runpy
 import socket
 import sys
 import tomllib
+import wave
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import entry_points
@@ -213,6 +214,41 @@ async def test_the_voicemail_example_runs(space: Simulator, is_machine: bool, sa
 
 async def test_the_streaming_example_runs(space: Simulator) -> None:
     assert await run(example("stream_audio.py"), space) == "streamed to: wss://media.example.com/listen\n"
+
+
+async def test_the_level_meter_example_runs(space: Simulator) -> None:
+    space.callees["+15550198765"] = Callee(sound="speech")
+    output = await run(example("level_meter.py"), space)
+    assert re.search(r" s  our voice speaks, level \d+\n(?:.*\n)*.* s  our voice is silent, level 0\n", output)
+    assert " s  the far end speaks" in output
+    assert output.endswith("0 frames were missing, 0 dropped\n")
+
+
+async def test_the_saving_example_runs(space: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALL_WAV", str(tmp_path / "call.wav"))
+    assert re.fullmatch(r"saved: \d+ s, ended by stop\n", await run(example("save_call.py"), space))
+    with wave.open(str(tmp_path / "call.wav")) as saved:
+        assert saved.getnchannels() == 2
+        assert saved.getnframes() > 8000
+
+
+async def test_the_silence_example_runs(space: Simulator) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", example("end_voicemail_on_silence.py").replace("port=8080", "port=0"),
+        env=os.environ | environment(space), stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            url = (await process.stdout.readline()).decode().partition("number: ")[2].strip()
+            await space.call(url=url, callee=Callee(says="Hello, this is Ada. Please call me back."))
+            told = (await process.stdout.readline()).decode()
+    finally:
+        process.kill()
+        await process.communicate()
+    found = re.fullmatch(r"message of (\d+) s: http\S+\n", told)
+    assert found is not None, told
+    assert int(found[1]) >= 3
 
 
 async def test_the_transcribing_example_runs(space: Simulator) -> None:

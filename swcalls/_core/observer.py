@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 from ..events import Event, InboundCall
@@ -9,6 +10,7 @@ from ..outcome import Outcome
 
 CommandVerdict = Literal["", "accepted", "failed", "cancelled"]
 EventVerdict = Literal["applied", "duplicate", "late", "early", "unknown", "reconciled", "reported"]
+AudioVerdict = Literal["", "stop", "closed", "idle", "local", "call_ended"]
 WaitVerdict = Literal["", "result", "error", "timeout", "cancelled"]
 
 
@@ -36,6 +38,10 @@ class CallObserver(Protocol):
 
     def settled(self, kind: str, key: str, outcome: Outcome[Any], *, own: bool = False) -> None:
         """Note the outcome of the operation; *own*: the event that was noted last has settled it."""
+        ...
+
+    def audio(self, kind: str, key: str, at: float, verdict: AudioVerdict, levels: Sequence[int], counts: str) -> None:
+        """Note that the operation's audio, heard since *at*, has ended by *verdict*; *levels* are 0 (silence) to 8."""
         ...
 
     def wait(self, kind: str, key: str, word: str) -> Any:

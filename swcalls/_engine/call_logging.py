@@ -47,7 +47,7 @@ def log_mark(journal: Journal, mark: Mark) -> None:
 
     Attributes: ``call_id``, ``kind``, ``control_id``, ``what``, ``word``, ``verdict``.
     """
-    is_over = mark.what == "settled" or (mark.what in ("command", "wait") and mark.took is not None)
+    is_over = mark.what == "settled" or (mark.what in ("command", "wait", "audio") and mark.took is not None)
     # The state only: pressed digits and spoken text are private.
     word = getattr(mark.event, "state", "inbound") if mark.what == "event" else mark.word
     level = logging.INFO if _is_news(mark) else logging.DEBUG

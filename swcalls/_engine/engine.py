@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from .._core.audio_listeners import AudioListeners
 from .._core.callback_urls import CallbackUrls
 from .._core.limits import Limits
 from .._core.log_queries import Reconcile
@@ -66,14 +67,15 @@ class Engine:
         reconcile: Reconcile | None,
         backplane: Backplane | None,
         make_call: MakeCall,
+        audio_url: str | None = None,
     ) -> None:
         self.limits = limits
         self.transport = transport
         self.observers: list[Tell] = []
         """Called with every timeline entry of every call."""
-        self.urls: CallbackUrls = CallbackUrls(
-            who.project, who.token, who.path, public_url, owner="" if backplane is None else backplane.owner
-        )
+        owner = "" if backplane is None else backplane.owner
+        self.urls: CallbackUrls = CallbackUrls(who.project, who.token, who.path, public_url, owner=owner)
+        self.listeners: AudioListeners = AudioListeners(self.urls, audio_url, owner)
         self.tasks: Tasks = Tasks()
         self.registry: Registry = Registry(limits, reconcile, self)
         self.log_checker: LogChecker = LogChecker(self.registry, transport, reconcile or Reconcile())

@@ -21,6 +21,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import HttpProcessingError
 
+from .._core.audio_listeners import Feed
 from .._core.callback_urls import CallbackUrls
 from .tasks import each_of, to_the_end
 
@@ -247,10 +248,12 @@ class ReceiverServer:
         host: str,
         port: int,
         engine: Engine | None = None,
+        listeners: Iterable[Feed] = (),
     ) -> None:
         self._handler = handler
         self._urls = urls
         self._engine = engine
+        self._listeners = listeners
         self._host = host
         self._port = port
         self._runner: web.ServerRunner | None = None
@@ -289,6 +292,8 @@ class ReceiverServer:
             self._engine.resume()
 
     async def _stop(self) -> None:
+        for feed in self._listeners:
+            feed.leave()
         # Stop the server first: its last requests were signed for the URL, which is cleared after that.
         runner, self._runner = self._runner, None
         try:

@@ -9,10 +9,12 @@ from typing import Any, cast
 from .._core.operation import Operation
 from .action import Action
 from .ai import AIVerbs
+from .call_audio import CallAudio
 from .call_base import CallBase
 from .collect import CollectAction, CollectVerbs
 from .detect import DetectAction, DetectVerbs
 from .fax import FaxVerbs, ReceiveFaxAction, SendFaxAction
+from .listen import AudioStart, ListenVerbs
 from .live import LiveTranscribeAction, LiveTranslateAction, LiveVerbs
 from .play import PlayAction, PlayVerbs
 from .prompt import PromptAction, PromptVerbs
@@ -35,6 +37,7 @@ class Verbs(
     DetectVerbs,
     TapVerbs,
     StreamVerbs,
+    ListenVerbs,
     TranscribeVerbs,
     TransferVerbs,
     SwmlVerbs,
@@ -100,6 +103,8 @@ __all__ = [
     "ActionStart",
     "ActionsView",
     "AskAction",
+    "AudioStart",
+    "CallAudio",
     "CallBase",
     "CollectAction",
     "ConferenceAction",

@@ -20,6 +20,9 @@ from .failure import Failure
 MAX_SPEED = 10_000.0
 """The greatest ``--speed``: a faster clock would soon leave the range of dates."""
 
+MAX_AUDIO_SPEED = 50.0
+"""The greatest ``--speed`` at which audio is simulated: 50 frames a second of each track, so many times as fast."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with the arguments *argv* (default: ``sys.argv``); return the exit status."""
@@ -40,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _demo(options: argparse.Namespace) -> Coroutine[None, None, int]:
     from .demo import demo
 
-    return demo(options.speed, html=options.html, as_json=options.json)
+    if options.audio and options.speed > MAX_AUDIO_SPEED:
+        raise ConfigurationError(f"--speed={options.speed:g} must be at most {MAX_AUDIO_SPEED:g} with --audio")
+    return demo(options.speed, html=options.html, as_json=options.json, listens=options.audio)
 
 
 def _simulate(options: argparse.Namespace) -> Coroutine[None, None, int]:
@@ -54,6 +59,7 @@ def _simulate(options: argparse.Namespace) -> Coroutine[None, None, int]:
         signing_key=options.signing_key,
         speed=options.speed,
         callee=options.callee,
+        audio=options.audio,
         faults=options.faults,
     )
 
@@ -113,6 +119,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_speed(demo)
     _add_json(demo)
     _add_html(demo, "write the timeline of the call to this file")
+    demo.add_argument(
+        "--audio",
+        action="store_true",
+        help=f"hear both sides of the call meanwhile; --speed is at most {MAX_AUDIO_SPEED:g} then",
+    )
     demo.set_defaults(run=_demo, interrupted=130)
 
     simulate = commands.add_parser(
@@ -141,6 +152,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="JSON",
         help="how the called person behaves, with the fields of swcalls.testing.Callee: "
         '\'{"presses": "42#", "rings_for": 2}\' (default: presses 1234, and says a sentence)',
+    )
+    simulate.add_argument(
+        "--audio",
+        type=_sound,
+        metavar="FILE",
+        help="what a stream hears of the called person: a WAV file of 16-bit samples, or silence, tone or speech "
+        "(default: silence); what they say and press is heard, too",
     )
     simulate.add_argument(
         "--faults",
@@ -280,6 +298,16 @@ def _faults(value: str) -> Any:
     from swcalls.testing import Faults
 
     return _struct_from_json(Faults, value)
+
+
+def _sound(value: str) -> str:
+    from swcalls.testing.audio_sounds import is_sound
+
+    if not is_sound(value):
+        raise argparse.ArgumentTypeError(
+            f"{value!r} must be silence, tone, speech, or the path of a WAV file of 16-bit samples"
+        )
+    return value
 
 
 def _struct_from_json(cls: type[Any], value: str) -> Any:

@@ -21,19 +21,31 @@ from .live_log import LiveLog
 from .output import print_line, write_page
 
 PERSON = Callee(presses="1234#")
+TALKER = Callee(presses="1234#", sound="speech")
+"""The person who is called when somebody listens."""
 TIMEOUT = 60.0
 """The most seconds for the call: so many real ones, and as many simulated ones. The call takes seven."""
 
 
-async def demo(speed: float, callee: Callee = PERSON, *, html: str | None = None, as_json: bool = False) -> int:
+async def demo(
+    speed: float,
+    callee: Callee | None = None,
+    *,
+    html: str | None = None,
+    as_json: bool = False,
+    listens: bool = False,
+) -> int:
     """Make the call, and print what happens; return the exit status.
 
     Args:
         speed: Simulated seconds per second.
-        callee: The person who is called.
+        callee: The person who is called; ``None``: one who does what the flow expects.
         html: A file to write an HTML page with the timeline to.
         as_json: Whether to print one JSON object at the end, and nothing else.
+        listens: Whether to hear the call meanwhile.
     """
+    flow = demo_flow.take_a_message_and_listen if listens else demo_flow.take_a_message
+    callee = callee or (TALKER if listens else PERSON)
     terminal = TerminalStyle.of(sys.stdout)
 
     def show(text: str) -> None:
@@ -45,12 +57,12 @@ async def demo(speed: float, callee: Callee = PERSON, *, html: str | None = None
         Client("project", "token", space.url, signing_key="demo", require_signature=True) as client,
         client.receiver.serve() as server,
     ):
-        show(_introduction(space.url, server.url, speed, terminal))
+        show(_introduction(space.url, server.url, speed, flow.__name__, terminal))
         live_log = LiveLog(client, show, terminal)
         visit, failure = None, ""
         try:
             async with asyncio.timeout(TIMEOUT + TIMEOUT / speed):
-                visit = await demo_flow.take_a_message(client)
+                visit = await flow(client)
         except (SwcallsError, TimeoutError) as error:
             failure = f"{_where(error)}: {type(error).__name__}: {error}".rstrip(": ")
         finally:
@@ -85,14 +97,14 @@ def _document(timeline: Timeline, checks: list[Check], failure: str) -> dict[str
     }
 
 
-def _introduction(space: str, receiver: str, speed: float, terminal: TerminalStyle) -> str:
+def _introduction(space: str, receiver: str, speed: float, flow: str, terminal: TerminalStyle) -> str:
     pace = "" if speed == 1 else f", {speed:g} times as fast as real time"
     return "\n".join(
         (
             terminal.paint("This is a simulation: no real call is made, and nothing leaves this machine.", "bold"),
             f"  space     {space} (swcalls.testing.Simulator{pace})",
             f"  webhooks  {receiver}",
-            f"  flow      {demo_flow.__name__}.{demo_flow.take_a_message.__name__}",
+            f"  flow      {demo_flow.__name__}.{flow}",
             "",
         )
     )

@@ -9,6 +9,8 @@ from swcalls.timeline.rows import rows
 
 from .demo_flow import Visit
 
+QUIET = 500
+"""A level that a voice exceeds."""
 KEYS = ["1", "12", "123", "1234", "1234#"]
 
 
@@ -30,6 +32,8 @@ def check(visit: Visit, timeline: Timeline) -> list[Check]:
     accepted = [mark for mark in sent if mark.verdict == "accepted"]
     is_stopped = any(mark.word == "calling.play.stop" for mark in accepted)
     pin, recording = visit.pin, visit.recording
+    heard = {track: round(level) for track, level in (visit.loudest or {}).items()}
+    both_heard = Check("both sides were heard", len(heard) == 2 and min(heard.values()) > QUIET, f"levels {heard}")
     return [
         Check("it rang and was answered", call[:3] == ["created", "ringing", "answered"], ", ".join(call[:3])),
         Check("a person answered", visit.who.event == "HUMAN", str(visit.who.event)),
@@ -39,5 +43,6 @@ def check(visit: Visit, timeline: Timeline) -> list[Check]:
         Check("the prompt was stopped early", is_stopped and prompt == ["playing", "finished"], ", ".join(prompt)),
         Check("the answer was recorded", bool(recording.url), f"{recording.state}, {recording.duration} s"),
         Check("we hung up", visit.end_reason == "hangup", str(visit.end_reason)),
+        *([both_heard] if visit.loudest is not None else []),
         Check("every command was accepted", len(accepted) == len(sent), f"{len(accepted)} of {len(sent)}"),
     ]

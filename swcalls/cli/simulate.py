@@ -6,6 +6,8 @@ import logging
 import sys
 from contextlib import AsyncExitStack
 
+from msgspec.structs import replace
+
 from swcalls._core.decoding import READERS, read
 from swcalls.testing import Callee, Faults, Simulator
 from swcalls.testing.deliveries import Delivery
@@ -28,9 +30,17 @@ async def simulate(
     signing_key: str | None,
     speed: float,
     callee: Callee | None = None,
+    audio: str | None = None,
     faults: Faults | None = None,
 ) -> int:
-    """Serve until the process gets SIGINT or SIGTERM; return the exit status. The arguments are the simulator's."""
+    """Serve until the process gets SIGINT or SIGTERM; return the exit status. The arguments are the simulator's.
+
+    Args:
+        audio: The ``sound`` of the callee.
+    """
+    callee = callee or ANYBODY
+    if audio is not None:
+        callee = replace(callee, sound=audio)
     shutdown = shutdown_event()
     space = Simulator(
         project,
@@ -39,7 +49,7 @@ async def simulate(
         port=port,
         signing_key=signing_key,
         speed=speed,
-        callee=callee or ANYBODY,
+        callee=callee,
         faults=faults or Faults(),
     )
     terminal = TerminalStyle.of(sys.stderr)

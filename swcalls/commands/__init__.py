@@ -4,7 +4,7 @@ from ._arguments import listed, mapped, refuse_none
 from ._base import Bare, Command, Control, KeyedCommand, Request, StartCommand, StatusCommand
 from ._checks import check_document
 from ._secrets import secret_values
-from .addresses import DESTINATION_RULE, is_destination, is_without_plus
+from .addresses import DESTINATION_RULE, is_destination, is_loopback, is_without_plus
 from .ai import AIHold, AIMessage, AIStop, Reset, Role
 from .calls import PARKED, STATUS_EVENTS, Codec, Dial, End, EndReason, StatusEvent, Update
 from .collect import Collect, Digits, Engine, Speech
@@ -124,6 +124,7 @@ __all__ = [
     "detector_item",
     "device_item",
     "is_destination",
+    "is_loopback",
     "is_without_plus",
     "listed",
     "mapped",

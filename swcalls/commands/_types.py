@@ -14,7 +14,14 @@ FLOAT_MAX = sys.float_info.max
 _AUTHORITY = r"(?:[^\s/?#@]*@)?(?:[^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:[/?#]\S*)?"
 HTTP_URL = rf"(?i:https?)://{_AUTHORITY}"
 HttpUrl = Annotated[str, Meta(pattern=rf"^{HTTP_URL}\Z", description="an http:// or https:// URL")]
-WssUrl = Annotated[str, Meta(pattern=rf"^(?i:wss)://{_AUTHORITY}\Z", description="a wss:// URL")]
+LOOPBACK = r"(?i:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::\d{1,5})?(?:[/?#]\S*)?"
+StreamUrl = Annotated[
+    str,
+    Meta(
+        pattern=rf"^(?:(?i:wss)://{_AUTHORITY}|(?i:ws)://{LOOPBACK})\Z",
+        description="a wss:// URL, or a ws:// URL of this machine",
+    ),
+]
 WsUrl = Annotated[str, Meta(pattern=rf"^(?i:wss?)://{_AUTHORITY}\Z", description="a ws:// or wss:// URL")]
 SipUri = Annotated[str, Meta(pattern=r"^sip:\S+\Z", description="a sip: address")]
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"

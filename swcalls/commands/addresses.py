@@ -11,7 +11,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from ._types import HTTP_URL, Document
+from ._types import HTTP_URL, LOOPBACK, Document
 
 _PHONE = r"\+?[0-9]{7,15}"
 _URI = r"(?i:sips?|verto|client):\S.*"
@@ -25,12 +25,18 @@ Address = Annotated[str, Meta(min_length=1, pattern=rf"^(?:{_PHONE}|{_URI}|{_FAB
 DESTINATION_RULE: str = f"{_RULE}, the http(s) URL of a SWML document, or a SWML document, which has 'sections'"
 
 _is_destination = re.compile(rf"(?:{_PHONE}|{_URI}|{_FABRIC}|{HTTP_URL})\Z").match
+_is_loopback = re.compile(rf"[a-z]+://{LOOPBACK}\Z", re.IGNORECASE).match
 _is_bare = re.compile(r"[0-9]+\Z").match
 
 
 def is_without_plus(address: object) -> bool:
     """Return whether *address* is a phone number without ``+``. Some spaces accept such a number, others refuse it."""
     return isinstance(address, str) and _is_bare(address) is not None
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether the host of *url* is this machine, by its name or its address."""
+    return _is_loopback(url) is not None
 
 
 def is_destination(dest: str | Document) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from ._base import KeyedCommand
-from ._types import Document, Name, WssUrl
+from ._types import Document, Name, StreamUrl
 
 Track = Literal["inbound_track", "outbound_track", "both_tracks"]
 Method = Literal["GET", "POST"]
@@ -18,7 +18,7 @@ class Stream(KeyedCommand, kw_only=True):
     command: ClassVar[str] = "calling.stream"
     secret: ClassVar[frozenset[str]] = frozenset({"status_url", "authorization_bearer_token"})
 
-    url: WssUrl
+    url: StreamUrl
     name: Name | None = None
     codec: Name | None = None
     track: Track | None = None

@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from .argument_checks import is_dtmf, is_duration, is_text, refuse
+from .audio_sounds import is_sound
 
 
 class Callee(Struct, frozen=True, kw_only=True):
@@ -39,6 +40,11 @@ class Callee(Struct, frozen=True, kw_only=True):
     """The final state of a REFER: success, cancel, busy, noAnswer or error."""
     transcription_fails: bool = False
     """Whether ``calling.transcribe`` ends in ``failed``."""
+    sound: str = "silence"
+    """The sound of the callee in the audio of a call: silence, tone, speech, or the path of a WAV file.
+
+    What the callee says and presses is heard in addition.
+    """
     knows: str = "I have listened, and that is what was said."
     """The sidecar's answer to each question."""
 
@@ -60,6 +66,8 @@ class Callee(Struct, frozen=True, kw_only=True):
             refuse(self, "refers", "a string that is not empty and that UTF-8 can encode")
         if not is_text(self.knows):
             refuse(self, "knows", "a string that UTF-8 can encode")
+        if not is_sound(self.sound):
+            refuse(self, "sound", "silence, tone, speech, or the path of a WAV file of 16-bit samples")
         if self.fax_tone not in (None, "CED", "CNG"):
             refuse(self, "fax_tone", "None, 'CED' or 'CNG'")
 

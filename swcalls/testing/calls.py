@@ -138,6 +138,7 @@ class SimulatedCall:
             raise ValueError(f"press: digits={digits!r} must be made of the characters 0-9 A-D * #")
         self._check_answered("press")
         for digit in digits:
+            self.press_key(digit)
             for operation in self._running():
                 operation.hear_digit(digit)
         for other in self._listeners():
@@ -153,6 +154,7 @@ class SimulatedCall:
         if not is_text(text) or not text:
             raise ValueError(f"say: text={text!r} must be a string that is not empty and that UTF-8 can encode")
         self._check_answered("say")
+        self.begin_to_say(text)
         for operation in self._running():
             operation.hear_speech_begin()
             operation.hear_speech(text)
@@ -171,6 +173,16 @@ class SimulatedCall:
     def receive_digits(self, digits: str) -> None:
         """Have *digits* arrive at the far end."""
         self.received_digits = (self.received_digits + digits)[-DIGITS_KEPT:]
+
+    def press_key(self, digit: str) -> None:
+        """Let *digit* be heard in the audio of the call."""
+        for operation in self._running():
+            operation.hear_key(digit)
+
+    def begin_to_say(self, text: str) -> None:
+        """Let *text* be heard in the audio of the call, from now on."""
+        for operation in self._running():
+            operation.hear_voice(text)
 
     def hang_up(self, reason: str = "hangup") -> None:
         """Hang up, or refuse the call, at the callee's end; do nothing if the call has ended."""
@@ -288,6 +300,12 @@ class Listener:
 
     def hear_digit(self, digit: str) -> None:
         """Process a digit that the callee pressed."""
+
+    def hear_key(self, digit: str) -> None:
+        """Hear the tone of a digit that the far end presses."""
+
+    def hear_voice(self, text: str) -> None:
+        """Hear the voice of the far end, which begins to say *text*."""
 
     def hear_speech_begin(self) -> None:
         """Process that the callee begins to speak."""

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from swcalls.commands import DESTINATION_RULE, Codec, Stream, is_destination
+from swcalls.commands import DESTINATION_RULE, Codec, Stream, is_destination, is_loopback
 
 T = TypeVar("T", bound=Struct)
 Raw = dict[str, Any]
@@ -135,7 +135,7 @@ def read_params(params: Raw, kind: type[T], check: Check | None = None) -> T:
             if value is None:
                 raise unprocessable("invalid_parameter", f"{path} must not be null", path)
             if name in _URLS and isinstance(value, str):
-                _check_url(value, path, ("wss",) if kind is Stream and path == "url" else ("http", "https"))
+                _check_url(value, path, _schemes(value) if kind is Stream and path == "url" else ("http", "https"))
         if check is not None:
             check(params)
         return msgspec.convert(params, kind, strict=True)
@@ -143,6 +143,11 @@ def read_params(params: Raw, kind: type[T], check: Check | None = None) -> T:
         raise _from_msgspec(str(error)) from None
     except RecursionError:
         raise bad_request() from None
+
+
+def _schemes(url: str) -> tuple[str, ...]:
+    """Return how the URL of a stream may begin; the platform itself takes ``wss`` only."""
+    return ("wss", "ws") if is_loopback(url) else ("wss",)
 
 
 def check_dial(params: Raw) -> None:

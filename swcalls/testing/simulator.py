@@ -22,6 +22,7 @@ from aiohttp import web
 
 from swcalls.commands import Dial, StatusEvent
 
+from .audio_lines import AudioLines
 from .callee import Callee
 from .calls import SimulatedCall
 from .clock import Clock
@@ -57,9 +58,10 @@ class Simulator:
             client = Client("project", "token", space.url)
 
     Commands are checked as the platform documents them. Calls follow a simulated clock and a ``Callee``. There is no
-    audio behind a recording's URL, and no WebSocket is opened. Of the steps of a SWML document, answer, hangup, sleep,
-    request, switch, set, send_digits, connect, join_conference, goto and transfer are run; play and prompt take their
-    time; others are skipped. A document that a command only names by its URL is not run.
+    audio behind a recording's URL, and the WebSocket of a stream is opened only on this machine. Of the steps of a SWML
+    document, answer, hangup, sleep, request, switch, set, send_digits, connect, join_conference, goto and transfer are
+    run; play and prompt take their time; others are skipped. A document that a command only names by its URL is not
+    run.
 
     Args:
         project: The user name of HTTP Basic authentication.
@@ -148,6 +150,11 @@ class Simulator:
         self._dice.counts = counts
 
     @property
+    def audio(self) -> AudioLines:
+        """The WebSockets of streams; ``space.audio.faults = AudioFaults(no_stop=True)`` makes them misbehave."""
+        return self._wire.audio
+
+    @property
     def seed(self) -> int:
         """The seed of the faults: give it to ``Faults`` to get the same faults again."""
         return self._dice.seed
@@ -231,6 +238,7 @@ class Simulator:
             await self._exchange.scripts.close()
             # Last, since requests that were being handled may have set timers and posted webhooks.
             self._clock.close()
+            await self._wire.audio.close()
             await self._deliveries.close()
 
     async def _on_command(self, request: web.Request) -> web.StreamResponse:

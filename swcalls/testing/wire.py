@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any, Literal
 
+from .audio_lines import AudioLines
 from .clock import Clock
 from .deliveries import Deliveries
 from .faults import Dice
@@ -19,6 +20,8 @@ class Wire:
     def __init__(self, clock: Clock, deliveries: Deliveries, log: VoiceLog, *, project: str, shape: Shape) -> None:
         self.clock = clock
         self.log = log
+        self.audio: AudioLines = AudioLines()
+        """Opens the WebSockets of streams."""
         self.node_id: str = str(uuid.uuid4())
         self.base_url = ""
         self._deliveries = deliveries

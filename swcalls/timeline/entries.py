@@ -6,12 +6,13 @@ from typing import Literal
 
 from msgspec import Struct
 
-from .._core.observer import CommandVerdict, EventVerdict, WaitVerdict
+from .._core.observer import AudioVerdict, CommandVerdict, EventVerdict, WaitVerdict
 from ..events import CallEvent, CollectEvent, Event, InboundCall
 
-What = Literal["command", "retry", "event", "wait", "settled"]
+What = Literal["command", "retry", "event", "wait", "settled", "audio"]
 
-Verdict = CommandVerdict | EventVerdict | WaitVerdict | Literal["callback", "call_ended", "deadline", "closed"]
+SettledVerdict = Literal["callback", "call_ended", "deadline", "closed"]
+Verdict = CommandVerdict | EventVerdict | WaitVerdict | AudioVerdict | SettledVerdict
 
 
 class Mark(Struct, frozen=True, kw_only=True):
@@ -20,10 +21,10 @@ class Mark(Struct, frozen=True, kw_only=True):
     at: float
     """When it happened, in seconds of a monotonic clock; ``Timeline.time`` turns this into the time of day.
 
-    For a command: when it was sent. For a wait: when it began.
+    For a command: when it was sent. For a wait, or audio: when it began.
     """
     took: float | None = None
-    """Seconds until a command was answered, or a wait ended; ``None``: not yet, or not a command and not a wait."""
+    """Seconds until a command was answered, or a wait or audio ended; ``None``: not yet, or none of these."""
     what: What
     """The sort of entry.
 
@@ -32,6 +33,7 @@ class Mark(Struct, frozen=True, kw_only=True):
     - ``event``: a webhook came, or the voice log or a command's response reported the same.
     - ``wait``: the program waits for something.
     - ``settled``: the action, or the call, has its outcome.
+    - ``audio``: the program has heard the call; ``levels`` says how loud it was.
     """
     kind: str
     """``call``, or the kind of the action: ``play``, ``record``, …"""
@@ -44,6 +46,7 @@ class Mark(Struct, frozen=True, kw_only=True):
     - ``event``: the state, or the digits or the text that were collected.
     - ``wait``: what the program waits for: ``finished``, ``answered``, ``reached playing``, …
     - ``settled``: ``result``, or the name of the error.
+    - ``audio``: ``audio``.
     """
     verdict: Verdict
     """The outcome of this entry, which depends on ``what``.
@@ -53,17 +56,21 @@ class Mark(Struct, frozen=True, kw_only=True):
       log reported it), ``reported`` (a command's response reported it).
     - ``wait``: ``result``, ``error``, ``timeout``, ``cancelled``; ``""``: the wait has not ended.
     - ``settled``: what settled it, as in ``Outcome.settled_by``.
+    - ``audio``: what ended it, as in ``CallAudio.ended_by``.
     """
     detail: str = ""
-    """Why a command failed; or the result, or the message of the error, of what has settled."""
+    """Why a command failed; the result, or the message of the error, of what has settled; the counts of audio."""
     status: int | None = None
     """The HTTP status of a command's response."""
     event: Event | InboundCall | None = None
     """The event, with its payload in ``raw``."""
 
+    levels: tuple[int, ...] = ()
+    """How loud audio was, at equal distances from its beginning to its end: 0 (silence) to 8."""
+
     @property
     def end(self) -> float:
-        """When the command was answered, or the wait ended; ``at`` if neither is the case."""
+        """When the command was answered, or the wait or the audio ended; ``at`` if none of these is the case."""
         return self.at if self.took is None else self.at + self.took
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from .._core.observer import CommandVerdict, EventVerdict, WaitVerdict
+from .._core.observer import AudioVerdict, CommandVerdict, EventVerdict, WaitVerdict
 from ..events import Event, InboundCall
 from ..outcome import Outcome
 from .entries import Mark
@@ -121,6 +121,10 @@ class Journal:
         content = ("result", _shown(outcome.result)) if error is None else (type(error).__name__, str(error))
         self._add(("settled", outcome.settled_by, self.clock(), kind, key, content))
 
+    def audio(self, kind: str, key: str, at: float, verdict: AudioVerdict, levels: Sequence[int], counts: str) -> None:
+        """Note that audio was heard from *at* to now, and how loud it was."""
+        self._add(("audio", verdict, at, kind, key, ("audio", counts), self.clock(), tuple(levels)))
+
     def wait(self, kind: str, key: str, word: str) -> Note:
         """Note that a task begins to wait, and return the note, for `waited`."""
         note: Note = ["wait", "", self.clock(), kind, key, word, None]
@@ -201,6 +205,7 @@ def _mark(note: Note) -> Mark:
         verdict=verdict,
         detail=detail,
         event=event,
+        levels=end[1] if len(end) > 1 else (),
     )
 
 

@@ -43,6 +43,7 @@ font-size:11px}
 .swcalls .bad circle{fill:var(--bad);stroke:var(--paper);stroke-width:2}
 .swcalls .bad path{stroke:var(--paper);stroke-width:1.6;fill:none}
 .swcalls .good path{fill:var(--paper);stroke:var(--good);stroke-width:2}
+.swcalls .audio path{fill:var(--paper);opacity:.55}
 .swcalls .wait path{fill:none;stroke:var(--soft);stroke-width:1;opacity:.75}
 .swcalls .wait .awaited{font-size:9.5px;fill:var(--soft);text-anchor:middle;paint-order:stroke;stroke:var(--paper);
 stroke-width:5px}

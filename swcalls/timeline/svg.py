@@ -102,6 +102,8 @@ class _Drawing:
         yield _text(16, middle + 4, row.name, "name", title=key or "")
         yield from self._spans(row, middle)
         for mark in row.marks:
+            if mark.what == "audio" and mark.levels:
+                yield self._levels(mark, middle)
             if id(mark) in lanes:
                 yield self._wait(mark, middle + BAR / 2 + 8 + LANE * lanes[id(mark)])
         commands = [mark for mark in row.marks if mark.what in ("command", "retry")]
@@ -196,6 +198,16 @@ class _Drawing:
         verbs = [mark for mark in row.marks[1:] if mark.what == "command" and mark.verdict == "accepted"]
         places = [(self._scale.x(mark.at), len(mark.word.rpartition(".")[2]) * CHARACTER) for mark in verbs]
         return any(x < right and left < x + GAP + room for x, room in places)
+
+    def _levels(self, mark: Mark, middle: float) -> str:
+        """Draw how loud the audio was, into the bar: as high as it was loud."""
+        left, right = self._scale.x(mark.at), self._scale.x(mark.end)
+        step, bottom = (right - left) / len(mark.levels), middle + BAR / 2
+        outline = "".join(
+            f"H{_n(left + at * step)}V{_n(bottom - level / 8 * (BAR - 2))}" for at, level in enumerate(mark.levels)
+        )
+        shape = f'<path d="M{_n(left)} {_n(bottom)}{outline}H{_n(right)}V{_n(bottom)}Z"/>'
+        return self._hoverable(mark, "audio", shape)
 
     def _wait(self, mark: Mark, y: float) -> str:
         left, right = self._scale.x(mark.at), self._scale.x(mark.end if mark.took is not None else self._end)

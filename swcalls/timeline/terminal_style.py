@@ -42,6 +42,8 @@ class Glyphs(Struct, frozen=True, kw_only=True):
     waiting: str
     passed: str
     failed: str
+    levels: str
+    """From silence to the greatest loudness, nine of them."""
 
 
 UNICODE = Glyphs(
@@ -60,6 +62,7 @@ UNICODE = Glyphs(
     waiting="⧖",
     passed="✓",
     failed="✗",
+    levels=" ▁▂▃▄▅▆▇█",
 )
 ASCII = Glyphs(
     sent="->",
@@ -77,6 +80,7 @@ ASCII = Glyphs(
     waiting="..",
     passed="ok",
     failed="FAILED",
+    levels=" .:-=+*#@",
 )
 
 

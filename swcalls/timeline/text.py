@@ -87,6 +87,8 @@ def log_lines(mark: Mark, terminal: TerminalStyle) -> Iterator[LogLine]:
             yield LogLine(mark.end, what, glyphs.waiting, "yellow")
         case "wait" if mark.verdict == "":
             yield LogLine(mark.at, f"waiting for {mark.word}", glyphs.waiting, "yellow")
+        case "audio":
+            yield LogLine(mark.end, f"heard {mark.detail}; ended by {mark.verdict}", glyphs.extra, "cyan")
         case "settled" if mark.event is None:
             symbol, style = (glyphs.passed, "green") if mark.word == "result" else (glyphs.refused, "red")
             detail = f": {mark.detail}" if mark.detail else ""
@@ -201,7 +203,31 @@ def _bar(row: Row, scale: Scale, style: str, terminal: TerminalStyle) -> tuple[l
                 cells[column + 1 : column + len(word) + 3] = [(char, "") for char in f" {word} "]
                 words, word = [], ""
         words += [word] if word else []
+    _draw_levels(row, cells, scale, style, terminal)
     return cells, words
+
+
+def _levels(mark: Mark, width: int, terminal: TerminalStyle) -> str:
+    """Return how loud the audio of *mark* was, in *width* characters."""
+    count = len(mark.levels)
+    if not count or width < 1:
+        return ""
+    return "".join(
+        terminal.glyphs.levels[
+            max(mark.levels[at * count // width : max((at + 1) * count // width, at * count // width + 1)])
+        ]
+        for at in range(width)
+    )
+
+
+def _draw_levels(row: Row, cells: list[Cell], scale: Scale, style: str, terminal: TerminalStyle) -> None:
+    """Show in the bar how loud the audio of *row* was, where the bar is not taken by points and words."""
+    for mark in row.marks:
+        if mark.what == "audio":
+            first, last = scale.column(mark.at), min(scale.column(mark.end), len(cells) - 1)
+            for column, level in zip(range(first, last + 1), _levels(mark, last + 1 - first, terminal), strict=False):
+                if cells[column] == (terminal.glyphs.active, style) and level != terminal.glyphs.levels[0]:
+                    cells[column] = level, style
 
 
 def _fill(point: Point, style: str, terminal: TerminalStyle) -> Cell:

@@ -12,7 +12,14 @@ from .entries import Mark
 MAX_PAYLOAD = 4000
 """Characters; the rest of a payload is not shown."""
 
-_WHATS = {"command": "command", "retry": "repetition", "event": "webhook", "wait": "wait", "settled": "outcome"}
+_WHATS = {
+    "command": "command",
+    "retry": "repetition",
+    "event": "webhook",
+    "wait": "wait",
+    "settled": "outcome",
+    "audio": "audio",
+}
 _SOURCES = {"reconciled": "voice log", "reported": "command's response"}
 
 

@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import sys
+import wave
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -134,6 +135,19 @@ async def test_the_demo_tells_the_story_of_a_call() -> None:
         assert any(re.search(told, text) for text in printed), f"{told} is missing, or out of turn:\n{out}"
 
 
+async def test_the_demo_listens_to_its_call(capsys: pytest.CaptureFixture[str]) -> None:
+    assert await demo(10, listens=True) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"stream +heard \d+ frames, 0 missing, 0 dropped", out)
+    assert re.search(r"both sides were heard: levels \{'inbound': \d{4,5}, 'outbound': \d{4,5}\}", out)
+    assert "take_a_message_and_listen" in out
+
+
+def test_audio_is_not_simulated_at_any_speed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--audio", "--speed", "51"]) == 2
+    assert capsys.readouterr().err == "swcalls demo: --speed=51 must be at most 50 with --audio\n"
+
+
 async def test_the_demo_does_without_unicode() -> None:
     async with program("demo", "--speed", "50", PYTHONIOENCODING="ascii") as process:
         status, out, err = await ending(process)
@@ -209,6 +223,23 @@ async def test_the_simulator_serves_until_it_is_told_to_end(signum: str) -> None
         assert (await line_with(process.stderr, "→", "dial")).endswith("200")
         process.send_signal(getattr(signal, signum))
         assert await ending(process) == (0, "", "")
+
+
+@needs_signals
+async def test_the_simulator_lets_a_file_be_heard(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "loud.wav"), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(b"\x00\x20\x00\xe0" * 80_000)
+    async with program("simulate", "--port", "0", "--speed", "20", "--audio", str(tmp_path / "loud.wav")) as process:
+        url = await line(process.stdout)
+        async with (
+            Client("project", "token", url) as client,
+            client.receiver.serve(),
+            client.dial(to="+15550198765", from_="+12069708643") as call,
+        ):
+            await call.answered()
+            async with call.listen() as audio:
+                assert (await anext(audio)).rms() == pytest.approx(0x2000, rel=0.02)
 
 
 @needs_signals
@@ -381,6 +412,7 @@ async def test_a_bad_argument_ends_the_process_with_2() -> None:
         (["simulate", "--port", "x"], "a whole number from 0 to 65535"),
         (["listen", "--port", "8_0"], "a whole number from 0 to 65535"),
         (["simulate", "--speed", "0"], "a number greater than 0"),
+        (["simulate", "--audio", "nowhere.wav"], "'nowhere.wav' must be silence, tone, speech, or the path of a WAV"),
         (["simulate", "--speed", "inf"], "a number greater than 0"),
         (["demo", "--speed", "nan"], "a number greater than 0"),
         (["demo", "--speed", "fast"], "a number greater than 0"),

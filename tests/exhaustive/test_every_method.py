@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import pytest
 from simulation import cells, methods
 from simulation.cells import Prepare
+from simulation.flows import AUDIO
 from simulation.methods import Row, Table
 
 import swcalls
@@ -73,7 +74,7 @@ def test_client(state: str, tell: Callable[[Iterable[str]], None]) -> None:
 
 @pytest.mark.parametrize("state", cells.CALLS)
 def test_call(state: str, tell: Callable[[Iterable[str]], None]) -> None:
-    tell(wrong(methods.CALL, {state: cells.CALLS[state]}, limits=cells.LONG_DRAIN))
+    tell(wrong(methods.CALL, {state: cells.CALLS[state]}, limits=cells.LONG_DRAIN, **AUDIO))
 
 
 @pytest.mark.parametrize("kind", methods.KINDS)

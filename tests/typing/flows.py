@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 from aiohttp import web
 
@@ -15,7 +15,9 @@ import swcalls
 from swcalls import (
     TTS,
     Audio,
+    AudioFrame,
     Call,
+    CallAudio,
     CallEvent,
     Client,
     CollectEvent,
@@ -41,6 +43,7 @@ from swcalls import (
     Speech,
     SpeechResult,
     Stats,
+    StreamAction,
     SwmlAction,
     Timeline,
     WebhookReceiver,
@@ -103,6 +106,25 @@ async def plays(call: Call) -> None:
     call.play(TTS("Hi"), direction="sideways")  # type: ignore[arg-type]
     call.play(TTS("Hi"), loops=3)  # type: ignore[call-arg]
     await action.volume("loud")  # type: ignore[arg-type]
+
+
+async def hears(call: Call) -> None:
+    async with call.listen(track="both", codec="L16@16000h", idle_timeout=30) as audio:
+        assert_type(audio, CallAudio)
+        assert_type(audio.action, StreamAction)
+        assert_type(audio.format.sample_rate, int)
+        assert_type(audio.tracks, tuple[str, ...])
+        async for frame in audio:
+            assert_type(frame, AudioFrame)
+            assert_type(frame.pcm, bytes)
+            assert_type(frame.rms(), float)
+        async for digit in audio.digits():
+            assert_type(digit, str)
+        assert_type(await audio.save("call.wav", seconds=10), float)
+        assert_type(audio.ended_by, Literal["stop", "closed", "idle", "local", "call_ended"] | None)
+
+    call.listen(track="left")  # type: ignore[arg-type]
+    await call.listen()  # type: ignore[misc]
 
 
 async def answers(call: Call) -> None:

@@ -108,17 +108,22 @@ class Collecting(Operation):
         # A single string is input once for each collect; otherwise a continuous collect would get it without end.
         if self._digits is not None and (is_first or not call.presses.repeats):
             for index, digit in enumerate(call.presses.next()):
-                self._plan(begins + index * BETWEEN_DIGITS, partial(self.hear_digit, digit))
+                self._plan(begins + index * BETWEEN_DIGITS, partial(self._press, digit))
         if self._speech is not None and (is_first or not call.says.repeats):
             text = call.says.next()
             if text:
                 heard = heard_within(text, self._speech.speech_timeout or speaking_time(text))
                 silence = self._speech.end_silence_timeout or END_SILENCE
                 spoken = speaking_time(heard)
+                self._plan(begins, partial(call.begin_to_say, heard))
                 self._plan(begins, self.hear_speech_begin)
                 self._plan(begins + spoken / 2, partial(self._report_partial, heard))
                 self._plan(begins + spoken + silence, partial(call.overhear, "remote-caller", heard))
                 self._plan(begins + spoken + silence, partial(self.hear_speech, heard))
+
+    def _press(self, digit: str) -> None:
+        self.call.press_key(digit)
+        self.hear_digit(digit)
 
     def _report_partial(self, text: str) -> None:
         words = text.split()

@@ -45,7 +45,11 @@ class Detecting(Operation):
                 self._detect_fax(self._detector.tone)
             case _:
                 for index, digit in enumerate(self.call.presses.next()):
-                    self.after(self.call.callee.reacts_after + index * BETWEEN_DIGITS, partial(self.hear_digit, digit))
+                    self.after(self.call.callee.reacts_after + index * BETWEEN_DIGITS, partial(self._press, digit))
+
+    def _press(self, digit: str) -> None:
+        self.call.press_key(digit)
+        self.hear_digit(digit)
 
     def hear_digit(self, digit: str) -> None:
         if not isinstance(self._detector, DetectDigit) or self._has_found:

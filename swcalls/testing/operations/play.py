@@ -28,6 +28,8 @@ class Playing(Operation):
         passes = 1 if command.loop is None else command.loop or math.inf
         self._duration = passes * sum(_duration(item.params) for item in command.play)
         self._texts = [item.params.text for item in command.play if isinstance(item.params, TTS)]
+        self.is_spoken: bool = bool(self._texts)
+        self._is_silent = all(isinstance(item.params, Silence) for item in command.play)
         self._end: Timer | None = None
 
     def start(self) -> None:
@@ -35,6 +37,11 @@ class Playing(Operation):
         self._end = self.after(self._duration, self.stop)
         for text in self._texts:
             self.call.overhear("local-caller", text)
+
+    @property
+    def is_audible(self) -> bool:
+        """Whether anything of it is heard now."""
+        return self._end is not None and not self.is_paused and not self._is_silent
 
     def pause(self) -> None:
         """Pause; do nothing if it is not playing."""

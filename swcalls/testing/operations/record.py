@@ -53,6 +53,7 @@ class Recording(Operation):
         text = self.call.says.first
         if text:
             begins = self.call.callee.reacts_after
+            self.after(begins, lambda: self.call.begin_to_say(text))
             self.after(begins, self.hear_speech_begin)
             self.after(begins + speaking_time(text), lambda: self.hear_speech(text))
         if self._initial_timeout:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 
 from . import flows
+from .audio import AUDIO_FAULTS
 from .space import BACKPLANE_FAULTS, LOG_FAULTS, REQUEST_FAULTS, WEBHOOK_FAULTS
 from .stage import FLOWS, Case, Mode, Report, When, perform
 
@@ -20,6 +21,7 @@ _FAULTS = {
     "webhook": WEBHOOK_FAULTS,
     "log": LOG_FAULTS,
     "backplane": BACKPLANE_FAULTS,
+    "audio": AUDIO_FAULTS,
 }
 AFTER = (1, 2, 5)
 """How many steps after the first cancellation the second one comes."""

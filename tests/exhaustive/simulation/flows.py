@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import AsyncIterable
 from contextlib import suppress
 
 from swcalls import (
     TTS,
-    Action,
     ActionExpired,
     ActionFailed,
     Audio,
@@ -32,6 +32,7 @@ TO = "+15550198765"
 FROM = "+12069708643"
 MUSIC = Audio("https://ours.example/music.mp3")
 """With ``loop=0`` it never ends."""
+AUDIO = {"audio_url": "wss://ours.example"}
 
 
 @flow()
@@ -282,6 +283,48 @@ async def tap_and_stream(stage: Stage) -> None:
         await call.say("Hello.").finished(timeout=60)
 
 
+@flow(wants_call=True, settings=AUDIO)
+async def listen_block(stage: Stage) -> None:
+    async with stage.block(stage.call.listen(track="both")) as audio:
+        await stage.call.say("Hello.").finished(timeout=60)
+        async for frame in audio:
+            if frame.timestamp_ms >= 1000:
+                break
+    stage.expect(is_so=audio.ended_by is not None, what="the block has ended, and its audio has not")
+    await audio.action.finished(timeout=60)
+
+
+@flow(wants_call=True, settings=AUDIO, callee=Callee(hangs_up_after=3), may_refuse=True)
+async def listen_to_the_end(stage: Stage) -> None:
+    with suppress(CallEnded):
+        async with stage.block(stage.call.listen()) as audio:
+            frames = [frame async for frame in audio]
+            stage.expect(is_so=audio.ended_by is not None, what="the iteration has ended, and the audio has not")
+            stage.expect(is_so=bool(frames) or audio.ended_by != "stop", what="nothing was heard")
+
+
+@flow(wants_call=True, settings=AUDIO, callee=Callee(presses="42"), may_refuse=True)
+async def listen_in_tasks(stage: Stage) -> None:
+    """Frames and digits are read by a task each, and the stream is stopped by a third, and then by the block."""
+    call = stage.call
+    async with stage.block(call.listen(idle_timeout=30)) as audio, asyncio.TaskGroup() as group:
+        group.create_task(_drain(audio))
+        digits = group.create_task(_drain(audio.digits()))
+        with suppress(TimeoutError):
+            await call.collect(digits=Digits(max=2)).finished(timeout=5)
+        await audio.action.stop()
+    stage.expect(is_so=digits.result() in (0, 1, 2), what=f"{digits.result()} digits")
+
+
+@flow(wants_call=True, settings=AUDIO, may_refuse=True)
+async def listen_and_give_up(stage: Stage) -> None:
+    """The first frame alone takes longer than some of these. What is given up loses its connection, and then it stops."""
+    for seconds in (0.005, 0.03, 0.2):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds), stage.block(stage.call.listen()) as audio:
+                await _drain(audio)
+
+
 @flow(wants_call=True)
 async def several_waiters(stage: Stage) -> None:
     play = stage.hold(await stage.call.play(MUSIC))
@@ -300,8 +343,8 @@ async def several_waiters(stage: Stage) -> None:
         await asyncio.gather(*waiters, events, return_exceptions=True)
 
 
-async def _drain(action: Action) -> int:
-    return len([event async for event in action])
+async def _drain(iterable: AsyncIterable[object]) -> int:
+    return len([each async for each in iterable])
 
 
 @flow(wants_call=True, settings={"command_rate": 5, "max_connections": 3})

@@ -15,6 +15,7 @@ from swcalls import (
     TTS,
     ActionExpired,
     ActionFailed,
+    AudioNotStarted,
     CallEnded,
     CallNotFound,
     ClientClosed,
@@ -163,6 +164,12 @@ CALL: Table = {
     "detect": starts(lambda call: call.detect(DetectMachine())),
     "tap": starts(lambda call: call.tap(WsDevice("wss://ours.example/tap"))),
     "stream": starts(lambda call: call.stream("wss://ours.example/stream")),
+    "listen": row(
+        lambda call: enter(call.listen(start_timeout=5)),
+        TO_A_CALL,
+        # There is nothing to hear before the answer.
+        dialled=raises(AudioNotStarted),
+    ),
     "transcribe": starts(lambda call: call.transcribe()),
     "refer": starts(lambda call: call.refer("sip:other@example.com")),
     "run_swml": starts(lambda call: call.run_swml([{"sleep": 600_000}]), UNTIL_THE_ANSWER),

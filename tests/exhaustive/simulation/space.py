@@ -31,6 +31,8 @@ from swcalls.testing.lookup import answer as look_up
 from swcalls.testing.voicelog import VoiceLog
 from swcalls.testing.wire import Wire
 
+from .audio import Lines
+
 
 @dataclass(frozen=True)
 class Latency:
@@ -137,6 +139,8 @@ class Space:
         self._log = VoiceLog(self._clock, "project")
         wire = Wire(self._clock, self._deliveries, self._log, project="project", shape="enveloped")
         wire.base_url = URL
+        self.audio: Lines = Lines(self)
+        wire.audio = self.audio
         self.exchange = Exchange(wire, callee)
         self._tasks: set[asyncio.Task[None]] = set()
         self._deliveries.open()

@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 import aiohttp
 
-from swcalls import Action, Call, CallEnded, CallNotFound, Client, Limits, PromptAction, SwcallsError
+from swcalls import Action, Call, CallAudio, CallEnded, CallNotFound, Client, Limits, PromptAction, SwcallsError
 from swcalls.actions import ConnectAction
 from swcalls.testing.callee import Callee
 from swcalls.testing.calls import Operation, SimulatedCall
@@ -80,6 +80,7 @@ class Stage:
             settings["limits"] = Limits(drain=0)
         client = Client("project", "token", URL, **settings)
         self.clients.append(client)
+        self.space.audio.listeners[host] = client._engine.listeners
         self.space.receivers[host] = lambda path, headers, body: client.accept(path=path, headers=headers, body=body)
         return client
 
@@ -386,9 +387,11 @@ class _Block:
         self._handle: Any = None
 
     async def __aenter__(self) -> Any:
-        self._handle = await self._start.__aenter__()
+        handle = await self._start.__aenter__()
+        # What runs at the platform is the stream under the audio.
+        self._handle = handle.action if isinstance(handle, CallAudio) else handle
         self._stage.entered.append(self._handle)
-        return self._handle
+        return handle
 
     async def __aexit__(self, *exc: object) -> Any:
         result = await self._start.__aexit__(*exc)

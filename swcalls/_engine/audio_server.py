@@ -1,0 +1,154 @@
+"""Where the platform brings the audio of calls: a WebSocket for each stream, opened only to whom it was promised."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from contextlib import suppress
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from .._core.audio_listeners import AudioListeners, Feed, Refused
+
+LARGEST_MESSAGE = 64 * 1024
+"""Bytes. 40 ms of L16 at 24 kHz take 2.7 KB."""
+
+CLOSED_WITHIN = 2.0
+"""Seconds in which the other side must answer a close; then the connection is dropped."""
+
+PING_EVERY = 20.0
+"""Seconds without any message after which a ping is sent, since proxies cut a connection that is silent for 60. A ping
+that is not answered in the same time again ends the connection."""
+
+# Text is handed on as the bytes that it came in; older versions of aiohttp decode it in any case.
+_AS_BYTES: dict[str, Any] = (
+    {"decode_text": False} if "decode_text" in inspect.signature(web.WebSocketResponse).parameters else {}
+)
+
+_log = logging.getLogger("swcalls.audio")
+
+
+class AudioServer:
+    """Accepts the connections of streams, and hands what they bring to who listens."""
+
+    def __init__(self, listeners: AudioListeners) -> None:
+        self._listeners = listeners
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Check a request, and be its connection until the stream ends."""
+        feed = self._listeners.admit(request.raw_path, request.headers.getall("Authorization", ()))
+        if isinstance(feed, Refused):
+            if feed.is_ours:
+                _log.warning("an audio connection is refused (%d): %s", feed.status, feed.reason)
+            return _refusal(feed.status)
+        socket = web.WebSocketResponse(
+            timeout=CLOSED_WITHIN, autoping=False, compress=False, max_msg_size=LARGEST_MESSAGE, **_AS_BYTES
+        )
+        if not socket.can_prepare(request):
+            return _refusal(400)
+        link = _Link(socket, feed)
+        feed.connect(link.cut)
+        try:
+            await socket.prepare(request)
+            await link.run()
+        finally:
+            feed.disconnected()
+        return socket
+
+
+class _Link:
+    """One connection: what it brings goes to the feed, until either side has enough."""
+
+    def __init__(self, socket: web.WebSocketResponse[Any], feed: Feed) -> None:
+        self._socket = socket
+        self._feed = feed
+        self._leash: asyncio.Timeout | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_over = False
+        self._signs = 0
+        """How many pings and pongs have come."""
+        self._known = 0
+        """How much had come, of anything, when it was last looked."""
+        self._is_asked = False
+        self._is_to_ask = False
+
+    def cut(self) -> None:
+        """Have the connection closed, soon."""
+        self._is_over = True
+        self._interrupt()
+
+    async def run(self) -> None:
+        """Read until the end, and close the connection."""
+        self._look_later()
+        try:
+            while not self._is_over:
+                # It is interrupted from outside, to be closed or to send a ping: so no message has to set a timer.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(None) as self._leash:
+                        if self._is_to_ask:
+                            self._is_to_ask = False
+                            await self._socket.ping()
+                        await self._read()
+                        self._is_over = True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSED_WITHIN + 1):
+                    await self._socket.close()
+        except ConnectionError:
+            pass  # It is lost already.
+        finally:
+            self._leash = None
+            if self._timer is not None:
+                self._timer.cancel()
+
+    async def _read(self) -> None:
+        """Read until a message, or the feed, says that there is no more."""
+        receive, feed = self._socket.receive, self._feed
+        text = WSMsgType.TEXT
+        while True:
+            message = await receive()
+            if message.type is text or message.type is WSMsgType.BINARY:
+                if not feed.receive(message.data):
+                    return
+                if feed.is_crowded:
+                    # It all came at once. Without this turn the reader, which waits, would lose what it could have had.
+                    feed.is_crowded = False
+                    await asyncio.sleep(0)
+            elif message.type is WSMsgType.PING:
+                self._signs += 1
+                await self._socket.pong(message.data)
+            elif message.type is WSMsgType.PONG:
+                self._signs += 1
+            else:
+                if message.type is WSMsgType.ERROR:
+                    _log.warning("%s: the connection failed: %s", feed.name, type(message.data).__name__)
+                return
+
+    def _look(self) -> None:
+        """Ask the other side whether it is there, if nothing has come; if nothing came after that either, give up."""
+        come = self._feed.received + self._signs
+        if come != self._known:
+            self._known, self._is_asked = come, False
+        elif self._is_asked:
+            _log.warning("%s: the connection is closed, since a ping was not answered", self._feed.name)
+            self.cut()
+            return
+        else:
+            self._is_asked = self._is_to_ask = True
+            self._interrupt()
+        self._look_later()
+
+    def _look_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(PING_EVERY, self._look)
+
+    def _interrupt(self) -> None:
+        leash, self._leash = self._leash, None
+        if leash is not None:
+            leash.reschedule(0.0)
+
+
+def _refusal(status: int) -> web.Response:
+    response = web.Response(status=status)
+    response.force_close()
+    return response

@@ -1,0 +1,326 @@
+"""The WebSocket to which the platform brings a call's audio: who may connect, how often, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import aiohttp
+import pytest
+from aiohttp import WSMsgType
+from audio_platform import BEARER, FRAME, ID, STOP, Platform, expected, frames_of, media, message, start, until
+
+from swcalls._core.audio_listeners import AUDIO
+from swcalls._core.callback_urls import CallbackUrls
+from swcalls._engine import audio_server
+from swcalls.actions import audio_feed
+from swcalls.actions.audio_feed import AudioFeed
+
+
+async def closed(socket: aiohttp.ClientWebSocketResponse) -> int | None:
+    """Wait for the other side to close, and return its code."""
+    received = await socket.receive()
+    assert received.type in (WSMsgType.CLOSE, WSMsgType.CLOSED), received
+    return socket.close_code
+
+
+async def test_a_stream_is_read_to_its_stop_and_then_closed(platform: Platform, feed: AudioFeed) -> None:
+    async with await platform.connect() as socket:
+        for sent in ('{"event":"connected"}', start(), media(1), media(2), STOP):
+            await socket.send_str(sent)
+        frames = await frames_of(feed)
+        assert await closed(socket) == 1000
+    assert [frame.payload for frame in frames] == [FRAME, FRAME]
+    assert feed.ended_by == "stop"
+    await until(feed, lambda: not feed.is_connected)
+
+
+async def test_binary_messages_are_read_like_text(platform: Platform, feed: AudioFeed) -> None:
+    async with await platform.connect() as socket:
+        for sent in (start(), media(1), STOP):
+            await socket.send_bytes(sent.encode())
+        assert len(await frames_of(feed)) == 1
+
+
+@pytest.mark.parametrize("bearer", [None, "", "wrong", BEARER[:-1], BEARER + "x", "\u00e9"])
+async def test_without_the_bearer_token_nobody_gets_in(
+    platform: Platform, feed: AudioFeed, bearer: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await platform.refused(bearer=bearer) == 403
+    assert not feed.was_connected
+    assert feed.refused == 1
+    assert "the bearer token is absent or wrong" in caplog.text
+    assert BEARER not in caplog.text
+    async with await platform.connect() as socket:
+        await socket.send_str(start())
+        await until(feed, lambda: feed.messages.started)
+
+
+async def test_a_token_of_another_scheme_or_two_of_them_are_no_token(platform: Platform, feed: AudioFeed) -> None:
+    for headers in (
+        [("Authorization", f"Basic {BEARER}")],
+        [("Authorization", f"Bearer {BEARER}"), ("Authorization", f"Bearer {BEARER}")],
+    ):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+            await platform.session.ws_connect(platform.url(), headers=headers)
+        assert refusal.value.status == 403
+    assert not feed.was_connected
+
+
+async def test_an_address_that_was_not_handed_out_is_refused(platform: Platform, feed: AudioFeed) -> None:
+    for url in (platform.url()[:-1] + "0", platform.url()[:-1], platform.urls.mint("play", ID), platform.url() + "/x"):
+        if url != platform.url():
+            assert await platform.refused(url) == 403
+    assert not feed.was_connected
+
+
+async def test_a_stream_that_nobody_listens_to_is_refused_and_the_log_says_why(
+    platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await platform.refused() == 409
+    assert "audio_url" in caplog.text
+    assert platform.url() not in caplog.text
+
+
+async def test_what_another_worker_listens_to_is_refused_and_the_log_says_why(
+    platform: Platform, feed: AudioFeed, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs = CallbackUrls("project", "token", "/swcalls", platform.urls.public_url, owner="worker-2")
+    assert await platform.refused(theirs.mint(AUDIO, ID)) == 409
+    assert "worker-2" in caplog.text
+    assert "audio_url" in caplog.text
+
+
+async def test_a_stream_has_one_connection(platform: Platform, feed: AudioFeed) -> None:
+    async with await platform.connect() as socket:
+        assert await platform.refused() == 409
+        await socket.send_str(start())
+        await socket.send_str(STOP)
+        assert await frames_of(feed) == []
+        assert await closed(socket) == 1000
+    assert await platform.refused() == 409
+    assert feed.refused == 2
+
+
+async def test_who_does_not_ask_for_a_websocket_is_refused(platform: Platform, feed: AudioFeed) -> None:
+    async with platform.session.get(platform.url(), headers={"Authorization": f"Bearer {BEARER}"}) as response:
+        assert response.status == 400
+    async with platform.session.get(platform.url()) as response:
+        assert response.status == 403
+    assert not feed.was_connected
+
+
+async def test_a_message_that_is_too_large_ends_the_connection(platform: Platform, feed: AudioFeed) -> None:
+    async with await platform.connect() as socket:
+        await socket.send_str(start())
+        await socket.send_str(" " * 70_000)
+        assert await frames_of(feed) == []
+        assert await closed(socket) == 1009
+    assert feed.ended_by == "closed"
+
+
+async def test_compression_is_not_agreed_to(platform: Platform, feed: AudioFeed) -> None:
+    async with await platform.connect(compress=15) as socket:
+        assert socket.compress == 0
+
+
+async def test_a_connection_that_is_lost_ends_the_stream(platform: Platform, feed: AudioFeed) -> None:
+    socket = await platform.connect()
+    await socket.send_str(start())
+    await socket.send_str(media(1))
+    await until(feed, lambda: feed.messages.started)
+    assert socket._response.connection is not None
+    socket._response.connection.transport.abort()
+    assert len(await frames_of(feed)) == 1
+    assert feed.ended_by == "closed"
+    await socket.close()
+
+
+async def test_a_connection_that_closes_before_the_start_is_noticed(platform: Platform, feed: AudioFeed) -> None:
+    async with await platform.connect() as socket:
+        await socket.send_str(media(1))
+    await until(feed, lambda: feed.was_connected and not feed.is_connected)
+    assert feed.ended_by is None
+    assert feed.dropped == 1
+
+
+async def test_our_own_end_closes_the_connection_and_drops_what_was_not_read(
+    platform: Platform, feed: AudioFeed
+) -> None:
+    async with await platform.connect() as socket:
+        await socket.send_str(start())
+        await socket.send_str(media(1))
+        await feed.has_frame.wait()
+        feed.leave()
+        assert await closed(socket) == 1000
+    assert await frames_of(feed) == []
+    assert feed.ended_by == "local"
+    await until(feed, lambda: not feed.is_connected)
+
+
+async def test_a_platform_that_does_not_answer_our_close_is_cut_off(
+    platform: Platform, feed: AudioFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audio_server, "CLOSED_WITHIN", 0.01)
+    socket = await platform.connect(autoclose=False)
+    await socket.send_str(start())
+    await until(feed, lambda: feed.messages.started)
+    feed.leave()
+    await until(feed, lambda: not feed.is_connected)
+    assert (await socket.receive()).type is WSMsgType.CLOSE
+    await socket.close()
+
+
+async def test_an_end_by_webhook_leaves_the_last_frames_time_to_come(
+    platform: Platform, feed: AudioFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audio_feed, "TAIL", 60)
+    async with await platform.connect() as socket:
+        await socket.send_str(start())
+        await until(feed, lambda: feed.messages.started)
+        feed.end_soon("call_ended")
+        await socket.send_str(media(1))
+        await socket.send_str(STOP)
+        assert len(await frames_of(feed)) == 1
+        assert feed.ended_by == "stop"
+        assert await closed(socket) == 1000
+
+
+async def test_an_end_by_webhook_ends_a_stream_that_never_stops(
+    platform: Platform, feed: AudioFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audio_feed, "TAIL", 0.0)
+    async with await platform.connect() as socket:
+        await socket.send_str(start())
+        await until(feed, lambda: feed.messages.started)
+        feed.end_soon("call_ended")
+        assert await frames_of(feed) == []
+        assert feed.ended_by == "call_ended"
+        assert await closed(socket) == 1000
+
+
+async def test_a_stream_without_frames_is_idle(platform: Platform) -> None:
+    feed = expected(platform, idle_timeout=0.02)
+    async with await platform.connect() as socket:
+        await socket.send_str(start())
+        await socket.send_str(media(1))
+        assert len(await frames_of(feed)) == 1
+        assert feed.ended_by == "idle"
+        assert await closed(socket) == 1000
+
+
+async def test_pings_of_the_platform_are_answered(platform: Platform, feed: AudioFeed) -> None:
+    async with await platform.connect(autoping=False) as socket:
+        await socket.ping(b"there?")
+        answer = await socket.receive()
+        assert (answer.type, bytes(answer.data)) == (WSMsgType.PONG, b"there?")
+
+
+async def test_a_silent_connection_is_pinged_and_kept_while_it_answers(
+    platform: Platform, feed: AudioFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audio_server, "PING_EVERY", 0.01)
+    async with await platform.connect(autoping=False) as socket:
+        for _ in range(3):
+            assert (await socket.receive()).type is WSMsgType.PING
+            await socket.pong()
+        await socket.send_str(start())
+        await until(feed, lambda: feed.messages.started)
+        assert feed.is_connected
+
+
+async def test_a_connection_that_answers_no_ping_is_closed(
+    platform: Platform, feed: AudioFeed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(audio_server, "PING_EVERY", 0.01)
+    async with await platform.connect(autoping=False) as socket:
+        await socket.send_str(start())
+        assert await frames_of(feed) == []
+        assert feed.ended_by == "closed"
+        assert (await socket.receive()).type is WSMsgType.PING
+        assert await closed(socket) == 1000
+    assert "a ping was not answered" in caplog.text
+
+
+async def test_a_slow_reader_loses_the_oldest_and_the_log_says_so_once(
+    platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    feed = expected(platform, max_lag=0.1)
+    async with await platform.connect() as socket:
+        await socket.send_str(start())
+        for chunk in range(1, 101):
+            await socket.send_str(media(chunk))
+        await socket.send_str(STOP)
+        assert await closed(socket) == 1000
+    frames = await frames_of(feed)
+    assert [frame.sequence for frame in frames] == [97, 98, 99, 100, 101]
+    assert frames[0].dropped_before == 95
+    assert feed.dropped == 95
+    assert caplog.text.count("the reader is too slow") == 1
+
+
+async def test_a_reader_that_waits_loses_nothing_of_a_burst(platform: Platform) -> None:
+    feed = expected(platform, max_lag=0.1)
+    async with asyncio.TaskGroup() as tasks, await platform.connect() as socket:
+        reader = tasks.create_task(frames_of(feed))
+        burst = [media(chunk) for chunk in range(1, 201)]
+        for sent in (start(), *burst, STOP):
+            await socket.send_str(sent)
+        assert len(await reader) == 200
+    assert feed.dropped == 0
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+async def test_samples_of_another_byte_order_than_was_said_are_noticed(
+    platform: Platform, caplog: pytest.LogCaptureFixture, order: str
+) -> None:
+    import array
+    import math
+
+    feed = expected(platform, byte_order=order)
+    tone = array.array("h", (round(8000 * math.sin(n / 8)) for n in range(320)))
+    async with await platform.connect() as socket:
+        await socket.send_str(start("audio/x-L16", 16000))
+        for chunk in range(1, 11):
+            await socket.send_str(media(chunk, tone.tobytes()))
+        await socket.send_str(STOP)
+        assert len(await frames_of(feed)) == 10
+    assert ("byte_order='little'" in caplog.text) == (order == "big")
+
+
+async def test_digits_are_kept_and_not_logged(
+    platform: Platform, feed: AudioFeed, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with await platform.connect() as socket:
+        await socket.send_str(start())
+        for _ in range(300):
+            await socket.send_str(message("dtmf", digit="7"))
+        await socket.send_str(STOP)
+        await frames_of(feed)
+    assert list(feed.digits) == ["7"] * 256
+    assert "7" not in "".join(
+        record.getMessage() for record in caplog.records if record.name == "swcalls.audio"
+    ).replace(ID, "")
+
+
+async def test_two_readers_at_a_time_are_refused(feed: AudioFeed) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        reader = tasks.create_task(feed.has_frame.wait())
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="one reader at a time"):
+            await feed.has_frame.wait()
+        feed.end("local")
+        await reader
+
+
+async def test_a_reader_that_is_cancelled_loses_nothing(platform: Platform, feed: AudioFeed) -> None:
+    async with await platform.connect() as socket:
+        waiting = asyncio.create_task(feed.has_frame.wait())
+        await socket.send_str(start())
+        await until(feed, lambda: feed.messages.started)
+        waiting.cancel()
+        assert (await asyncio.gather(waiting, return_exceptions=True))[0].__class__ is asyncio.CancelledError
+        await socket.send_str(media(1))
+        await socket.send_str(STOP)
+        assert len(await frames_of(feed)) == 1
