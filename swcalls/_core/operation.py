@@ -32,6 +32,8 @@ class Options(Struct, frozen=True):
     """The longest duration that the command's parameters allow, in seconds, counted from the latest event."""
     at_once: bool = False
     """A leg that a connect has dialled is bridged as soon as it answers: there is nothing to confirm."""
+    peer: str | None = None
+    """The id of the call at the other end of a connect, once somebody has asked for that call."""
     held: bool = False
     """The duration limit *bound* does not run yet: a further command starts it."""
 

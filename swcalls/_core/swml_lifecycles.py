@@ -70,7 +70,7 @@ def peer_of(operation: Operation) -> str | None:
     heard = operation.history or ()
     told = (event.peer_id for event in heard if isinstance(event, ConnectEvent) and event.peer_id)
     answered = (event.call_id for event in heard if isinstance(event, CallEvent) and event.state == "answered")
-    return next(told, None) or next(answered, None)
+    return operation.options.peer or next(told, None) or next(answered, None)
 
 
 def _connected(operation: Operation, event: Event) -> Result:

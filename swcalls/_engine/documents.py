@@ -9,6 +9,8 @@ from functools import partial
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
+from msgspec.structs import replace
+
 from .._core.callback_urls import CallbackUrls
 from .._core.decoding import LEG, READERS
 from .._core.lifecycle import LIVE_WORDS
@@ -70,6 +72,10 @@ class Host(Protocol):
 
     def handle_of(self, call: CallOperation) -> Any:
         """Return the handle of *call*."""
+        ...
+
+    def keep(self, operation: Operation) -> None:
+        """Store *operation* on the backplane, if there is one."""
         ...
 
     def follow(self, call: CallOperation) -> None:
@@ -144,6 +150,10 @@ class Documents:
         if not (peer.has_ended or self._registry.calls.follows(peer)):
             self._host.follow(peer)
         peer.bridged_by = connect.key
+        if connect.options.peer is None and connect.outcome is None:
+            # A process that takes the connect over has not seen the events that named the call.
+            connect.options = replace(connect.options, peer=call_id)
+            self._host.keep(connect)
         return handle
 
     def is_replaced(self, action: Operation) -> bool:
@@ -152,11 +162,6 @@ class Documents:
             other is not action and other.kind in SWML_LIFECYCLES and other.stage != "not_sent"
             for other in call_of(action).actions.values()
         )
-
-    def has_peer(self, connect: Operation, call_id: str) -> bool:
-        """Say whether the handle of the call at the other end of *connect* was asked for."""
-        peer = self._registry.calls.with_id(call_id)
-        return peer is not None and peer.bridged_by == connect.key
 
     async def end_peer(self, connect: Operation, call_id: str) -> Leg | None:
         """Hang up the call at the other end of *connect*, which ends the bridge; ``None``: it was gone."""
@@ -208,4 +213,5 @@ class Documents:
 
 
 def _is_bridge(action: Operation) -> bool:
-    return action.kind == "connect" and action.state == "connected" and action.outcome is None
+    is_connected = action.state == "connected" or (action.state is None and action.options.peer is not None)
+    return action.kind == "connect" and is_connected and action.outcome is None

@@ -268,8 +268,12 @@ class Engine:
     def follow(self, call: CallOperation, *, state: str = "answered") -> None:
         """Follow a call that was not dialled here; its id is the key of its callback URL."""
         self.registry.adopt(call, time.monotonic(), state=state)
+        self.keep(call)
+
+    def keep(self, operation: Operation) -> None:
+        """Store *operation* on the backplane, if there is one."""
         if self.member is not None:
-            self.tasks.spawn(self.member.keep(call))
+            self.tasks.spawn(self.member.keep(operation))
 
     def resume_call(self, call: CallOperation, key: str) -> None:
         """Register a call that was dialled, or came in, before a restart; *key* is the key in its callback URL."""

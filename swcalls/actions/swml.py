@@ -104,7 +104,7 @@ class ConnectAction(Stoppable[ConnectResult], Generic[C]):
             return None
         if peer_id is None:
             return await _stop_by_document(self)
-        if documents.has_peer(self._operation, peer_id):
+        if self._operation.options.peer is not None:
             return await self.call._engine.stop(self._operation, "calling.disconnect", Bare())
         return await documents.end_peer(self._operation, peer_id)
 
@@ -113,6 +113,8 @@ class ConnectAction(Stoppable[ConnectResult], Generic[C]):
         outcome = operation.outcome
         if outcome is not None:
             return None if outcome.result is None else cast(ConnectResult, outcome.result).peer_id
+        if operation.options.peer is not None:
+            return operation.options.peer
         is_up = "connected" in operation.states_reached
         return peer_of(operation) if is_up or operation.options.at_once else None
 

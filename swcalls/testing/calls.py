@@ -170,6 +170,10 @@ class SimulatedCall:
         for operation in self._running():
             operation.overhear(party, text)
 
+    def receive_digits(self, digits: str) -> None:
+        """Have *digits* arrive at the far end."""
+        self.received_digits = (self.received_digits + digits)[-DIGITS_KEPT:]
+
     def press_key(self, digit: str) -> None:
         """Let *digit* be heard in the audio of the call."""
         for operation in self._running():
@@ -179,10 +183,6 @@ class SimulatedCall:
         """Let *text* be heard in the audio of the call, from now on."""
         for operation in self._running():
             operation.hear_voice(text)
-
-    def receive_digits(self, digits: str) -> None:
-        """Have *digits* arrive at the far end."""
-        self.received_digits = (self.received_digits + digits)[-DIGITS_KEPT:]
 
     def hang_up(self, reason: str = "hangup") -> None:
         """Hang up, or refuse the call, at the callee's end; do nothing if the call has ended."""

@@ -60,7 +60,8 @@ class Simulator:
     Commands are checked as the platform documents them. Calls follow a simulated clock and a ``Callee``. There is no
     audio behind a recording's URL, and the WebSocket of a stream is opened only on this machine. Of the steps of a SWML
     document, answer, hangup, sleep, request, switch, set, send_digits, connect, join_conference, goto and transfer are
-    run; play and prompt take their time; others are skipped. A document that a command names by its URL is not run.
+    run; play and prompt take their time; others are skipped. A document that a command only names by its URL is not
+    run.
 
     Args:
         project: The user name of HTTP Basic authentication.

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from memory import MemoryHub
 
-from swcalls import Call, Client, ConnectAction, Limits, Retry, WebhookReceiver
+from swcalls import TTS, Call, Client, CommandNotSent, ConnectAction, Limits, Retry, WebhookReceiver
 from swcalls.testing import Callee, Simulator
 
 FROM, TO, BOB = "+12069708643", "+15550198765", "+15550100001"
@@ -93,8 +93,14 @@ async def test_a_bridge_that_stands_is_taken_up_by_another_process(scene: Scene)
             taken_up = found[control_id]
             assert isinstance(taken_up, ConnectAction)
             assert taken_up.call.id == call.id
+            again = await taken_up.connected(timeout=10)
+            assert again.id == peer_id
+            with pytest.raises(CommandNotSent, match="has bridged"):
+                await again.send_digits("1")
+            await again.play(TTS("Sorry for that.")).finished(timeout=10)
             scene.space.calls[peer_id].hang_up()
+            assert await again.ended(timeout=10) == "hangup"
             result = await taken_up.finished(timeout=10)
-            assert result.answered
+            assert (result.answered, result.peer_id) == (True, peer_id)
             await second.call(str(call.id)).end()
         await first.close()
