@@ -43,7 +43,7 @@ from swcalls import (
     Speech,
     WsDevice,
 )
-from swcalls.actions.seconds import check_timeout
+from swcalls._core.limits import check_timeout
 
 NESTED: dict[str, Any] = {}
 NESTED["again"] = NESTED

@@ -107,3 +107,15 @@ def check_number(
     # A larger value is no possible length, and cannot be added to a time.
     if value > (sys.maxsize if whole else sys.float_info.max) and (finite or value != math.inf):
         raise ValueError(f"{name}={shown(value)} must be {'finite' if finite else 'a smaller number'}")
+
+
+def check_seconds(name: str, value: float | None) -> None:
+    """Raise ``TypeError`` or ``ValueError`` unless *value* is ``None`` or a finite number of seconds > 0."""
+    if value is not None:
+        check_number(name, value, above=0, finite=True, unit="seconds")
+
+
+def check_timeout(name: str, value: float | None) -> None:
+    """Raise ``TypeError`` or ``ValueError`` unless *value* is ``None`` or seconds >= 0; infinity is allowed."""
+    if value is not None:
+        check_number(name, value, least=0, unit="seconds")

@@ -12,22 +12,19 @@ from typing import Literal
 from ..errors import ActionFailed, Replaced
 from ..events import CallEvent, Event
 from ..outcome import SettledBy
-from .call_checks import CallChecks
 from .call_table import CallTable
 from .deadlines import Deadlines
 from .decoding import LEG, READERS
 from .early_events import EarlyEvents
-from .endings import name_of, outcome_of, reason_in, settles_without_event
-from .event_order import is_duplicate, is_older
-from .lifecycle import CALL, LIFECYCLES, seen_by, step_of
+from .lifecycle import CALL, LIFECYCLES, is_duplicate, is_older, seen_by, step_of
 from .limits import Limits
 from .log_queries import LogQueries, Reconcile
 from .observer import EventVerdict
 from .operation import CallOperation, Operation, call_of
-from .settler import Listener, Settler
+from .settler import Listener, Settler, name_of, outcome_of, reason_in, settles_without_event
 from .steps import Ends
 from .swml_lifecycles import SWML_LIFECYCLES
-from .time_limits import TimeLimits
+from .time_limits import CallChecks, TimeLimits
 from .voice_log import Evidence
 
 Delivered = Literal["applied", "unknown", "duplicate", "late", "early"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from msgspec.structs import replace
 
+from .._core.limits import check_seconds
 from .._core.operation import PLAIN, Options, bounded
 from .._core.swml_lifecycles import peer_of
 from ..call_leg import Leg
@@ -29,7 +30,6 @@ from ..events import ConnectEvent
 from ..results import ConferenceResult, ConnectResult, SendDigitsResult, SwmlResult
 from .action import Action, Stoppable
 from .call_base import CallBase
-from .seconds import check_seconds
 from .start import ActionStart
 from .verb_base import VerbBase, given
 from .waiting import until, waiting
