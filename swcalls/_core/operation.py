@@ -7,6 +7,7 @@ The rules (`registry`, `lifecycle`) read and write these records. Users do not s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Protocol
 from weakref import ReferenceType
 
@@ -140,7 +141,7 @@ class Operation:
         reached = self.states_reached
         for word in event.words:
             if word not in reached and len(reached) < MOST_STATES:
-                self.states_reached = reached = (*reached, word)
+                self.states_reached = reached = _with(reached, word)
 
     def watch(self, watcher: Callable[[], object]) -> None:
         """Call *watcher* at every change from now on."""
@@ -158,6 +159,12 @@ class Operation:
         if self.watchers:
             for watcher in tuple(self.watchers):
                 watcher()
+
+
+@lru_cache(maxsize=1024)
+def _with(reached: tuple[str, ...], state: str) -> tuple[str, ...]:
+    """Append *state*. Operations of one kind share their tuples, which are many, and few of them differ."""
+    return (*reached, state)
 
 
 class CallOperation(Operation):
