@@ -20,11 +20,13 @@ Where to look:
 - Errors are ``SwcallsError``: for commands ``CommandError``, for actions ``ActionError``, for calls ``CallEnded``.
 - ``WebhookReceiver`` receives webhooks in a process without a client; ``setup`` and ``CLIENT`` are for aiohttp.
 - ``call.timeline`` is a ``Timeline`` of ``Mark``s: everything that happened on the call.
+- ``swcalls.swml`` has the steps of SWML documents, for `Call.run_swml` and the other methods that send documents.
 - ``swcalls.testing`` simulates a space, ``swcalls.backplane`` connects processes, ``swcalls.otel`` traces calls.
 """
 
 from typing import TYPE_CHECKING, Any
 
+from . import swml
 from ._core.audio_frame import AudioFormat, AudioFrame
 from ._core.limits import Limits
 from ._core.log_queries import Reconcile
@@ -37,6 +39,8 @@ from .actions import (
     AudioStart,
     CallAudio,
     CollectAction,
+    ConferenceAction,
+    ConnectAction,
     DetectAction,
     LiveTranscribeAction,
     LiveTranslateAction,
@@ -45,10 +49,12 @@ from .actions import (
     ReceiveFaxAction,
     RecordAction,
     ReferAction,
+    SendDigitsAction,
     SendFaxAction,
     SidecarAction,
     StreamAction,
     SummaryAction,
+    SwmlAction,
     TapAction,
     TranscribeAction,
 )
@@ -87,6 +93,7 @@ from .errors import (
     Conflict,
     InvalidParams,
     RateLimited,
+    Replaced,
     ServerFault,
     SwcallsError,
     Unauthorized,
@@ -94,6 +101,8 @@ from .errors import (
 from .events import (
     CallEvent,
     CollectEvent,
+    ConferenceEvent,
+    ConnectEvent,
     DenoiseEvent,
     DetectEvent,
     Event,
@@ -105,6 +114,7 @@ from .events import (
     SidecarEvent,
     SpeechEvent,
     StreamEvent,
+    SwmlEvent,
     TapEvent,
     TranscribeEvent,
     UnknownEvent,
@@ -112,18 +122,22 @@ from .events import (
 from .outcome import Outcome
 from .results import (
     CollectResult,
+    ConferenceResult,
+    ConnectResult,
     Detection,
     FaxResult,
     Playback,
     Recording,
     ReferResult,
     Result,
+    SendDigitsResult,
     SidecarAnswer,
     SidecarResult,
     SidecarStatus,
     SpeechResult,
     StreamResult,
     Summary,
+    SwmlResult,
     TapResult,
     Transcript,
 )
@@ -181,8 +195,14 @@ __all__ = [
     "CommandNotSent",
     "CommandRejected",
     "CommandUnconfirmed",
+    "ConferenceAction",
+    "ConferenceEvent",
+    "ConferenceResult",
     "ConfigurationError",
     "Conflict",
+    "ConnectAction",
+    "ConnectEvent",
+    "ConnectResult",
     "DenoiseEvent",
     "DetectAction",
     "DetectDigit",
@@ -217,12 +237,15 @@ __all__ = [
     "ReferAction",
     "ReferEvent",
     "ReferResult",
+    "Replaced",
     "Reply",
     "Reset",
     "Result",
     "Retry",
     "Ringtone",
     "RtpDevice",
+    "SendDigitsAction",
+    "SendDigitsResult",
     "SendFaxAction",
     "ServerFault",
     "SidecarAction",
@@ -243,6 +266,9 @@ __all__ = [
     "Summary",
     "SummaryAction",
     "SwcallsError",
+    "SwmlAction",
+    "SwmlEvent",
+    "SwmlResult",
     "TapAction",
     "TapEvent",
     "TapResult",
@@ -255,4 +281,5 @@ __all__ = [
     "WebhookReceiver",
     "WsDevice",
     "setup",
+    "swml",
 ]

@@ -14,7 +14,7 @@ from .actions import HANDLES, Action, Start, Verbs, check_text
 from .actions.waiting import events_of, until, waiting
 from .call_leg import Leg
 from .commands import End, EndReason, Update
-from .errors import CallEnded, CallNotFound, SwcallsError, shown
+from .errors import CallEnded, CallNotFound, CommandNotSent, SwcallsError, shown
 from .events import CallEvent, InboundCall
 from .timeline import Journal, Timeline
 
@@ -160,6 +160,49 @@ class Call(Verbs):
         self._engine.attach(action._operation)
         return action
 
+    async def answer(self) -> None:
+        """Answer a call that was taken with ``on_call(handler, answer=False)``; do nothing if it is answered.
+
+        It returns when the platform has been told. Not confirmed on a live account.
+
+        Raises:
+            CallEnded: The caller has hung up, or the call was refused.
+            CommandNotSent: The call did not come in: only the callee can answer it.
+        """
+        decision = self._decide("answer")
+        if decision is None:
+            if LIVE_WORDS.isdisjoint(self._operation.states_reached):
+                raise CommandNotSent(
+                    f"answer: call {self.id} must have come in, and must be taken with on_call(handler, answer=False)",
+                    command="answer",
+                    call_id=self.id,
+                )
+            return
+        await self._engine.inbound.told(self._operation)
+        self._engine.check_command(self._operation, "answer")
+
+    async def reject(self, reason: Literal["busy", "decline"] = "decline") -> None:
+        """Refuse a call that was taken with ``on_call(handler, answer=False)``; hang up if it is answered.
+
+        What the caller hears depends on the caller's carrier. Not confirmed on a live account.
+
+        Raises:
+            CallEnded: The caller has hung up.
+        """
+        if reason not in ("busy", "decline"):
+            raise ValueError(f"reject: reason={shown(reason)} must be 'busy' or 'decline'")
+        decision = self._decide(reason)
+        if decision in ("busy", "decline"):
+            self._operation.handed_on = True
+            await self._engine.inbound.told(self._operation)
+        if not self._operation.has_ended:
+            await self.end(reason)
+
+    def _decide(self, decision: Literal["answer", "busy", "decline"]) -> str | None:
+        """Decide on a call that is held; return what was decided; ``None``: the call is not held."""
+        self._engine.check_command(self._operation, decision)
+        return self._engine.inbound.decide(self._operation, decision)
+
     async def end(self, reason: EndReason | None = None) -> Leg | None:
         """Hang up. The call has ended when ``ended()`` returns. Wire: ``calling.end``.
 
@@ -207,6 +250,8 @@ class Call(Verbs):
         )
         if status is None:
             leg = await self._send(Update.command, command)
+            if url is not None or swml is not None:
+                self._engine.registry.replaced(self._operation, None)
         else:
             reason = "cancel" if status == "canceled" else "hangup"
             leg = await self._engine.end(self._operation, Update.command, command, reason)

@@ -121,6 +121,10 @@ class ActionFailed(ActionError):
     """The platform reported an error, or the action ended without reaching the awaited state."""
 
 
+class Replaced(ActionFailed):
+    """Another SWML document runs on the call now: a call has one at a time."""
+
+
 class CallEnded(ActionError):
     """The call has ended. ``reason`` is the end reason, ``None`` when the platform gave none.
 

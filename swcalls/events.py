@@ -199,3 +199,42 @@ class InboundCall(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"InboundCall(call_id={self.call_id!r}, from_={self.from_!r}, to={self.to!r}, type={self.type!r})"
+
+
+class ConnectEvent(Event, frozen=True, kw_only=True):
+    """``calling.call.connect``: connecting, connected, disconnected or failed."""
+
+    peer_id: str | None = None
+    """The id of the call at the other end of the bridge."""
+    failed_reason: str | None = None
+    """Why nobody was connected, as the platform spells it, such as ``no_answer``."""
+    from_: str | None = None
+    to: str | None = None
+    """Who was dialled."""
+
+
+class ConferenceEvent(Event, frozen=True, kw_only=True):
+    """``calling.conference``: something happened in a conference.
+
+    States of the call that joined it: joined, left, ended (the conference is over). What happens to other members keeps
+    the platform's word, such as ``participant-join``; then ``call_id`` is theirs.
+    """
+
+    name: str | None = None
+    conference_id: str | None = None
+    size: int | None = None
+    """How many members it has."""
+    muted: bool | None = None
+    hold: bool | None = None
+    reason: str | None = None
+    """Why the conference has ended, as the platform spells it."""
+
+
+class SwmlEvent(Event, frozen=True, kw_only=True):
+    """The request at the end of a SWML document: the steps before it have run.
+
+    ``state`` is ``finished``, or what the document's main step came to: disconnected, left or failed.
+    """
+
+    variables: dict[str, str] = {}
+    """What the steps have left in variables, such as ``send_digits_result``; one that is not set is ``""``."""

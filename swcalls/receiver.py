@@ -103,12 +103,12 @@ class WebhookReceiver:
         return self._ingress.reader.urls.mint(INBOUND, "calls", shared=True)
 
     @overload
-    def on_call(self, handler: H, *, hang_up: bool = True) -> H: ...
+    def on_call(self, handler: H, *, hang_up: bool = True, answer: bool = True) -> H: ...
 
     @overload
-    def on_call(self, handler: None = None, *, hang_up: bool = True) -> Callable[[H], H]: ...
+    def on_call(self, handler: None = None, *, hang_up: bool = True, answer: bool = True) -> Callable[[H], H]: ...
 
-    def on_call(self, handler: H | None = None, *, hang_up: bool = True) -> H | Callable[[H], H]:
+    def on_call(self, handler: H | None = None, *, hang_up: bool = True, answer: bool = True) -> H | Callable[[H], H]:
         """Run ``await handler(call)`` for each inbound call at ``inbound_url``; usable as a decorator.
 
         The call is answered and parked. When the handler returns, raises or is cancelled, the call is hung up, unless
@@ -119,21 +119,28 @@ class WebhookReceiver:
         Args:
             handler: A coroutine function; a receiver can have one handler.
             hang_up: ``False``: do not hang up when the handler ends.
+            answer: ``False``: do not answer the call before the handler calls ``call.answer()``. The handler can refuse
+                the call instead, with ``call.reject("busy")``; a handler that does neither refuses it when it ends.
+                After ``Limits.hold`` seconds without a decision, the call is answered and parked. This needs a client
+                without a backplane. Not confirmed on a live account.
 
         Raises:
-            ConfigurationError: The receiver has a handler already, or belongs to no client.
+            ConfigurationError: The receiver has a handler already, or belongs to no client; or *answer* is ``False``
+                and the client has a backplane, so that another process might get the platform's question.
             TypeError: The handler is no coroutine function.
         """
         if handler is None:
-            return functools.partial(self.on_call, hang_up=hang_up)
+            return functools.partial(self.on_call, hang_up=hang_up, answer=answer)
         if self._engine is None:
             raise ConfigurationError("on_call needs the receiver of a client: this one cannot send commands")
         if not _is_coroutine_function(handler):
             raise TypeError(f"on_call: handler={handler!r} must be a coroutine function (async def)")
         if self._handler is not None:
             raise ConfigurationError(f"on_call: handler={handler!r} must be the only one; {self._handler!r} is there")
+        if not answer and self._engine.inbound.decisions is None:
+            raise ConfigurationError("on_call: answer=False must not be used with a backplane")
         self._handler = handler
-        self._engine.inbound.handle_with(handler, hang_up=hang_up)
+        self._engine.inbound.handle_with(handler, hang_up=hang_up, answer=answer)
         return handler
 
     def routes(self) -> list[web.RouteDef]:

@@ -144,3 +144,34 @@ class SidecarStatus(Struct, frozen=True, kw_only=True):
     event_log_bytes: int | None = None
     raw: dict[str, str]
     """Every counter, as received."""
+
+
+class ConnectResult(Result, frozen=True, kw_only=True):
+    """A bridge that has ended, or an attempt that nobody answered."""
+
+    answered: bool
+    reason: str | None = None
+    """Why nobody was connected, as the platform spells it, such as ``no_answer``."""
+    peer_id: str | None = None
+    """The id of the call at the other end, as far as it was told."""
+
+
+class ConferenceResult(Result, frozen=True, kw_only=True):
+    """A conference that was left, or is over."""
+
+    state: str
+    """``left``, ``ended`` (the conference is over for all), or ``finished``, when the platform does not say which."""
+    conference_id: str | None = None
+    reason: str | None = None
+    """Why the conference has ended, as the platform spells it."""
+
+
+class SendDigitsResult(Result, frozen=True, kw_only=True):
+    """Digits that were sent."""
+
+
+class SwmlResult(Result, frozen=True, kw_only=True):
+    """A SWML document that has run to its end."""
+
+    variables: dict[str, str] = {}
+    """What its steps have left in variables; one that is not set is ``""``."""

@@ -43,7 +43,7 @@ from swcalls import (
     Speech,
     WsDevice,
 )
-from swcalls.actions.seconds import check_timeout
+from swcalls._core.limits import check_timeout
 
 NESTED: dict[str, Any] = {}
 NESTED["again"] = NESTED
@@ -78,6 +78,9 @@ GIVEN: dict[str, Any] = {
     "kind": "play",
     "message": "Hi",
     "db": 3,
+    "digits": "1w2",
+    "name": "room",
+    "steps": [{"hangup": {}}],
 }
 """What a parameter that must be given is given, while another one of its verb is tried."""
 ALSO_GIVEN: dict[str, dict[str, Any]] = {

@@ -23,7 +23,7 @@ import uvicorn
 from aiohttp import web
 
 import swcalls
-from swcalls.testing import Callee, Simulator
+from swcalls.testing import Callee, NotAnswered, Simulator
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -144,19 +144,11 @@ async def test_the_test_of_the_readme_passes(tmp_path: Path) -> None:
     assert b"1 passed" in output, output.decode()
 
 
-async def test_the_dialplans_of_the_readme_are_accepted(space: Simulator) -> None:
+def test_the_readme_names_verbs_that_there_are() -> None:
     section = README.partition("### What REST has no command for")[2].partition("\n## ")[0]
-    around, *steps = re.findall(r"`(?:await call\.update\(swml=)?(\{.+?\})\)?`", section)
-    assert [next(iter(json.loads(step))) for step in steps] == [
-        "connect", "join_conference", "enter_queue", "send_digits", "hangup",
-    ]  # fmt: skip
-    async with swcalls.Client("project", "token", space.url) as client, client.receiver.serve():
-        call = await client.dial(to="+15550198765", from_="+12069708643", send_digits="1w23")
-        await call.answered(timeout=30)
-        for step in steps:
-            await call.update(swml=json.loads(around.replace("STEP", step)))
-        await call.transfer("+15550190002")
-        await call.end()
+    named = set(re.findall(r"`(\w+)\(", section)) - {"connected", "on_call", "reached", "stop"}
+    assert named == {"answer", "conference", "connect", "reject", "run_swml", "send_digits"}
+    assert not [name for name in named if not hasattr(swcalls.Call, name)]
 
 
 def test_no_page_links_to_what_is_not_there() -> None:
@@ -292,6 +284,26 @@ async def test_the_menu_example_runs(space: Simulator) -> None:
         await process.communicate()
 
 
+async def test_the_blocklist_example_runs(space: Simulator) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", example("reject_unwanted_calls.py").replace("port=8080", "port=0"),
+        env=os.environ | environment(space), stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            url = (await process.stdout.readline()).decode().partition("number: ")[2].strip()
+            with pytest.raises(NotAnswered, match="busy"):
+                await space.call(from_="+15550190001", url=url)
+            assert await process.stdout.readline() == b"refused +15550190001\n"
+            call = await space.call(url=url)
+            assert call.state == "answered"
+            assert await process.stdout.readline() == b"answered +15550198765\n"
+    finally:
+        process.kill()
+        await process.communicate()
+
+
 async def test_the_many_calls_example_runs(space: Simulator) -> None:
     space.callees["+15550190003"] = Callee(answers="decline")
     lines = (await run(example("many_calls.py"), space)).splitlines()
@@ -356,6 +368,51 @@ async def test_the_tracing_example_runs(space: Simulator) -> None:
     assert '"name": "play action"' in output
     assert '"swcalls.settled_by": "callback"' in output
     assert '"name": "swcalls.command.duration"' in output
+
+
+@pytest.mark.parametrize(
+    ("customer", "said"),
+    [
+        (Callee(hangs_up_after=3), "they have talked\n"),
+        (Callee(answers="busy"), "the customer did not answer: busy\n"),
+    ],
+)
+async def test_the_example_that_connects_two_people_runs(space: Simulator, customer: Callee, said: str) -> None:
+    space.callees["+15550198766"] = customer
+    assert await run(example("connect_two_people.py"), space) == said
+
+
+async def test_the_transfer_example_runs(space: Simulator) -> None:
+    space.callees["+15550198771"] = Callee(presses="2")
+    space.callees["+15550198772"] = Callee(presses="1", hangs_up_after=30)
+    lines = (await run(example("warm_transfer.py"), space)).splitlines()
+    assert lines == ["put through to +15550198772", "the agent hung up: hangup"]
+    agent = next(call for call in space.calls.values() if call.to == "+15550198771")
+    assert list(agent.heard) == ["A caller about an order. Press one to take the call."]
+
+
+async def test_the_transfer_example_says_when_nobody_is_free(space: Simulator) -> None:
+    space.callees.update(dict.fromkeys(("+15550198771", "+15550198772"), Callee(answers="busy")))
+    output = await run(example("warm_transfer.py"), space)
+    assert "not connected: busy" in output
+    caller = next(call for call in space.calls.values() if call.to == "+15550198765")
+    assert caller.heard[-1] == "Nobody is free. Please call again tomorrow."
+
+
+async def test_the_extension_example_runs(space: Simulator) -> None:
+    assert await run(example("dial_an_extension.py"), space) == "extension 204 was dialled\n"
+    (call,) = space.calls.values()
+    assert call.received_digits == "204#"
+
+
+async def test_the_conference_example_runs(space: Simulator) -> None:
+    space.callees["+15550198765"] = Callee(hangs_up_after=20)
+    host, *guests = (await run(example("conference_of_three.py"), space)).splitlines()
+    assert host == "+15550198765 hung up: hangup"
+    assert [guest.partition(" (")[0] for guest in guests] == [
+        "+15550198766 was there until the end",
+        "+15550198767 was there until the end",
+    ]
 
 
 def test_every_example_has_a_test_and_is_short() -> None:

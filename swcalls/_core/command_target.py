@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..commands import KeyedCommand
+from ..commands.swml import RunDocument
 from .operation import CallOperation
 
 
@@ -29,5 +30,7 @@ def not_found_means_call_gone(command: str, params: object) -> bool:
     """
     if isinstance(params, KeyedCommand):
         return True
+    if isinstance(params, RunDocument):
+        return False  # It is not documented how the platform refuses a document because of the state of the call.
     addresses_more = command.startswith(("calling.ai", "calling.live_")) or command.endswith(".stop")
     return not addresses_more and not hasattr(params, "control_id")

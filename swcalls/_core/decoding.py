@@ -6,8 +6,6 @@ calls `parse` and `read`; `voice_log` calls `read` for the lines of the log.
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +14,8 @@ import msgspec
 from ..events import (
     CallEvent,
     CollectEvent,
+    ConferenceEvent,
+    ConnectEvent,
     DenoiseEvent,
     DetectEvent,
     Event,
@@ -27,12 +27,13 @@ from ..events import (
     SidecarEvent,
     SpeechEvent,
     StreamEvent,
+    SwmlEvent,
     TapEvent,
     TranscribeEvent,
     UnknownEvent,
 )
-
-Object = Mapping[str, Any]
+from .fields import Fields, Object, identifier, number, part, text, truth, whole
+from .swml_decoding import conference_fields, connect_fields, tail_fields
 
 DEEPEST = 100
 """Levels of nesting that a body may have; the platform uses five. A much deeper object can be parsed, but comparing or
@@ -41,62 +42,9 @@ printing it can exceed Python's recursion limit."""
 LONGEST_WORD = 200
 """A state or ``event_type`` is cut to this many characters, since it is kept in memory and shown."""
 
-_is_id = re.compile(r"[!-~]{1,128}\Z").match
-_NUMERIC = (int, float, str)
-
 
 class MalformedBody(ValueError):
     """The body is not a JSON object."""
-
-
-def text(source: Object, key: str) -> str | None:
-    """Return the string at *key*; a number is converted to a string."""
-    value = source.get(key)
-    if value is None or isinstance(value, str):
-        return value
-    return None if number(source, key) is None else str(value)
-
-
-def number(source: Object, key: str) -> float | None:
-    """Return the finite number at *key*; a numeric string is converted to a number."""
-    value = source.get(key)
-    if value is None:
-        return None
-    try:
-        found = float(value) if isinstance(value, _NUMERIC) and not isinstance(value, bool) else math.nan
-    except (ValueError, OverflowError):
-        return None
-    if not math.isfinite(found):
-        return None
-    return value if isinstance(value, int) else found
-
-
-def whole(source: Object, key: str) -> int | None:
-    """Return the number at *key* as an ``int``."""
-    value = number(source, key)
-    return None if value is None else int(value)
-
-
-def truth(source: Object, key: str) -> bool | None:
-    """Return the boolean at *key*; ``"true"`` and ``"false"`` are converted to booleans."""
-    value = source.get(key)
-    return (
-        value
-        if isinstance(value, bool)
-        else {"true": True, "false": False}.get(value if isinstance(value, str) else "")
-    )
-
-
-def identifier(source: Object, key: str) -> str | None:
-    """Return the id at *key*: 1 to 128 printable ASCII characters without spaces; ``None`` for anything else."""
-    value = text(source, key)
-    return value if value is not None and _is_id(value) else None
-
-
-def part(source: Object, key: str) -> Object:
-    """Return the JSON object at *key*; an empty one for anything else."""
-    value = source.get(key)
-    return value if isinstance(value, dict) else {}
 
 
 _END_REASONS = {
@@ -129,9 +77,6 @@ def end_reason(spelt: str | None) -> str | None:
 def _milliseconds(source: Object, key: str) -> float | None:
     value = number(source, key)
     return None if value is None else value / 1000
-
-
-Fields = dict[str, Any]
 
 
 def _call(p: Object, raw: Object) -> Fields:
@@ -270,10 +215,17 @@ class Reader(msgspec.Struct, frozen=True):
     """The values of ``event_type`` that fit the kind; empty: any value, since none is documented."""
     keyed: bool = True
     """The key in the callback URL equals the ``control_id`` of the payloads, as far as they have one."""
+    about: str = ""
+    """The kind of the operation, if it is not the kind in the callback URL."""
+    signed: bool = True
+    """The platform may sign the webhook. It never signs the tail of a SWML document: the document itself sends that."""
 
 
 _FAX = Reader(FaxEvent, _fax, ("calling.call.fax",))
 _TRANSCRIPTS = ("calling.transcript.completed", "calling.transcript.failed", "calling.call.transcribe")
+
+LEG = "connect.leg"
+"""The kind of the URL for the states of the legs that a connect dials."""
 
 READERS: Mapping[str, Reader] = {
     "call": Reader(CallEvent, _call, ("calling.call.state",), keyed=False),
@@ -292,6 +244,13 @@ READERS: Mapping[str, Reader] = {
     "live_translate": Reader(SpeechEvent, _speech, keyed=False),
     "ai_sidecar": Reader(SidecarEvent, _sidecar, keyed=False),
     "ai_sidecar.summarize": Reader(SpeechEvent, _speech, keyed=False),
+    "connect": Reader(ConnectEvent, connect_fields, ("calling.call.connect",), keyed=False),
+    LEG: Reader(CallEvent, _call, ("calling.call.state",), keyed=False, about="connect"),
+    "connect.tail": Reader(SwmlEvent, tail_fields("connect"), about="connect", signed=False),
+    "conference": Reader(ConferenceEvent, conference_fields, ("calling.conference",), keyed=False),
+    "conference.tail": Reader(SwmlEvent, tail_fields("conference"), about="conference", signed=False),
+    "digits": Reader(SwmlEvent, tail_fields("digits"), signed=False),
+    "swml": Reader(SwmlEvent, tail_fields("swml"), signed=False),
 }
 
 _decode = msgspec.json.Decoder().decode

@@ -11,10 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from enum import Enum
-from typing import Any
-
-from msgspec import Struct
 
 from ..events import (
     CallEvent,
@@ -42,24 +38,8 @@ from ..results import (
     Transcript,
 )
 from .operation import Operation
-
-
-class Ends(Enum):
-    """What an event ends."""
-
-    NOTHING = "nothing"
-    WAIT = "the wait"
-    """The action has its result, but the run goes on and may still send events."""
-    RUN = "the run"
-    FAILED = "the run, in failure"
-
-
-class Step(Struct, frozen=True):
-    """How far a state is along the lifecycle of its kind, and what it ends."""
-
-    rank: int
-    ends: Ends = Ends.NOTHING
-
+from .steps import Ends, Grace, Lifecycle, Step, by_word
+from .swml_lifecycles import SWML_LIFECYCLES
 
 _GOING = Step(1)
 _ANSWER = Step(2, Ends.WAIT)
@@ -114,11 +94,6 @@ _DIGITS = re.compile(r"[0-9A-D*#]+\Z")
 
 LIVE_WORDS = frozenset({"answered", "in-progress", "joined"})
 """The states in which a call is up."""
-
-
-def _by_word(table: Mapping[str, Step]) -> Callable[[Operation, Event], Step | None]:
-    """Return a step function that looks at the state of the event only."""
-    return lambda _, event: table.get(event.state)
 
 
 def _collect_step(operation: Operation, event: Event) -> Step | None:
@@ -207,47 +182,28 @@ def _spoken(operation: Operation, event: Event | None) -> Result:
     return SpeechResult(summary=summary, payload={} if event is None else event.payload)
 
 
-class Grace(Enum):
-    """Which grace period an action gets after the end of its call; the seconds are in `Limits`."""
-
-    SHORT = "soon after it"
-    LONG = "when its file is ready"
-    TRANSCRIPT = "when it has been transcribed"
-
-
-class Lifecycle(Struct, frozen=True):
-    """The lifecycle of one kind: the steps of its events, its result, and its grace period after the call."""
-
-    step: Callable[[Operation, Event], Step | None]
-    result: Callable[[Operation, Event], Any]
-    grace: Grace = Grace.SHORT
-    silent_end: Callable[[Operation, Event | None], Any] | None = None
-    """The result of an end by a stop or by the call, without an event; ``None``: only an event gives a result."""
-    repeats: bool = False
-    """Two equal payloads in a row, without a timestamp, are two events, not a repeated webhook."""
-
-
 _FAX = Lifecycle(_fax_step, _as(FaxResult))
 _SPEECH = Lifecycle(_speech_step, _spoken, silent_end=_spoken, repeats=True)
 
 LIFECYCLES: Mapping[str, Lifecycle] = {
-    "call": Lifecycle(_by_word(CALL), lambda _, event: event.end_reason if isinstance(event, CallEvent) else None),
-    "play": Lifecycle(_by_word(PLAY), _as(Playback)),
-    "record": Lifecycle(_by_word(RECORD), _as(Recording), Grace.LONG),
+    "call": Lifecycle(by_word(CALL), lambda _, event: event.end_reason if isinstance(event, CallEvent) else None),
+    "play": Lifecycle(by_word(PLAY), _as(Playback)),
+    "record": Lifecycle(by_word(RECORD), _as(Recording), Grace.LONG),
     "collect": Lifecycle(_collect_step, _collected, repeats=True),
     "detect": Lifecycle(_detect_step, _detection, repeats=True),
-    "tap": Lifecycle(_by_word(TAP), _as(TapResult)),
-    "stream": Lifecycle(_by_word(STREAM), _as(StreamResult)),
-    "transcribe": Lifecycle(_by_word(TRANSCRIBE), _as(Transcript), Grace.TRANSCRIPT),
+    "tap": Lifecycle(by_word(TAP), _as(TapResult)),
+    "stream": Lifecycle(by_word(STREAM), _as(StreamResult)),
+    "transcribe": Lifecycle(by_word(TRANSCRIBE), _as(Transcript), Grace.TRANSCRIPT),
     "refer": Lifecycle(_refer_step, _as(ReferResult)),
     "send_fax": _FAX,
     "receive_fax": _FAX,
-    "denoise": Lifecycle(_by_word(DENOISE), _as(Result)),
+    "denoise": Lifecycle(by_word(DENOISE), _as(Result)),
     "live_transcribe": _SPEECH,
     "live_translate": _SPEECH,
     "ai_sidecar": Lifecycle(_sidecar_step, _as(SidecarResult)),
-    "ai_sidecar.ask": Lifecycle(_by_word(SIDECAR_ASK), _as(SidecarAnswer)),
+    "ai_sidecar.ask": Lifecycle(by_word(SIDECAR_ASK), _as(SidecarAnswer)),
     "ai_sidecar.summarize": Lifecycle(lambda _, event: _DONE, _as(Summary)),
+    **SWML_LIFECYCLES,
 }
 
 
@@ -256,3 +212,39 @@ def step_of(operation: Operation, event: Event) -> Step | None:
     if isinstance(event, UnknownEvent):
         return None
     return LIFECYCLES[operation.kind].step(operation, event)
+
+
+def seen_by(operation: Operation, event: Event) -> Event:
+    """Return *event* as it looks from the side of *operation*."""
+    view = LIFECYCLES[operation.kind].view
+    return event if view is None else view(operation, event)
+
+
+def is_duplicate(operation: Operation, event: Event) -> bool:
+    """Return whether *event* repeats an earlier one. Whole payloads are compared, since the platform sends no event id.
+
+    Without a timestamp the same payload can be sent twice for two events (playing, paused, playing). So without
+    a timestamp only two equal events in a row are duplicates, and not for a kind that can repeat an answer.
+    """
+    history = operation.history
+    if not history:
+        return False
+    if event.timestamp is not None:
+        return any(_is_same(earlier, event) for earlier in history)
+    return _is_same(history[-1], event) and not LIFECYCLES[operation.kind].repeats
+
+
+def is_older(operation: Operation, event: Event) -> bool:
+    """Return whether *event* happened before an event that has been applied, as far as timestamps tell."""
+    if event.timestamp is None:
+        return False
+    return any(
+        earlier.timestamp is not None and earlier.timestamp > event.timestamp for earlier in operation.history or ()
+    )
+
+
+def _is_same(one: Event, other: Event) -> bool:
+    if one.state != other.state or one.timestamp != other.timestamp:
+        return False
+    # Two JSON texts may differ, and still be the same object.
+    return one.payload == other.payload or one.raw == other.raw

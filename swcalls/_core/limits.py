@@ -54,6 +54,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     drain: float = 5.0
     """How long handlers of inbound calls may take to finish when the client, its server or its application closes."""
 
+    hold: float = 20.0
+    """How long an inbound call waits for ``answer()`` or ``reject()``, with ``answer=False``; then it is answered."""
+
     def __post_init__(self) -> None:
         check_numbers(self, may_be_zero=("grace", "long_grace", "transcript_grace", "timeline", "drain"))
 
@@ -104,3 +107,15 @@ def check_number(
     # A larger value is no possible length, and cannot be added to a time.
     if value > (sys.maxsize if whole else sys.float_info.max) and (finite or value != math.inf):
         raise ValueError(f"{name}={shown(value)} must be {'finite' if finite else 'a smaller number'}")
+
+
+def check_seconds(name: str, value: float | None) -> None:
+    """Raise ``TypeError`` or ``ValueError`` unless *value* is ``None`` or a finite number of seconds > 0."""
+    if value is not None:
+        check_number(name, value, above=0, finite=True, unit="seconds")
+
+
+def check_timeout(name: str, value: float | None) -> None:
+    """Raise ``TypeError`` or ``ValueError`` unless *value* is ``None`` or seconds >= 0; infinity is allowed."""
+    if value is not None:
+        check_number(name, value, least=0, unit="seconds")

@@ -7,6 +7,7 @@ The rules (`registry`, `lifecycle`) read and write these records. Users do not s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Protocol
 from weakref import ReferenceType
 
@@ -30,6 +31,10 @@ class Options(Struct, frozen=True):
     """A summary was requested. The summary may be the last event."""
     bound: float | None = None
     """The longest duration that the command's parameters allow, in seconds, counted from the latest event."""
+    at_once: bool = False
+    """A leg that a connect has dialled is bridged as soon as it answers: there is nothing to confirm."""
+    peer: str | None = None
+    """The id of the call at the other end of a connect, once somebody has asked for that call."""
     held: bool = False
     """The duration limit *bound* does not run yet: a further command starts it."""
 
@@ -136,7 +141,7 @@ class Operation:
         reached = self.states_reached
         for word in event.words:
             if word not in reached and len(reached) < MOST_STATES:
-                self.states_reached = reached = (*reached, word)
+                self.states_reached = reached = _with(reached, word)
 
     def watch(self, watcher: Callable[[], object]) -> None:
         """Call *watcher* at every change from now on."""
@@ -156,6 +161,12 @@ class Operation:
                 watcher()
 
 
+@lru_cache(maxsize=1024)
+def _with(reached: tuple[str, ...], state: str) -> tuple[str, ...]:
+    """Append *state*. Operations of one kind share their tuples, which are many, and few of them differ."""
+    return (*reached, state)
+
+
 class CallOperation(Operation):
     """A call. When it ends, its actions get their grace period."""
 
@@ -163,6 +174,7 @@ class CallOperation(Operation):
         "__weakref__",
         "actions",
         "asked_reason",
+        "bridged_by",
         "call_handle",
         "check_interval",
         "end_reason",
@@ -191,6 +203,8 @@ class CallOperation(Operation):
         self.end_reason: str | None = None
         self.asked_reason: str | None = None
         """The reason that we gave when we ended the call; it counts when the platform gives none."""
+        self.bridged_by: str | None = None
+        """The key of the connect of another call that has bridged that call with this one."""
         self.actions: dict[str, Operation] = {}
         """The actions of this call that can still get events, by key."""
         self.last_activity: float = 0.0

@@ -9,23 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from ..errors import ActionFailed
+from ..errors import ActionFailed, Replaced
 from ..events import CallEvent, Event
 from ..outcome import SettledBy
-from .call_checks import CallChecks
 from .call_table import CallTable
 from .deadlines import Deadlines
-from .decoding import READERS
+from .decoding import LEG, READERS
 from .early_events import EarlyEvents
-from .endings import name_of, outcome_of, reason_in, settles_without_event
-from .event_order import is_duplicate, is_older
-from .lifecycle import CALL, LIFECYCLES, Ends, step_of
+from .lifecycle import CALL, LIFECYCLES, is_duplicate, is_older, seen_by, step_of
 from .limits import Limits
 from .log_queries import LogQueries, Reconcile
 from .observer import EventVerdict
 from .operation import CallOperation, Operation, call_of
-from .settler import Listener, Settler
-from .time_limits import TimeLimits
+from .settler import Listener, Settler, name_of, outcome_of, reason_in, settles_without_event
+from .steps import Ends
+from .swml_lifecycles import SWML_LIFECYCLES
+from .time_limits import CallChecks, TimeLimits
 from .voice_log import Evidence
 
 Delivered = Literal["applied", "unknown", "duplicate", "late", "early"]
@@ -126,13 +125,13 @@ class Registry:
         call.last_activity = now
         self.calls.follow(call, hold=hold)
 
-    def adopt(self, call: CallOperation, now: float) -> None:
-        """Register an inbound call. The call is answered, and its id is its key."""
+    def adopt(self, call: CallOperation, now: float, *, state: str = "answered") -> None:
+        """Register an inbound call, which is in *state*. Its id is its key."""
         assert call.id is not None
         call.key = call.id
         call.stage = "accepted"
-        call.state, call.rank = "answered", CALL["answered"].rank
-        call.states_reached = ("answered",)
+        call.state, call.rank = state, CALL[state].rank
+        call.states_reached = (state,)
         self.calls.add(call)
         self.expect_call(call, now)
         self._call_checks.schedule(call, now)
@@ -183,6 +182,11 @@ class Registry:
 
     def deliver(self, kind: str, key: str, event: Event, size: int, now: float) -> Delivered:
         """Apply a verified event, whose body had *size* bytes, to the operation that its callback URL names."""
+        if kind == LEG:
+            return self._deliver_leg(key, event, size, now)
+        reader = READERS.get(kind)
+        if reader is not None and reader.about:
+            kind = reader.about
         operation: Operation | None
         if kind == "call":
             operation = self.calls.with_key(key)
@@ -197,6 +201,29 @@ class Registry:
         if call is not None and call.observer is not None:
             call.observer.event(kind, key, event, verdict, now)
         return verdict
+
+    def _deliver_leg(self, key: str, event: Event, size: int, now: float) -> Delivered:
+        """Apply a state of a leg that the connect *key* has dialled: to the connect, and to the leg's own call.
+
+        The event is kept for a call that is not followed yet: the user asks for it when the leg has answered.
+        """
+        connect = self.actions.get(key)
+        verdict: Delivered = "late" if key in self.settler.recent else "early"
+        if connect is not None and connect.kind == "connect":
+            verdict = self._apply(connect, event, now)
+        leg = self.calls.with_key(event.call_id or "")
+        if leg is not None:
+            return self._apply(leg, event, now)
+        if event.call_id is not None:
+            self.early.keep("call", event.call_id, event, size, now)
+        return verdict
+
+    def replaced(self, call: CallOperation, by: Operation | None) -> None:
+        """Settle the SWML document that ran on *call* until now; *by*: the action of the new one, if it has one."""
+        for action in list(call.actions.values()):
+            if action.kind in SWML_LIFECYCLES and action is not by and action.stage != "not_sent":
+                message = f"{name_of(action)}: another SWML document runs on the call now"
+                self.settler.settle(action, "callback", error=Replaced(message, action=action.handle))
 
     # Time
 
@@ -245,6 +272,7 @@ class Registry:
 
     def _apply(self, operation: Operation, event: Event, now: float, by: SettledBy = "callback") -> Delivered:
         """Apply *event* to *operation*, which the event belongs to."""
+        event = seen_by(operation, event)
         call = operation if isinstance(operation, CallOperation) else call_of(operation)
         observer = call.observer
         if operation.closed or is_duplicate(operation, event):

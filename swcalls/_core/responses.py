@@ -19,7 +19,8 @@ from ..errors import (
     ServerFault,
     Unauthorized,
 )
-from .decoding import MalformedBody, Object, number, parse, part, text, whole
+from .decoding import MalformedBody, parse
+from .fields import Object, number, part, text, whole
 
 _BY_STATUS: Mapping[int, type[CommandRejected]] = {
     400: InvalidParams,

@@ -1,6 +1,6 @@
-"""How operations settle and close: each settles exactly once, and is forgotten when no event can follow.
+"""How operations settle and close: each settles exactly once, with a result or an error, and is forgotten afterwards.
 
-The registry calls this when an event, a deadline, the voice log or the closing of the client ends something.
+The registry calls `Settler` when an event, a deadline, the voice log or the closing of the client ends something.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from ..errors import ActionError, ActionFailed, ClientClosed
-from ..outcome import SettledBy
+from ..errors import ActionError, ActionExpired, ActionFailed, CallEnded, ClientClosed
+from ..events import Event
+from ..outcome import Outcome, SettledBy
 from .call_table import CallTable
 from .deadlines import Deadlines
-from .endings import missing_end, name_of, outcome_of, result_without_event
+from .early_events import RecentKeys
+from .lifecycle import LIFECYCLES
 from .limits import Limits
 from .log_queries import LogQueries
 from .operation import CallOperation, Operation, call_of
-from .recent_keys import RecentKeys
 from .sidecar_questions import SidecarQuestions
 from .time_limits import TimeLimits
 
@@ -199,3 +200,53 @@ class Settler:
                 if call.observer is not None:
                     call.observer.settled("call", call.key, call.outcome)
             self.close_call(call)
+
+
+def outcome_of(
+    operation: Operation, by: SettledBy, *, result: Any = None, error: Exception | None = None
+) -> Outcome[Any]:
+    """Return an outcome of *operation*, with its latest event and its stage."""
+    return Outcome(result=result, error=error, settled_by=by, event=operation.last_event, stage=operation.stage)
+
+
+def name_of(action: Operation) -> str:
+    """Return the name of *action* for a message: ``play 4f6a…``."""
+    return f"{action.kind} {action.key}"
+
+
+def missing_end(action: Operation) -> tuple[SettledBy, ActionError]:
+    """Return the cause and the error with which to settle *action*, whose last event has not come."""
+    call, name = call_of(action), name_of(action)
+    if call.has_ended:
+        reason = call.end_reason
+        message = f"{name}: the call ended ({reason or 'no reason given'}) before the end of the action was reported"
+        return "call_ended", CallEnded(message, reason=reason, action=action.handle)
+    if action.stage == "not_sent":
+        message = f"{name}: the deadline of the action passed before its command was sent"
+    elif action.stopping:
+        message = f"{name}: the action was stopped, but its end was not reported"
+    else:
+        message = f"{name}: the deadline of the action passed before its end was reported"
+    return "deadline", ActionExpired(message, action=action.handle)
+
+
+def result_without_event(action: Operation) -> tuple[SettledBy, Any] | None:
+    """Return the cause and the result with which *action* settles; ``None``: only an event can give a result."""
+    silent_end = LIFECYCLES[action.kind].silent_end
+    if silent_end is None:
+        return None
+    call = call_of(action)
+    if call.has_ended:
+        return "call_ended", silent_end(action, action.last_event)
+    return ("callback", silent_end(action, action.last_event)) if action.stopping else None
+
+
+def settles_without_event(action: Operation) -> bool:
+    """Return whether the kind of *action* may end without an event of its own."""
+    return LIFECYCLES[action.kind].silent_end is not None
+
+
+def reason_in(event: Event) -> str | None:
+    """Return the end reason that *event* gives."""
+    reason: str | None = getattr(event, "end_reason", None)
+    return reason

@@ -37,27 +37,36 @@ class Verifier:
         """Return whether there are keys to check with."""
         return self._has_keys
 
-    def verify(self, url: str | None, body: bytes, headers: Mapping[str, str], *, required: bool = False) -> bool:
+    def verify(
+        self,
+        url: str | None,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        required: bool = False,
+        signed: bool = True,
+    ) -> bool:
         """Return whether the signatures of *body*, posted to *url* (as the platform was given it), are right.
 
         Every signature that is present must be right. A webhook without a signature passes, unless *required* or
-        ``require`` is set. Without keys every webhook passes.
+        ``require`` is set; not even then must what the platform never signs (*signed* is False). Without keys every
+        webhook passes.
         """
         if not self._has_keys:
             return True
         # The headers of aiohttp have `getall`; a plain mapping does not.
         values_of = getattr(headers, "getall", None) or partial(_all, headers)
-        signed, is_signed = b"", False
+        covered, is_signed = b"", False
         for header, keyed in self._keyed:
             # Check each value: a header can be there twice, and a right value must not hide a wrong one.
             for value in values_of(header, ()):
                 if url is None:
                     return False
-                signed = signed or (_CREDENTIALS.sub(r"\1", url) if "@" in url else url).encode() + body
-                if not _is_right(keyed, value, signed):
+                covered = covered or (_CREDENTIALS.sub(r"\1", url) if "@" in url else url).encode() + body
+                if not _is_right(keyed, value, covered):
                     return False
                 is_signed = True
-        return is_signed or not (self._require or required)
+        return is_signed or not signed or not (self._require or required)
 
 
 def _is_right(keyed: tuple[hmac.HMAC, ...], value: str, signed: bytes) -> bool:

@@ -15,7 +15,8 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from .audio_frame import USUAL_SECONDS, AudioFormat, AudioFrame, ByteOrder, codec_of
-from .decoding import MalformedBody, Object, identifier, parse, part, text, whole
+from .decoding import MalformedBody, parse
+from .fields import Object, identifier, part, text, whole
 
 TRACKS = ("inbound", "outbound")
 TRACKS_KEPT = 8

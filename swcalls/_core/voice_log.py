@@ -13,7 +13,8 @@ from typing import Any
 from msgspec import Struct
 
 from ..events import CallEvent, Event, UnknownEvent
-from .decoding import READERS, Object, inner, part, read, text
+from .decoding import READERS, inner, read
+from .fields import Object, part, text
 
 _EVENT_TYPES = {
     event_type.replace(".", "_"): event_type for reader in READERS.values() for event_type in reader.event_types

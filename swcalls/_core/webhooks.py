@@ -14,9 +14,10 @@ import msgspec
 from msgspec import Struct
 
 from ..commands import PARKED
-from ..events import Event, InboundCall, UnknownEvent
+from ..events import Event, InboundCall, SwmlEvent, UnknownEvent
 from .callback_urls import CallbackUrls
-from .decoding import READERS, MalformedBody, parse, read, read_inbound, text
+from .decoding import READERS, MalformedBody, parse, read, read_inbound
+from .fields import text
 from .registry import Delivered
 from .signature import Verifier
 
@@ -29,6 +30,9 @@ that owns the action; ``unavailable``: the webhook could not be kept, and the pl
 
 INBOUND = "inbound"
 """The kind of the URL at which inbound calls are announced. There is one such URL, with one key."""
+
+HOLD = "hold"
+"""The kind of the URL at which the document of a call that is not answered yet asks what to do."""
 
 MOST_SHAPES = 256
 """How many shapes of unknown events are remembered."""
@@ -111,22 +115,26 @@ class WebhookReader:
         if address is None:
             return Receipt("forged")
         kind, key, owner = address
-        verifier = self._verifier
-        # The URL for inbound calls is configured by hand and may leak, and its requests are documented to be signed.
-        if verifier and not verifier.verify(self.urls.handed_out(path), body, headers, required=kind == INBOUND):
-            return Receipt("forged", kind, key)
+        reader = READERS.get(kind)
+        if self._verifier:
+            url, signed = self.urls.handed_out(path), kind != HOLD if reader is None else reader.signed
+            # The URL for inbound calls is configured by hand and may leak; its requests are documented to be signed.
+            if not self._verifier.verify(url, body, headers, required=kind == INBOUND, signed=signed):
+                return Receipt("forged", kind, key)
         try:
             raw = parse(body)
         except MalformedBody:
             return Receipt("malformed", kind, key)
         if kind == INBOUND:
             return _read_announcement(raw, body)
-        if kind not in READERS:
+        if kind == HOLD:
+            return Webhook(kind, key, owner, SwmlEvent(state="", call_id=key, payload=body))
+        if reader is None:
             return Receipt("unknown", kind, key, UnknownEvent(state="", payload=body))
         event = read(kind, raw, body)
         # An enveloped payload may have an id inside and one outside. Neither may be the id of another action.
         own = (None, key)
-        if READERS[kind].keyed and (event.control_id not in own or text(raw, "control_id") not in own):
+        if reader.keyed and (event.control_id not in own or text(raw, "control_id") not in own):
             return Receipt("foreign", kind, key, event)
         return Webhook(kind, key, owner, event)
 

@@ -34,10 +34,12 @@ from ..errors import (
     CommandRejected,
     CommandUnconfirmed,
 )
-from ..events import InboundCall
+from ..events import CallEvent, InboundCall
 from ..timeline import Journal, Tell
 from .command_trace import CommandTrace, check_call, report
+from .decisions import Decision, Decisions
 from .dials import Dials
+from .documents import Documents
 from .ids import new_id
 from .inbound import InboundDispatcher
 from .ingress import Ingress
@@ -81,14 +83,15 @@ class Engine:
         self.inbound: InboundDispatcher
         handover = None
         if backplane is None:
-            self.inbound = InboundDispatcher(self.adopt, self.tasks)
+            decisions = Decisions(self.urls, limits.hold, self._decided)
+            self.inbound = InboundDispatcher(self.adopt, self.tasks, decisions=decisions)
         else:
             self.inbound = InboundDispatcher(
                 self.adopt, self.tasks, lambda takes_calls: backplane.offer(takes_calls=takes_calls)
             )
             handover = Handover(backplane, who.project, self.inbound)
         reader = WebhookReader(self.urls, Verifier(who.signing_keys, require=who.require_signature), limits.body)
-        self.ingress: Ingress = Ingress(reader, self.registry, self.inbound.dispatch, handover)
+        self.ingress: Ingress = Ingress(reader, self.registry, self.inbound.dispatch, handover, self.inbound.decisions)
         self.member: Member | None = None
         """Connects the client to other processes; ``None``: there are no others."""
         if backplane is not None and handover is not None:
@@ -97,18 +100,28 @@ class Engine:
         self.lifetime: Lifetime = Lifetime(
             self.registry, self.timer, self.tasks, self.dials, self.inbound, self.member, transport, self.observers
         )
+        self.documents: Documents = Documents(self, self._post_start, self.check_command)
         self._make_call = make_call
 
     # Actions
 
-    async def start(self, action: Operation, command: StartCommand, deadline: float | None) -> Any:
+    async def start(
+        self,
+        action: Operation,
+        command: StartCommand,
+        deadline: float | None,
+        post: Callable[[], Coroutine[Any, Any, dict[str, Any]]] | None = None,
+    ) -> Any:
         """Register *action*, send the *command* that starts it, and return the action's handle.
 
         If this is cancelled, no user has the handle, and the action is stopped in the background if it may be running.
+
+        Args:
+            post: Sends the command, if that takes more than one request.
         """
         call, handle = call_of(action), action.handle
         assert handle is not None
-        self._check_call(call, command.command)
+        self.check_command(call, command.command)
         if self.member is not None:
             self.member.check_name(command.command, call.id)
         if command.needs_url:
@@ -118,9 +131,12 @@ class Engine:
         try:
             if self.member is not None:
                 await self.member.keep(action)
-            request = Request(command.command, call.id, command)
-            trace = CommandTrace(self.registry, request, call, action)
-            answer = await self.transport.post(request, call_id=call.id, watch=trace)
+            if post is None:
+                request = Request(command.command, call.id, command)
+                trace = CommandTrace(self.registry, request, call, action)
+                answer = await self.transport.post(request, call_id=call.id, watch=trace)
+            else:
+                answer = await post()
             if self.lifetime.is_too_late:
                 action.stage = "accepted"
                 handle._abandon()
@@ -240,16 +256,24 @@ class Engine:
         report(self.registry, call, leg.raw)
         self.check_liveness(call)
 
-    def adopt(self, inbound: InboundCall) -> Any:
+    def adopt(self, inbound: InboundCall, answered: bool = True) -> Any:
         """Register an inbound call, and return its handle."""
         handle = self.new_call(inbound.call_id, inbound)
         call: CallOperation = handle._operation
         if call.observer is not None:
             call.observer.event("call", call.key, inbound, "applied", time.monotonic())
-        self.registry.adopt(call, time.monotonic())
-        if self.member is not None:
-            self.tasks.spawn(self.member.keep(call))
+        self.follow(call, state="answered" if answered else "ringing")
         return handle
+
+    def follow(self, call: CallOperation, *, state: str = "answered") -> None:
+        """Follow a call that was not dialled here; its id is the key of its callback URL."""
+        self.registry.adopt(call, time.monotonic(), state=state)
+        self.keep(call)
+
+    def keep(self, operation: Operation) -> None:
+        """Store *operation* on the backplane, if there is one."""
+        if self.member is not None:
+            self.tasks.spawn(self.member.keep(operation))
 
     def resume_call(self, call: CallOperation, key: str) -> None:
         """Register a call that was dialled, or came in, before a restart; *key* is the key in its callback URL."""
@@ -295,7 +319,7 @@ class Engine:
         Args:
             leaving: Called just before the request is written.
         """
-        self._check_call(call, command)
+        self.check_command(call, command)
         # Only `update` has the call's id in its parameters.
         request = Request(command, None if command == "update" else call.id, params)
         trace = CommandTrace(self.registry, request, call, leaving=leaving)
@@ -317,7 +341,20 @@ class Engine:
         if not self.lifetime.is_closed and self.timer.loop is not None:
             self.tasks.hang_up(work())
 
-    def _check_call(self, call: CallOperation, command: str) -> None:
+    async def _post_start(self, call: CallOperation, command: str, params: object, action: Operation) -> dict[str, Any]:
+        request = Request(command, None if command == "update" else call.id, params)
+        trace = CommandTrace(self.registry, request, call, action)
+        return await self.transport.post(request, call_id=call.id, watch=trace)
+
+    def _decided(self, call_id: str, decision: Decision) -> None:
+        """Apply what the platform was told to do with an inbound call: to answer or to refuse it."""
+        call = self.registry.calls.with_id(call_id)
+        if call is not None:
+            state, reason = ("answered", None) if decision == "answer" else ("ended", decision)
+            event = CallEvent(state=state, call_id=call_id, end_reason=reason, payload={})
+            self.registry.report(call, event, time.monotonic())
+
+    def check_command(self, call: CallOperation, command: str) -> None:
         self.lifetime.check(command)
         check_call(call, command)
         if call.id is None:

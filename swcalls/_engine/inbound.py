@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from .._core.operation import CallOperation
 from ..call_leg import Leg
@@ -13,6 +13,7 @@ from ..commands import EndReason
 from ..errors import CallEnded, SwcallsError
 from ..events import InboundCall
 from .call_logging import about
+from .decisions import Decision, Decisions
 from .tasks import Tasks
 
 Handler = Callable[[Any], Awaitable[object]]
@@ -33,25 +34,37 @@ class InboundHandle(Protocol):
         """End the call."""
         ...
 
+    async def answer(self) -> None:
+        """Answer the call, if it is held."""
+        ...
+
+    async def reject(self, reason: Literal["busy", "decline"] = "decline") -> None:
+        """Refuse the call, if it is held; else hang up."""
+        ...
+
 
 class InboundDispatcher:
     """Runs a handler for each inbound call, while the client is open and `refuse` is not in force.
 
     Args:
-        adopt: Registers an inbound call, and returns its handle.
+        adopt: Registers an inbound call, which is answered or not, and returns its handle.
         tasks: Run the handlers.
         offer: Advertises to other processes whether this one accepts inbound calls; ``None``: there are no others.
+        decisions: Holds calls that are not answered yet; ``None``: every call is answered at once.
     """
 
     def __init__(
         self,
-        adopt: Callable[[InboundCall], InboundHandle],
+        adopt: Callable[[InboundCall, bool], InboundHandle],
         tasks: Tasks,
         offer: Callable[[bool], object] | None = None,
+        decisions: Decisions | None = None,
     ) -> None:
         self._adopt = adopt
         self._tasks = tasks
         self._offer = offer
+        self.decisions = decisions
+        self._answers = True
         self._handler: Handler | None = None
         self._hang_up = True
         self._is_open = False
@@ -64,8 +77,14 @@ class InboundDispatcher:
         """Whether inbound calls are accepted now."""
         return self._handler is not None and self._is_open and not self._refusals
 
-    def handle_with(self, handler: Handler, *, hang_up: bool) -> None:
-        """Run *handler* for inbound calls; *hang_up*: end a call when its handler returns or raises."""
+    def handle_with(self, handler: Handler, *, hang_up: bool, answer: bool) -> None:
+        """Run *handler* for inbound calls.
+
+        Args:
+            hang_up: End a call when its handler returns or raises.
+            answer: Answer a call before its handler runs.
+        """
+        self._answers = answer or self.decisions is None
         self._handler = handler
         self._hang_up = hang_up
         self.tell_others()
@@ -102,9 +121,20 @@ class InboundDispatcher:
         self._announced[inbound.call_id] = None
         if len(self._announced) > MOST_REMEMBERED:
             self._announced.popitem(last=False)
-        run = _HandlerRun(self._adopt(inbound), self._tasks, hang_up=self._hang_up)
+        if not self._answers and self.decisions is not None:
+            self.decisions.expect(inbound.call_id)
+        run = _HandlerRun(self._adopt(inbound, self._answers), self._tasks, hang_up=self._hang_up)
         self._tasks.handle(run.run(self._handler), run.leave)
         return True
+
+    def decide(self, call: CallOperation, decision: Decision) -> Decision | None:
+        """Decide on a call that is held, unless that is done; return what was decided; ``None``: it is not held."""
+        return None if self.decisions is None or call.id is None else self.decisions.decide(call.id, decision)
+
+    async def told(self, call: CallOperation) -> None:
+        """Return when the platform has been told what was decided on *call*, which is held."""
+        assert self.decisions is not None
+        await self.decisions.platform_told(call.id or "")
 
     def tell_others(self) -> None:
         """Advertise to other processes whether this process accepts inbound calls, if that has changed."""
@@ -122,6 +152,7 @@ class _HandlerRun:
         self._tasks = tasks
         self._hang_up = hang_up
         self._reason: EndReason | None = None
+        self._has_left = False
 
     async def run(self, handler: Handler) -> None:
         call = self._call
@@ -137,14 +168,30 @@ class _HandlerRun:
 
     def leave(self) -> None:
         """End the call, unless it has ended, is ending or was transferred. A second `leave` does nothing."""
-        if self._hang_up and not self._call.handed_on and not self._call.has_ended:
+        if self._has_left:
+            return
+        self._has_left = True
+        if self._call.handed_on or self._call.has_ended:
+            return
+        if self._hang_up:
             self._tasks.hang_up(self._end())
-        self._hang_up = False
+        elif self._call.state == "ringing":
+            self._tasks.hang_up(self._answer())
+
+    async def _answer(self) -> None:
+        """Answer a call on which its handler has not decided."""
+        try:
+            await self._handle.answer()
+        except SwcallsError as error:
+            _log.info("call %s: not answered: %s", self._call.id, error, extra=about(self._call))
 
     async def _end(self) -> None:
         call = self._call
         try:
-            await self._handle.end(self._reason)
+            if self._call.state == "ringing":
+                await self._handle.reject("busy" if self._reason else "decline")
+            else:
+                await self._handle.end(self._reason)
         except CallEnded:
             pass  # The call had ended, but its webhook had not come yet.
         except SwcallsError as error:

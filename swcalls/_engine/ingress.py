@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from .._core.registry import Registry
-from .._core.webhooks import INBOUND, REPLIES, Receipt, Reply, Shapes, Verdict, Webhook, WebhookReader
+from .._core.webhooks import HOLD, INBOUND, REPLIES, Receipt, Reply, Shapes, Verdict, Webhook, WebhookReader
 from ..events import InboundCall
+from .decisions import Decisions
 
 if TYPE_CHECKING:
     from ..backplane.handover import Handover
@@ -36,6 +37,7 @@ class Ingress:
         registry: Gets the events.
         dispatch: Gets the inbound calls; ``None``: inbound calls are refused.
         handover: Passes webhooks on to other processes; ``None``: there is only this process.
+        decisions: Holds inbound calls that are not answered yet; ``None``: no call is held.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Ingress:
         registry: Registry,
         dispatch: Dispatch | None = None,
         handover: Handover | None = None,
+        decisions: Decisions | None = None,
     ) -> None:
         self.reader = reader
         self.verdicts: Counter[Verdict] = Counter()
@@ -54,6 +57,7 @@ class Ingress:
         self._registry = registry
         self._dispatch = dispatch
         self._handover = handover
+        self._decisions = decisions
         self._shapes = Shapes()
 
     async def accept(self, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -67,6 +71,8 @@ class Ingress:
             # Deliver the webhook even if the sender has gone and this is cancelled: it may never come again.
             reply = self.accept_now(path, headers, body)
         if isinstance(reply, Webhook):
+            if reply.kind == HOLD:
+                return await self._decide(reply.key, path, headers, body)
             assert self._handover is not None
             receipt = await self._handover.hand_over(reply, body) or self.deliver(reply, len(body))
             return self._answer(receipt, path, headers, body)
@@ -97,14 +103,23 @@ class Ingress:
         """Deliver a request here, and return the response; or return a webhook that another process may own."""
         found = self.reader.read(path, headers, body)
         if isinstance(found, Webhook):
+            if found.kind == HOLD:
+                return found
             if self._handover is not None and not self._handover.is_ours(found):
                 return found
             found = self.deliver(found, len(body))
         return self._answer(found, path, headers, body)
 
+    async def _decide(self, call_id: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Answer the request that asks what to do with a call. One that is not held here is answered."""
+        reply = self._answer(Receipt("applied", HOLD, call_id), path, headers, body)
+        return reply if self._decisions is None else await self._decisions.reply(call_id)
+
     def _answer(self, receipt: Receipt, path: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
         self.note(receipt)
         reply = REPLIES[receipt.verdict]
+        if receipt.verdict == "inbound" and self._decisions is not None and receipt.key is not None:
+            reply = self._decisions.announced(receipt.key) or reply
         for record in self.recorders:
             record(path, headers, body, reply)
         return reply

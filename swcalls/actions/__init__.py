@@ -22,6 +22,7 @@ from .record import RecordAction, RecordVerbs
 from .sidecar import AskAction, SidecarAction, SidecarVerbs, SummaryAction
 from .start import ActionStart, Start
 from .stream import StreamAction, StreamVerbs
+from .swml import ConferenceAction, ConnectAction, SendDigitsAction, SwmlAction, SwmlVerbs
 from .tap import TapAction, TapVerbs
 from .transcribe import TranscribeAction, TranscribeVerbs
 from .transfer import ReferAction, TransferVerbs
@@ -39,6 +40,7 @@ class Verbs(
     ListenVerbs,
     TranscribeVerbs,
     TransferVerbs,
+    SwmlVerbs,
     LiveVerbs,
     SidecarVerbs,
     AIVerbs,
@@ -65,6 +67,10 @@ HANDLES: dict[str, type[Action[Any]]] = {
         SidecarAction,
         SendFaxAction,
         ReceiveFaxAction,
+        ConnectAction,
+        ConferenceAction,
+        SendDigitsAction,
+        SwmlAction,
     )
 }
 """The class of each handle, by the kind that ``call.action`` takes."""
@@ -101,6 +107,8 @@ __all__ = [
     "CallAudio",
     "CallBase",
     "CollectAction",
+    "ConferenceAction",
+    "ConnectAction",
     "DetectAction",
     "LiveTranscribeAction",
     "LiveTranslateAction",
@@ -109,11 +117,13 @@ __all__ = [
     "ReceiveFaxAction",
     "RecordAction",
     "ReferAction",
+    "SendDigitsAction",
     "SendFaxAction",
     "SidecarAction",
     "Start",
     "StreamAction",
     "SummaryAction",
+    "SwmlAction",
     "TapAction",
     "TranscribeAction",
     "Verbs",

@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from .._core.limits import check_seconds
 from .._core.operation import PLAIN, Operation, Options, bounded
 from .._engine.call_logging import about
 from .._engine.ids import new_id
@@ -18,7 +19,6 @@ from ..results import CollectResult
 from .call_base import CallBase
 from .collect import CollectAction, options_of
 from .play import PlayAction
-from .seconds import check_seconds
 from .start import ActionStart
 from .verb_base import VerbBase, given
 from .waiting import until

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
-from .._core.decoding import whole
+from .._core.fields import whole
+from .._core.limits import check_seconds
 from .._core.operation import PLAIN, Options
 from .._core.responses import counters, find_text
 from .._engine.ids import new_id
@@ -26,7 +27,6 @@ from ..commands import (
 )
 from ..results import SidecarAnswer, SidecarResult, SidecarStatus, Summary
 from .action import Action, Stoppable
-from .seconds import check_seconds
 from .start import ActionStart
 from .verb_base import VerbBase
 

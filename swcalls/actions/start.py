@@ -9,11 +9,11 @@ from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from .._core.limits import check_timeout
 from .._engine.call_logging import about
 from ..errors import ActionExpired, CallEnded, Conflict, InvalidParams, SwcallsError
 from ..results import Result
 from .action import Action, Stoppable
-from .seconds import check_timeout
 from .waiting import timed_out
 
 T = TypeVar("T")

@@ -57,6 +57,7 @@ class TransferVerbs(VerbBase):
         log_address(Transfer.command, "dest", dest)
         leg = await self._send(Transfer.command, command)
         self._operation.handed_on = True
+        self._engine.registry.replaced(self._operation, None)
         return leg
 
     async def disconnect(self) -> Leg:

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from .._core.limits import check_seconds
 from .._core.operation import PLAIN, Options
 from .._engine.ids import new_id
 from ..commands import KeyedCommand, StartCommand
 from ..errors import shown
 from .action import Action
 from .call_base import CallBase
-from .seconds import check_seconds
 from .start import ActionStart
 
 A = TypeVar("A", bound=Action[Any])

@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import TypeVar, cast
 
+from .._core.limits import check_timeout
 from .._core.operation import CallOperation, Operation
 from .._engine.call_logging import about
 from ..events import Event
-from .seconds import check_timeout
 
 E = TypeVar("E", bound=Event)
 

@@ -84,7 +84,8 @@ def command_line(command: ReceivedCommand, terminal: TerminalStyle) -> str:
 
 def delivery_line(delivery: Delivery, terminal: TerminalStyle) -> str:
     """Return a line for a webhook: its kind and state, its control_id or call id, and the status of its response."""
-    kind = str(delivery.payload.get("event_type", "")).removeprefix("calling.call.").replace("state", "call")
+    event_type = str(delivery.payload.get("event_type", "request" if "op" in delivery.payload else ""))
+    kind = event_type.removeprefix("calling.call.").replace("state", "call").replace("calling.conference", "conference")
     event = read(kind, delivery.payload) if kind in READERS else None
     key = (event and (event.control_id or event.call_id)) or "-"
     what = quoted(kind or "-") + (f" {quoted(event.state)}" if event is not None and event.state else "")

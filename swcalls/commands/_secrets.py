@@ -13,7 +13,7 @@ def secret_values(params: object) -> Iterator[str]:
     """Yield every secret in *params*, at any depth.
 
     These are the fields that a Struct lists as ``secret``, and what a document has under a name with "password" or
-    "token" in it.
+    "token" in it, or as a callback URL: its MAC is what keeps others from posting there.
     """
     if isinstance(params, Struct):
         listed: frozenset[str] = getattr(params, "secret", frozenset())
@@ -21,10 +21,19 @@ def secret_values(params: object) -> Iterator[str]:
             yield from _secrets_of(getattr(params, name), is_secret=name in listed)
     elif isinstance(params, Mapping):
         for name, value in params.items():
-            yield from _secrets_of(value, is_secret=isinstance(name, str) and ("password" in name or "token" in name))
+            yield from _secrets_of(value, is_secret=isinstance(name, str) and _is_secret(name))
+            if name == "request" and isinstance(value, Mapping):
+                yield from _secrets_of(value.get("url"), is_secret=True)
     elif isinstance(params, list):
         for item in params:
             yield from secret_values(item)
+
+
+_CALLBACKS = frozenset({"status_url", "call_state_url", "status_callback"})
+
+
+def _is_secret(name: str) -> bool:
+    return name in _CALLBACKS or "password" in name or "token" in name
 
 
 def _secrets_of(value: object, *, is_secret: bool) -> Iterator[str]:

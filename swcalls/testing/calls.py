@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from swcalls.commands import Dial, KeyedCommand, StartCommand, StatusCommand
 
@@ -26,6 +26,31 @@ RING_TIMEOUT = 30.0
 """Simulated seconds that a call rings if its dial has no ``timeout``."""
 SENTENCES_KEPT = 1000
 """How many sentences of a call are kept for transcripts and summaries."""
+DIGITS_KEPT = 1000
+
+
+class Line(Protocol):
+    """What connects a call with others: a bridge, or a conference."""
+
+    def others(self, call: SimulatedCall) -> list[SimulatedCall]:
+        """Return who hears *call*."""
+        ...
+
+    def leave(self, call: SimulatedCall) -> None:
+        """Part *call* from the others."""
+        ...
+
+
+class Dialplans(Protocol):
+    """Runs the SWML documents of calls."""
+
+    def redirect(self, call: SimulatedCall, document: dict[str, Any]) -> None:
+        """Run *document* on *call* from now on, or once the call is answered."""
+        ...
+
+    def entered(self, call: SimulatedCall) -> None:
+        """Take notice of the state that *call* is in now."""
+        ...
 
 
 class SimulatedCall:
@@ -34,7 +59,14 @@ class SimulatedCall:
     The callee follows its script; a test can also control it with ``press``, ``say`` and ``hang_up``.
     """
 
-    def __init__(self, wire: Wire, dial: Dial, callee: Callee, direction: Direction = "outbound") -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        dial: Dial,
+        callee: Callee,
+        direction: Direction = "outbound",
+        dialplans: Dialplans | None = None,
+    ) -> None:
         self.direction = direction
         self.id: str = str(uuid.uuid4())
         self.from_: str = dial.from_
@@ -47,6 +79,15 @@ class SimulatedCall:
         self.callee = callee
         self.spoken: deque[str] = deque(maxlen=SENTENCES_KEPT)
         """What both sides said."""
+        self.heard: deque[str] = deque(maxlen=SENTENCES_KEPT)
+        """What the far end has heard: what was played, and what other parties of a bridge or a conference said."""
+        self.received_digits: str = ""
+        """The latest digits that arrived at the far end."""
+        self.parent_id: str | None = None
+        """The call whose document dialled this one; None: no document did."""
+        self.line: Line | None = None
+        """The bridge, or the conference, that the call is in."""
+        self.dialplans = dialplans
         self.wire = wire
         self.clock: Clock = wire.clock
         self.presses: Script = Script(callee.presses)
@@ -100,6 +141,8 @@ class SimulatedCall:
             self.press_key(digit)
             for operation in self._running():
                 operation.hear_digit(digit)
+        for other in self._listeners():
+            other.receive_digits(digits)
 
     def say(self, text: str) -> None:
         """Say *text* at the callee's end; no simulated time passes.
@@ -116,12 +159,20 @@ class SimulatedCall:
             operation.hear_speech_begin()
             operation.hear_speech(text)
         self.overhear("remote-caller", text)
+        for other in self._listeners():
+            other.overhear("local-caller", text)
 
     def overhear(self, party: Party, text: str) -> None:
         """Pass *text*, which *party* said, to the operations that listen to the call (transcriptions, sidecars)."""
         self.spoken.append(text)
+        if party == "local-caller":
+            self.heard.append(text)
         for operation in self._running():
             operation.overhear(party, text)
+
+    def receive_digits(self, digits: str) -> None:
+        """Have *digits* arrive at the far end."""
+        self.received_digits = (self.received_digits + digits)[-DIGITS_KEPT:]
 
     def press_key(self, digit: str) -> None:
         """Let *digit* be heard in the audio of the call."""
@@ -152,10 +203,14 @@ class SimulatedCall:
         """Return whether an operation of one of *kinds* is running."""
         return any(kind in kinds for kind, _ in self.operations)
 
-    def redirect(self, *, url: str | None, status_url: str | None) -> None:
-        """Set the *url* of a new dialplan, which is not run, and the *status_url* for further states."""
+    def redirect(
+        self, *, url: str | None = None, swml: dict[str, Any] | None = None, status_url: str | None = None
+    ) -> None:
+        """Run another document, *swml*, or set its *url*, which is not run; set the *status_url* for further states."""
         self._url = url or self._url
         self.status_url = status_url or self.status_url
+        if swml is not None and self.dialplans is not None:
+            self.dialplans.redirect(self, swml)
 
     def end(self, reason: str) -> None:
         """End the call, then all operations on it; do nothing if the call has ended."""
@@ -188,7 +243,7 @@ class SimulatedCall:
             "duration_ms": duration_ms,
             "billing_ms": duration_ms,
             "type": f"relay_{'pstn' if self.device_type == 'phone' else self.device_type}_call",
-            "parent_id": None,
+            "parent_id": self.parent_id,
         }
 
     def _answer(self) -> None:
@@ -205,6 +260,9 @@ class SimulatedCall:
     def _running(self) -> list[Operation]:
         # A copy, since an operation that finishes removes itself from the dict.
         return list(self.operations.values())
+
+    def _listeners(self) -> list[SimulatedCall]:
+        return [] if self.line is None else self.line.others(self)
 
     def _check_answered(self, act: str) -> None:
         if self.state != "answered":
@@ -233,6 +291,8 @@ class SimulatedCall:
         }
         url = self.status_url if state in self._status_events else None
         self.wire.post(url, "calling.call.state", params)
+        if self.dialplans is not None:
+            self.dialplans.entered(self)
 
 
 class Listener:

@@ -27,6 +27,8 @@ RETRY_AFTER = (0.5, 1.0)
 """Simulated seconds before the second and the third try."""
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=2, sock_read=5)
 _MAX_REDIRECTS = 3
+_LONGEST_ANSWER = 64 * 1024
+"""Bytes of the answer to a document's request that are kept."""
 
 _log = logging.getLogger("swcalls.testing")
 
@@ -132,7 +134,7 @@ class Deliveries:
     def _queue(self, lane: str, outgoing: _Outgoing) -> None:
         if self._session is None:
             return
-        self._work_begins()
+        self.work_begins()
         queue = self._lanes.get(lane)
         if queue is not None:
             queue.append(outgoing)
@@ -161,6 +163,43 @@ class Deliveries:
             _log.info("the request for an SWML document failed: %s", type(error).__name__)
             return None
 
+    async def request(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: bytes,
+        timeouts: tuple[float | None, float | None],
+    ) -> tuple[int, bytes] | None:
+        """Send a request of a SWML document's, which is not signed; ``None``: there was no answer in time.
+
+        *timeouts*, to connect and in all, are real seconds: whoever answers knows no other time.
+        """
+        if self._session is None:
+            return None
+        target, authorization = split_credentials(url)
+        if authorization is not None:
+            headers = {**headers, "Authorization": authorization}
+        connect, total = timeouts
+        limits = aiohttp.ClientTimeout(total=total, sock_connect=connect)
+        try:
+            async with self._session.request(
+                method, URL(target, encoded=True), data=body, headers=headers, timeout=limits
+            ) as response:
+                return response.status, await response.content.read(_LONGEST_ANSWER)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            _log.info("a document's request met %s", type(error).__name__)
+            return None
+
+    def tell(self, delivery: Delivery) -> None:
+        """Note a request that was made by another way."""
+        self._observer(delivery)
+
+    @property
+    def gate(self) -> asyncio.Event | None:
+        """What holds back what is posted now; ``None``: nothing does."""
+        return self._gate
+
     def _signed(self, url: str, payload: dict[str, Any]) -> tuple[str, dict[str, str], bytes]:
         """Return the URL without credentials, the headers with signatures, and the body of a request."""
         target, authorization = split_credentials(url)
@@ -184,11 +223,20 @@ class Deliveries:
     @contextmanager
     def busy(self) -> Iterator[None]:
         """Make ``settled`` wait for the block."""
-        self._work_begins()
+        self.work_begins()
         try:
             yield
         finally:
-            self._work_ends()
+            self.work_ends()
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Leave the block out of the work that ``settled`` waits for."""
+        self.work_ends()
+        try:
+            yield
+        finally:
+            self.work_begins()
 
     async def settled(self) -> None:
         """Wait until no webhook is on its way, no command is being processed, and no timer is due."""
@@ -196,11 +244,13 @@ class Deliveries:
             await self._idle.wait()
             await asyncio.sleep(0)
 
-    def _work_begins(self) -> None:
+    def work_begins(self) -> None:
+        """Have ``settled`` wait until ``work_ends``."""
         self._busy += 1
         self._idle.clear()
 
-    def _work_ends(self) -> None:
+    def work_ends(self) -> None:
+        """End what ``work_begins`` began."""
         self._busy -= 1
         if not self._busy:
             self._idle.set()
@@ -212,12 +262,12 @@ class Deliveries:
                 try:
                     await self._deliver(session, outgoing)
                 finally:
-                    self._work_ends()
+                    self.work_ends()
         finally:
             # There is no await between the last check of the queue and here, so nothing is appended in between.
             del self._lanes[lane]
             for _ in queue:
-                self._work_ends()
+                self.work_ends()
 
     async def _deliver(self, session: aiohttp.ClientSession, outgoing: _Outgoing) -> None:
         if outgoing.gate is not None:

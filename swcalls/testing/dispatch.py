@@ -72,6 +72,7 @@ from .operations import (
     sidecar,
 )
 from .sidecar_rules import check_sidecar
+from .swml import Bridge, check_swml
 
 OperationT = TypeVar("OperationT", bound=Operation)
 StartT = TypeVar("StartT", bound=KeyedCommand)
@@ -98,7 +99,9 @@ def execute(exchange: Exchange, request: Raw) -> Raw | str:
     command = request["command"]
     if command == "dial":
         params = check_envelope(request, has_id=False)
-        call = exchange.dial(read_params(params, Dial, check_dial))
+        dial = read_params(params, Dial, check_dial)
+        check_swml(dial.swml, "swml")
+        call = exchange.dial(dial)
         return {**call.leg(), "status": "queued"}
     row = ROWS.get(command) if isinstance(command, str) else None
     if row is None:
@@ -131,7 +134,8 @@ def _update(call: SimulatedCall, update: Update) -> None:
     if (update.url is not None or update.swml is not None) and is_waiting:
         attribute = "swml" if update.url is None else "url"
         raise unprocessable("cannot_redirect_not_in_progress", "only a call in progress can be redirected", attribute)
-    call.redirect(url=update.url, status_url=update.status_url)
+    check_swml(update.swml, "swml")
+    call.redirect(url=update.url, swml=update.swml, status_url=update.status_url)
     if update.status is not None:
         call.end("cancel" if update.status == "canceled" else "hangup")
 
@@ -150,6 +154,18 @@ def _refer(call: SimulatedCall, command: Refer) -> None:
     if "sip" not in (call.device_type, call.from_.partition(":")[0]):
         raise unprocessable("cannot_process", "only a SIP call can be referred", "id")
     call.begin(Referring(call, command))
+
+
+def _transfer(call: SimulatedCall, transfer: Transfer) -> None:
+    """Run a document that is given; what is only named, by its URL or as an address, is taken note of."""
+    if isinstance(transfer.dest, dict):
+        check_swml(transfer.dest, "dest")
+        call.redirect(swml=transfer.dest)
+
+
+def _disconnect(call: SimulatedCall, params: object) -> None:
+    if isinstance(call.line, Bridge):
+        call.line.part()
 
 
 def _do_nothing(call: SimulatedCall, params: object) -> None:
@@ -229,8 +245,8 @@ ROWS: dict[str, Row] = {
     "calling.ai.stop": _no_effect(AIStop),
     "calling.denoise": _no_effect(),
     "calling.denoise.stop": _no_effect(),
-    "calling.disconnect": _no_effect(),
-    "calling.transfer": _no_effect(Transfer, check_transfer),
+    "calling.disconnect": Row(Bare, _disconnect),
+    "calling.transfer": Row(Transfer, _transfer, check_transfer),
     "calling.user_event": _no_effect(UserEvent),
     "calling.stream": _start(Stream, Streaming),
     "calling.stream.stop": _control(Streaming, Streaming.stop),

@@ -8,7 +8,9 @@ from swcalls.commands import Dial
 
 from .callee import Callee
 from .calls import SimulatedCall
-from .inbound import NotAnswered, announcement, answers
+from .contract import Refusal
+from .inbound import NotAnswered, announcement, read_document
+from .swml import Scripts, check_swml
 from .wire import Wire
 
 MAX_CALLS = 10_000
@@ -21,29 +23,40 @@ class Exchange:
     def __init__(self, wire: Wire, callee: Callee) -> None:
         self.calls: dict[str, SimulatedCall] = {}
         self.callees: dict[str, Callee] = {}
+        self.scripts: Scripts = Scripts(wire, self.dial)
         self._callee = callee
         self._wire = wire
 
     def dial(self, dial: Dial) -> SimulatedCall:
         """Start an outbound call to ``dial.to``; its callee is that of the number, or the default one."""
         callee = self.callees.get(dial.to or "", self._callee)
-        call = self._admit(SimulatedCall(self._wire, dial, callee))
+        call = self._admit(SimulatedCall(self._wire, dial, callee, dialplans=self.scripts))
+        call.redirect(swml=dial.swml)
         call.start()
         return call
 
     async def ring(self, dial: Dial, url: str, callee: Callee | None, extra: dict[str, Any]) -> SimulatedCall:
-        """Start an inbound call: request the SWML document of *url*, and answer the call as it says.
+        """Start an inbound call: request the SWML document of *url*, and run it until it answers the call.
 
         Raises:
-            NotAnswered: No document that answers the call came back.
+            NotAnswered: No document that can be run came back, or it did not answer the call.
         """
-        call = self._admit(SimulatedCall(self._wire, dial, callee or self._callee, "inbound"))
+        scripts = self.scripts
+        call = self._admit(SimulatedCall(self._wire, dial, callee or self._callee, "inbound", scripts))
         call.arrive()
         answer = await self._wire.fetch(url, announcement(call, self._wire, extra))
-        if answer is None or not answers(answer):
+        document = None if answer is None else read_document(answer)
+        try:
+            check_swml(document, "swml")
+        except Refusal:
+            document = None
+        if document is None:
             call.end("error")
-            raise NotAnswered(f"call {call.id}: not answered: no SWML document with an `answer` step came back")
-        call.answer()
+            raise NotAnswered(f"call {call.id}: not answered: no SWML document that can be run came back")
+        call.redirect(swml=document)
+        await scripts.until([call], "answered")
+        if call.state == "ended":
+            raise NotAnswered(f"call {call.id}: it was not answered: {call.end_reason}")
         return call
 
     def _admit(self, call: SimulatedCall) -> SimulatedCall:

@@ -18,7 +18,7 @@ Span = float | tuple[float, float]
 
 _CHANCES = (
     "drop", "duplicate", "reorder", "early", "forge", "nulls", "unknown",
-    "unanswered", "reset_before", "reset_after", "hangs_up",
+    "unanswered", "reset_before", "reset_after", "hangs_up", "lost_requests", "lost_results", "killed",
 )  # fmt: skip
 HANGS_UP_WITHIN = 2.0
 """The most simulated seconds from a command to the hang-up that ``hangs_up`` causes."""
@@ -63,6 +63,14 @@ class Faults(Struct, frozen=True, kw_only=True):
     """How long the response to a command takes, in simulated seconds."""
     hangs_up: float = 0
     """Chance that the callee hangs up within two simulated seconds after a command."""
+    lost_requests: float = 0
+    """Chance of a ``request`` step of a SWML document, its tail for example, to be lost; the document goes on."""
+    lost_results: float = 0
+    """Chance of the last event of a ``connect`` (``failed``, ``disconnected``) or of a conference to be lost."""
+    killed: float = 0
+    """Chance of a SWML document to be killed in the middle, after its first step: the call ends with ``error``."""
+    redirects_count: bool = False
+    """``update`` and ``calling.transfer`` count as transfers too, of which a call has 32; documents say so of steps."""
     log_status: int | None = None
     """The HTTP status (400 to 599) with which each request to the voice log is refused."""
     seed: int | None = None
@@ -84,6 +92,8 @@ class Faults(Struct, frozen=True, kw_only=True):
             refuse(self, "status", "a mapping whose chances add up to at most 1")
         if self.retry_after is not None and not is_duration(self.retry_after):
             refuse(self, "retry_after", "None, or a number of seconds (>= 0)")
+        if not isinstance(self.redirects_count, bool):
+            refuse(self, "redirects_count", "True or False")
         if self.log_status is not None and not _is_refusal(self.log_status):
             refuse(self, "log_status", "None, or an HTTP status from 400 to 599")
         if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):

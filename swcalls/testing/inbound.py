@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from .calls import SimulatedCall
+from .swml.rules import sections_of
 from .wire import Wire
 
 
@@ -33,11 +34,10 @@ def announcement(call: SimulatedCall, wire: Wire, extra: dict[str, Any]) -> dict
     return {"call": described, "vars": {}, "envs": extra["variables"], "params": {}}
 
 
-def answers(document: bytes) -> bool:
-    """Return whether *document*, SWML as JSON, has an ``answer`` step in its main section."""
+def read_document(body: bytes) -> dict[str, Any] | None:
+    """Read a SWML document as JSON; ``None`` for what has no steps."""
     try:
-        swml = msgspec.json.decode(document)
-        steps = swml["sections"]["main"]
-        return any(step == "answer" or "answer" in step for step in steps)
-    except (msgspec.MsgspecError, ValueError, TypeError, KeyError, RecursionError):
-        return False
+        document = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    return document if sections_of(document) is not None else None

@@ -15,12 +15,12 @@ from msgspec import Struct
 
 from swcalls._core.callback_urls import Address, CallbackUrls
 from swcalls._core.deadlines import SLOT
-from swcalls._core.decoding import READERS, MalformedBody, parse, read, read_inbound
+from swcalls._core.decoding import LEG, READERS, MalformedBody, parse, read, read_inbound
 from swcalls._core.limits import Limits
 from swcalls._core.operation import CallOperation, Operation
 from swcalls._core.registry import Registry
 from swcalls._core.signature import Verifier
-from swcalls._core.webhooks import INBOUND, Receipt, Shapes, Verdict, WebhookReader
+from swcalls._core.webhooks import HOLD, INBOUND, Receipt, Shapes, Verdict, WebhookReader
 from swcalls.events import Event, InboundCall
 from swcalls.outcome import Outcome
 from swcalls.recording import Recorded, RecordingError, read_recording
@@ -189,8 +189,9 @@ class _Replayer:
         event = None if address is None or then != "foreign" else _event(delivery, address.kind)
         self._receipt = Receipt(then, kind, key, event)
         if address is not None and delivery.body is not None and then not in _REFUSED:
-            if address[:2] in self._actions:
-                self._expect(self._actions[address[:2]])
+            action = self._actions.get((_about(address.kind), address.key))
+            if action is not None:
+                self._expect(action)
             self._takes_calls = then != "busy"
             self._receipt = self._shapes.mark(self._deliver(delivery, delivery.body))
         return Replayed(
@@ -215,6 +216,8 @@ class _Replayer:
         if isinstance(found, Receipt):
             return found
         kind, key, event = found.kind, found.key, found.event
+        if kind == HOLD:
+            return Receipt("applied", HOLD, key)
         if isinstance(event, InboundCall):
             return Receipt("inbound" if self._take_call(event) else "busy", INBOUND, key)
         own_key = self._keys.get(key, key) if kind == "call" else key
@@ -267,7 +270,15 @@ def _target(delivery: Recorded, address: Address) -> tuple[str, str, str | None]
             return INBOUND, inbound.call_id, inbound.call_id
         call_id = read("call", raw).call_id
         return None if call_id is None else ("call", call_id, call_id)
-    return (kind, key, read(kind, raw).call_id) if kind in READERS else None
+    if kind not in READERS:
+        return None
+    # The states of a dialled leg name the leg, not the call that the connect runs on.
+    return _about(kind), key, None if kind == LEG else read(kind, raw).call_id
+
+
+def _about(kind: str) -> str:
+    """Return the kind of the operation that deliveries to a URL of *kind* belong to."""
+    return READERS[kind].about or kind if kind in READERS else kind
 
 
 def _event(delivery: Recorded, kind: str) -> Event | None:

@@ -57,8 +57,11 @@ class Simulator:
         async with Simulator() as space:
             client = Client("project", "token", space.url)
 
-    Commands are checked as the platform documents them. Calls follow a simulated clock and a ``Callee``. No SWML is
-    run, there is no audio behind a recording's URL, and the WebSocket of a stream is opened only on this machine.
+    Commands are checked as the platform documents them. Calls follow a simulated clock and a ``Callee``. There is no
+    audio behind a recording's URL, and the WebSocket of a stream is opened only on this machine. Of the steps of a SWML
+    document, answer, hangup, sleep, request, switch, set, send_digits, connect, join_conference, goto and transfer are
+    run; play and prompt take their time; others are skipped. A document that a command only names by its URL is not
+    run.
 
     Args:
         project: The user name of HTTP Basic authentication.
@@ -232,6 +235,7 @@ class Simulator:
             if runner is not None:
                 await runner.cleanup()
         finally:
+            await self._exchange.scripts.close()
             # Last, since requests that were being handled may have set timers and posted webhooks.
             self._clock.close()
             await self._wire.audio.close()
@@ -255,6 +259,7 @@ class Simulator:
             try:
                 if dice.happens("early"):
                     status, answer = self._answer(body)
+                    await self._exchange.scripts.begun(_call_id(answer))
                     await self._deliveries.flushed(_call_id(answer), timeout=_EARLY_TIMEOUT)
                 else:
                     with self._deliveries.held_until(answered):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from .audio_lines import AudioLines
 from .clock import Clock
 from .deliveries import Deliveries
+from .faults import Dice
 from .voicelog import VoiceLog
 
 Shape = Literal["enveloped", "bare"]
@@ -36,6 +37,8 @@ class Wire:
         *,
         method: str = "POST",
         shape: Shape | None = None,
+        lane: str | None = None,
+        is_logged: bool = True,
     ) -> None:
         """Post an event to *url*; None: no webhook was requested, so the event is only recorded.
 
@@ -45,9 +48,12 @@ class Wire:
             params: The parameters of the event, among them ``call_id``.
             method: The HTTP method.
             shape: The form of the webhook; None: that of the simulator.
+            lane: What the webhook is ordered by; None: the call.
+            is_logged: The voice log gets the event, too.
         """
         call_id = params["call_id"]
-        self.log.note(call_id, event_type, params)
+        if is_logged:
+            self.log.note(call_id, event_type, params)
         if url is None:
             return
         payload = params
@@ -60,7 +66,7 @@ class Wire:
                 "space_id": self._space_id,
                 "params": params,
             }
-        self._deliveries.post(call_id, url, payload, method)
+        self._deliveries.post(lane or call_id, url, payload, method)
 
     def post_plain(self, url: str | None, call_id: str, payload: dict[str, Any]) -> None:
         """Post *payload* unchanged; for events that have a form of their own."""
@@ -72,6 +78,16 @@ class Wire:
     def origin(self) -> dict[str, str]:
         """Return the ids of the project and of the space, for payloads."""
         return {"project_id": self._project, "space_id": self._space_id}
+
+    @property
+    def dice(self) -> Dice:
+        """What decides on faults."""
+        return self._deliveries.dice
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """Everything on its way to the user."""
+        return self._deliveries
 
     async def fetch(self, url: str, payload: dict[str, Any]) -> bytes | None:
         """Post *payload* to *url*; return the body of a response with status 200, else None."""

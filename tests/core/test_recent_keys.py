@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from swcalls._core.recent_keys import RecentKeys
+from swcalls._core.early_events import RecentKeys
 
 
 @given(st.integers(1, 9), st.lists(st.integers(0, 20).map(str), max_size=60))

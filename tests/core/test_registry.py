@@ -589,6 +589,7 @@ def test_the_log_is_not_asked_again_for_what_has_settled() -> None:
     deliver(registry, key="y", state="finished")
     registry.log_answered(call, None, 7)
     assert registry.log_queries.take() == []
+    assert not [action for action in (first, second) if registry.log_queries.was_queried(action)], "nothing is kept"
 
 
 def test_who_follows_a_detector_is_told_of_each_answer() -> None:

@@ -70,6 +70,21 @@ WORDS: dict[str, list[dict[str, Any]]] = {
         {"event_type": f"calling.{word}", "params": {"state": "finished"}}
         for word in ("transcript.completed", "transcript.failed", "call.transcribe", "call.play")
     ],
+    "connect": [
+        *({"connect_state": word} for word in ("connecting", "connected", "disconnected", "failed", "humming")),
+        *({"op": "x", "connect_result": word} for word in ("connected", "failed", "")),
+    ],
+    "conference": [
+        *(
+            {"status": word, "call_id": member}
+            for word in ("participant-join", "participant-leave", "participant-mute", "conference-start", "humming")
+            for member in ("call-0", "a-stranger", None)
+        ),
+        {"status": "conference-end"},
+        *({"op": "x", "join_conference_result": word} for word in ("completed", "failed", "canceled")),
+    ],
+    "digits": [{"op": "x", "send_digits_result": word} for word in ("success", "failed", None)],
+    "swml": [{"op": "x", "prompt_value": "1"}],
 }
 OPTIONS = st.builds(
     Options,
@@ -190,7 +205,8 @@ class Correlation(RuleBasedStateMachine):
         payload = data.draw(st.sampled_from(WORDS[action.kind]))
         if stamped and "event_type" not in payload:
             stamp = next(self.timestamps) - age
-            payload = {"event_type": f"calling.call.{action.kind}", "timestamp": stamp, "params": payload}
+            event_type = next(iter(READERS[action.kind].event_types), f"calling.call.{action.kind}")
+            payload = {"event_type": event_type, "timestamp": stamp, "params": payload}
         self._post(action.kind, action.key, payload, twice=data.draw(st.booleans()))
 
     @rule(kind=st.sampled_from(sorted(WORDS)), number=st.integers(0, 60), data=st.data())
@@ -201,7 +217,8 @@ class Correlation(RuleBasedStateMachine):
     def _post(self, kind: str, key: str, payload: dict[str, Any], *, twice: bool) -> None:
         before = {id(action): (action.outcome, action.last_event) for action in self.everything}
         mine = [a for a in self.everything if (a.kind, a.key) == (kind, key) and not a.closed]
-        event = read(kind, payload)
+        is_tail = "op" in payload and f"{kind}.tail" in READERS
+        event = read(f"{kind}.tail" if is_tail else kind, payload)
         verdict = self.registry.deliver(kind, key, event, 100, self.now)
         assert (verdict in ("late", "early")) == (not mine)
         if twice and mine and event.timestamp is not None and not mine[0].closed:

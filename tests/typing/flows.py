@@ -22,6 +22,10 @@ from swcalls import (
     Client,
     CollectEvent,
     CollectResult,
+    ConferenceAction,
+    ConferenceResult,
+    ConnectAction,
+    ConnectResult,
     DetectAction,
     Detection,
     DetectMachine,
@@ -35,12 +39,15 @@ from swcalls import (
     PlayEvent,
     RecordAction,
     Recording,
+    SendDigitsResult,
     Speech,
     SpeechResult,
     Stats,
     StreamAction,
+    SwmlAction,
     Timeline,
     WebhookReceiver,
+    swml,
 )
 from swcalls.backplane import Backplane, RedisBackplane
 from swcalls.testing import Callee, Faults, Replay, Simulator, replay
@@ -170,6 +177,26 @@ async def receivers(client: Client, backplane: Backplane) -> None:
     Client("project", "token", "space", backplane=RedisBackplane("redis://127.0.0.1"))
     async for action in client.recover():
         assert_type(action.kind, str)
+
+
+async def documents(call: Call) -> None:
+    steps: list[swml.AnyStep] = [swml.SendDigits("1w2"), {"play": {"url": "say:Hello."}}, swml.Hangup("busy")]
+    action = await call.run_swml(steps)
+    assert_type(action, SwmlAction)
+    assert_type((await action).variables, dict[str, str])
+    connect = await call.connect("+15550198765", confirm=steps)
+    assert_type(connect, ConnectAction[Call])
+    assert_type(await connect.connected(timeout=3), Call)
+    assert_type(await call.connect(["+15550198765"], parallel=True).finished(), ConnectResult)
+    assert_type(await connect.stop(), Leg | None)
+    assert_type(await call.send_digits("12").finished(), SendDigitsResult)
+    async with call.conference("room", beep="onEnter") as conference:
+        assert_type(conference, ConferenceAction)
+    assert_type(await conference, ConferenceResult)
+
+    call.connect(15550198765)  # type: ignore[arg-type]
+    call.conference("room", beep="loudly")  # type: ignore[arg-type]
+    swml.Hangup("bored")  # type: ignore[arg-type]
 
 
 def embedded(app: web.Application, client: Client) -> None:

@@ -339,7 +339,7 @@ def actions(kind: str, start: Start | None) -> dict[str, Prepare]:
         if start is None:
             return None
         call = await up(stage)
-        stage.space.plan = Plan({("request", 1): "422"})
+        stage.space.plan = Plan({("request", 1): "422", ("request", 2): "422"})
         starting = asyncio.ensure_future(start(call, {}))
         while not stage.client.actions:
             await asyncio.sleep(0.001)

@@ -22,6 +22,7 @@ from swcalls import (
     SwcallsError,
     WsDevice,
 )
+from swcalls.errors import Replaced
 from swcalls.testing.callee import Callee
 
 from .loop import describe
@@ -714,6 +715,123 @@ async def recover_in_part(stage: Stage) -> None:
             async for action in second.recover("first"):
                 await action.finished(timeout=60)
                 break
+            await second.call(call.id or "").ended(timeout=200)
+            await asyncio.sleep(100)
+
+
+BOB = "+15550100001"
+
+
+@flow(wants_call=True, callee=Callee(hangs_up_after=120))
+async def connect_and_talk(stage: Stage) -> None:
+    async with stage.block(stage.call.connect(BOB, max_duration=60)) as connect:
+        peer = stage.hold(await connect.connected(timeout=60))
+        await peer.say("Somebody for you.").finished(timeout=60)
+        await peer.end()
+        await peer.ended(timeout=60)
+        stage.release(peer)
+    result = await connect.finished(timeout=60)
+    stage.expect(is_so=result.answered, what=f"the bridge came to {result}")
+
+
+@flow(wants_call=True, callee=Callee(hangs_up_after=120))
+async def connect_and_part(stage: Stage) -> None:
+    """The peer's handle is never asked for, so that the end of the block hangs it up."""
+    async with stage.block(stage.call.connect(BOB)) as connect:
+        await connect.reached("connected", timeout=60)
+    await connect.finished(timeout=60)
+
+
+@flow(wants_call=True, callee=Callee(hangs_up_after=200))
+async def connect_gives_up(stage: Stage) -> None:
+    """Nobody has the handle of what still rings when the time is over."""
+    stage.space.exchange.callees[BOB] = Callee(answers=False)
+    with suppress(TimeoutError):
+        await stage.call.connect(BOB, timeout=300).finished(timeout=5)
+    await stage.call.say("Nobody is there.").finished(timeout=60)
+
+
+@flow(wants_call=True, callee=Callee(hangs_up_after=200))
+async def connect_nobody(stage: Stage) -> None:
+    stage.space.exchange.callees[BOB] = Callee(answers="busy")
+    result = await stage.call.connect(BOB).finished(timeout=60)
+    stage.expect(is_so=not result.answered, what=f"somebody answered: {result}")
+
+
+@flow(wants_call=True, callee=Callee(hangs_up_after=200))
+async def documents_in_turn(stage: Stage) -> None:
+    """The second one replaces the first one."""
+    first = stage.hold(await stage.call.run_swml([{"sleep": 600_000}]))
+    await stage.call.send_digits("1w2#").finished(timeout=60)
+    with suppress(Replaced):
+        await first.finished(timeout=60)
+    stage.release(first)
+
+
+@flow(callee=Callee(rings_for=5, hangs_up_after=200))
+async def digits_before_the_answer(stage: Stage) -> None:
+    """They wait for it."""
+    async with stage.block(stage.client.dial(to=TO, from_=FROM)) as call:
+        await call.send_digits("12").finished(timeout=60)
+
+
+@flow(wants_call=True, callee=Callee(hangs_up_after=200))
+async def conference_of_two(stage: Stage) -> None:
+    other = stage.hold(await stage.client.dial(to=TO, from_=FROM))
+    async with stage.block(other.conference("room", end_on_exit=True)) as first:
+        await first.reached("joined", timeout=60)
+        second = stage.hold(await stage.call.conference("room"))
+        await second.reached("joined", timeout=60)
+        await other.end()
+        await second.finished(timeout=60)
+        stage.release(second)
+    await other.ended(timeout=60)
+    stage.release(other)
+
+
+@flow(callee=Callee(hangs_up_after=120), takes_calls=True)
+async def inbound_refused(stage: Stage) -> None:
+    """The first one is refused before it was answered, and the second one is answered by the handler."""
+    for refuses in (True, False):
+        done = asyncio.Event()
+
+        async def handler(call: Call, *, refuses: bool = refuses, done: asyncio.Event = done) -> None:
+            try:
+                if refuses:
+                    await call.reject("busy")
+                else:
+                    await call.answer()
+                    await call.say("Hello.").finished(timeout=60)
+            finally:
+                done.set()
+
+        stage.take_calls(stage.client, handler, answer=False)
+        stage.space.ring(stage.client.receiver.inbound_url)
+        async with asyncio.timeout(600):
+            await done.wait()
+
+
+@flow(owns_client=True, callee=Callee(hangs_up_after=100))
+async def recover_a_bridge(stage: Stage) -> None:
+    """A process dies while two people talk, and another one takes up the bridge."""
+    async with stage.make_client("ours.example", backplane=stage.hub.member("front")):
+        first = stage.make_client(
+            "first.example", public_url="http://ours.example", backplane=stage.hub.member("first")
+        )
+        await first.open()
+        try:
+            call = await stage.dial(first)
+            connect = stage.hold(await call.connect(BOB, max_duration=50))
+            await connect.reached("connected", timeout=60)
+        finally:
+            stage.hub.kill("first")
+            await first.close()
+        async with stage.make_client(
+            "second.example", public_url="http://ours.example", backplane=stage.hub.member("second")
+        ) as second:
+            async for action in second.recover("first"):
+                if action.kind == "connect":
+                    stage.expect(is_so=(await action.finished(timeout=200)).answered, what="nobody was connected")
             await second.call(call.id or "").ended(timeout=200)
             await asyncio.sleep(100)
 

@@ -93,6 +93,8 @@ TO_A_CALL: Mapping[str, Expected] = {
     "unconfirmed": NAMELESS,
 }
 """What becomes of a command to a call."""
+UNTIL_THE_ANSWER: Mapping[str, Expected] = {"dialled": either(returns, times_out)}
+"""A document is put on a call that has been answered; until then, it waits."""
 NOT_BEFORE_THE_ANSWER: Mapping[str, Expected] = {"dialled": raises(InvalidParams)}
 
 
@@ -170,10 +172,18 @@ CALL: Table = {
     ),
     "transcribe": starts(lambda call: call.transcribe()),
     "refer": starts(lambda call: call.refer("sip:other@example.com")),
+    "run_swml": starts(lambda call: call.run_swml([{"sleep": 600_000}]), UNTIL_THE_ANSWER),
+    "connect": starts(lambda call: call.connect("+15550100001"), UNTIL_THE_ANSWER),
+    "send_digits": starts(lambda call: call.send_digits("1w2"), UNTIL_THE_ANSWER),
+    "conference": starts(lambda call: call.conference("room"), UNTIL_THE_ANSWER),
     "live_transcribe": starts(lambda call: call.live_transcribe("en-US", BOTH)),
     "live_translate": starts(lambda call: call.live_translate("en-US", "de-DE", BOTH)),
     "sidecar": starts(lambda call: call.sidecar("en-US"), NOT_BEFORE_THE_ANSWER),
     "sidecar_summary": starts(lambda call: call.sidecar_summary("en-US"), NOT_BEFORE_THE_ANSWER),
+    "answer": row(
+        lambda call: call.answer(), TO_A_CALL, dialled=NAMELESS, unknown=NAMELESS, up=silent(None), unconfirmed=NAMELESS
+    ),
+    "reject": row(lambda call: call.reject("busy"), TO_A_CALL),
     "end": row(lambda call: call.end(), TO_A_CALL, ended=silent(), lost=silent()),
     "update": row(lambda call: call.update(url="https://ours.example/swml"), TO_A_CALL, dialled=raises(InvalidParams)),
     "cancel": row(lambda call: call.cancel(), TO_A_CALL, up=raises(InvalidParams)),
@@ -347,7 +357,7 @@ ACTION: Table = {
     ),
 }
 """Rows of what every action has."""
-ACTION_ATTRIBUTES = ("control_id", "call", "kind", "state", "last_event", "dropped", "__repr__")
+ACTION_ATTRIBUTES = ("control_id", "call", "kind", "state", "last_event", "dropped", "variables", "__repr__")
 
 CONTROLLED: Mapping[str, Expected] = {
     "": fine,
@@ -390,6 +400,12 @@ CONTROLS: Table = {
     "poke": control(lambda action: action.poke("Look!")),
     "ask": control(lambda action: action.ask("Who?")),
     "status": control(lambda action: action.status()),
+    "connected": row(
+        lambda action: action.connected(),
+        ENDS,
+        pending=either(returns, waits, raises(ActionFailed)),
+        settled=either(returns, raises(ActionFailed)),
+    ),
 }
 """Rows of what some actions have."""
 SENDS_WHEN_EXPIRED = ("play", "record", "collect", "tap", "stream", "live_transcribe", "live_translate", "ai_sidecar")
@@ -404,6 +420,10 @@ KINDS: dict[str, Start | None] = {
     "stream": lambda call, more: call.stream("wss://ours.example/stream", **more),
     "transcribe": lambda call, more: call.transcribe(**more),
     "refer": lambda call, more: call.refer("sip:other@example.com", **more),
+    "swml": lambda call, more: call.run_swml([{"sleep": 600_000}], **more),
+    "connect": lambda call, more: call.connect("+15550100001", **more),
+    "digits": lambda call, more: call.send_digits("1w2", **more),
+    "conference": lambda call, more: call.conference("room", **more),
     "live_transcribe": lambda call, more: call.live_transcribe("en-US", BOTH, **more),
     "live_translate": lambda call, more: call.live_translate("en-US", "de-DE", BOTH, **more),
     "ai_sidecar": lambda call, more: call.sidecar("en-US", **more),

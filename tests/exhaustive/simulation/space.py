@@ -200,6 +200,7 @@ class Space:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.exchange.scripts.close()
         self._clock.close()
         await self._deliveries.close()
 

@@ -18,6 +18,7 @@ from unittest.mock import patch
 import aiohttp
 
 from swcalls import Action, Call, CallAudio, CallEnded, CallNotFound, Client, Limits, PromptAction, SwcallsError
+from swcalls.actions import ConnectAction
 from swcalls.testing.callee import Callee
 from swcalls.testing.calls import Operation, SimulatedCall
 
@@ -83,7 +84,7 @@ class Stage:
         self.space.receivers[host] = lambda path, headers, body: client.accept(path=path, headers=headers, body=body)
         return client
 
-    def take_calls(self, client: Client, handler: Handler) -> None:
+    def take_calls(self, client: Client, handler: Handler, *, answer: bool = True) -> None:
         """Have *handler* take the calls that come to *client*, in place of one that took them when the flow ran before.
 
         If it is the handler that is struck, its steps are counted.
@@ -93,7 +94,7 @@ class Stage:
             async def take(call: Call) -> None:
                 await self._handlers[client](call)
 
-            client.receiver.on_call(take)
+            client.receiver.on_call(take, answer=answer)
         self._handlers[client] = self._counted(handler) if self._case.mode == "handler" else handler
 
     def _counted(self, handler: Handler) -> Handler:
@@ -192,6 +193,8 @@ class Stage:
             if nameless and call.id not in calls:
                 nameless -= 1
                 continue
+            if self._is_held_by_connect(call):
+                continue
             if call.id not in calls and not self._was_to_stop(call.id, "calling.end", "update"):
                 left.append(f"a call ({call.direction}, {call.state})")
             left += [
@@ -200,6 +203,18 @@ class Stage:
                 if operation.control_id not in keys and not self._is_held(call, operation)
             ]
         return left
+
+    def _is_held_by_connect(self, leg: SimulatedCall) -> bool:
+        """Say whether *leg* was dialled by a connect that the user has in hand, or whose stop was broken."""
+        if leg.parent_id is None:
+            return False
+        return any(
+            isinstance(handle, ConnectAction) and handle.call.id == leg.parent_id for handle in self.held + self.entered
+        ) or any(
+            attempt.call_id == leg.parent_id and attempt.fault is not None
+            for attempt in self.space.attempts
+            if attempt.command in ("update", "calling.transfer", "calling.disconnect")
+        )
 
     def _is_held(self, call: SimulatedCall, operation: Operation) -> bool:
         """Say whether the user has *operation* in hand, or it was told to stop."""
