@@ -45,7 +45,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     early_age: float = 60.0
     """How long these events are kept."""
     settled: int = 4096
-    """How many settled actions are remembered by id at most (half as many at least), to recognise late events."""
+    """How many settled actions are remembered by id at most (half as many at least), to recognise late events.
+
+    So are inbound calls, to recognise one that is announced again.
+    """
     running: int = 1024
     """How many detectors that have settled, but still run, pass events to their iterators."""
     timeline: int = 512

@@ -84,10 +84,10 @@ class Engine:
         handover = None
         if backplane is None:
             decisions = Decisions(self.urls, limits.hold, self._decided)
-            self.inbound = InboundDispatcher(self.adopt, self.tasks, decisions=decisions)
+            self.inbound = InboundDispatcher(self.adopt, self.tasks, limits.settled, decisions=decisions)
         else:
             self.inbound = InboundDispatcher(
-                self.adopt, self.tasks, lambda takes_calls: backplane.offer(takes_calls=takes_calls)
+                self.adopt, self.tasks, limits.settled, lambda takes_calls: backplane.offer(takes_calls=takes_calls)
             )
             handover = Handover(backplane, who.project, self.inbound)
         reader = WebhookReader(self.urls, Verifier(who.signing_keys, require=who.require_signature), limits.body)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, Protocol
 
+from .._core.early_events import RecentKeys
 from .._core.operation import CallOperation
 from ..call_leg import Leg
 from ..commands import EndReason
@@ -18,9 +18,6 @@ from .tasks import Tasks
 
 Handler = Callable[[Any], Awaitable[object]]
 """A coroutine function that takes a ``Call``."""
-
-MOST_REMEMBERED = 4096
-"""How many calls are remembered, so that a call that is announced again is not handled twice."""
 
 _log = logging.getLogger("swcalls.inbound")
 
@@ -49,6 +46,7 @@ class InboundDispatcher:
     Args:
         adopt: Registers an inbound call, which is answered or not, and returns its handle.
         tasks: Run the handlers.
+        most_remembered: How many calls are remembered, so that a call that is announced again is not handled twice.
         offer: Advertises to other processes whether this one accepts inbound calls; ``None``: there are no others.
         decisions: Holds calls that are not answered yet; ``None``: every call is answered at once.
     """
@@ -57,6 +55,7 @@ class InboundDispatcher:
         self,
         adopt: Callable[[InboundCall, bool], InboundHandle],
         tasks: Tasks,
+        most_remembered: int,
         offer: Callable[[bool], object] | None = None,
         decisions: Decisions | None = None,
     ) -> None:
@@ -70,7 +69,7 @@ class InboundDispatcher:
         self._is_open = False
         self._refusals = 0
         self._offered = False
-        self._announced: OrderedDict[str, None] = OrderedDict()
+        self._announced = RecentKeys(most_remembered)
 
     @property
     def takes_calls(self) -> bool:
@@ -118,9 +117,7 @@ class InboundDispatcher:
             return False
         if inbound.call_id in self._announced:
             return True
-        self._announced[inbound.call_id] = None
-        if len(self._announced) > MOST_REMEMBERED:
-            self._announced.popitem(last=False)
+        self._announced.add(inbound.call_id)
         if not self._answers and self.decisions is not None:
             self.decisions.expect(inbound.call_id)
         run = _HandlerRun(self._adopt(inbound, self._answers), self._tasks, hang_up=self._hang_up)
