@@ -727,3 +727,24 @@ async def test_an_opening_that_fails_can_be_repeated(space, monkeypatch: pytest.
     await process.open()
     assert backplane.holds("one")
     await process.member.close()
+
+
+async def test_a_write_that_hangs_is_given_up_when_the_client_closes(space, monkeypatch: pytest.MonkeyPatch) -> None:
+    cancelled = asyncio.Event()
+
+    async def hang(memo: Memo, *, owner: str | None = None) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    monkeypatch.setattr("swcalls.backplane.member.CLOSING", 0.05)
+    backplane = MemoryProject().member("one")
+    client = Client("project", "token", space.url, public_url=URL, backplane=backplane)
+    await client.open()
+    monkeypatch.setattr(backplane, "remember", hang)
+    client.call(CALL_ID).action("play", "mine")
+    await asyncio.sleep(0)
+    await client.close()
+    assert cancelled.is_set()
+    await backplane.close()

@@ -634,3 +634,13 @@ def test_a_closed_registry_holds_nothing_that_waited_for_the_log() -> None:
 
 class Handled(Operation):
     """An operation that a weak reference can point at."""
+
+
+def test_the_state_of_a_leg_is_kept_for_its_own_call_if_it_names_one() -> None:
+    registry, call = setup()
+    expect(registry, call, "connect", key="c")
+    leg = {"call_state": "ringing"}
+    registry.deliver("connect.leg", "c", read("connect.leg", leg), 10, 0)
+    assert len(registry.early) == 0
+    registry.deliver("connect.leg", "c", read("connect.leg", leg | {"call_id": "leg-1"}), 10, 0)
+    assert [event.call_id for event in registry.early.take("call", "leg-1", 0)] == ["leg-1"]
