@@ -187,6 +187,11 @@ def example(name: str) -> str:
     return (ROOT / "examples" / name).read_text()
 
 
+def patient(name: str) -> str:
+    """Return an example that hears a call, and does not lose audio when this machine is slow: a call takes no time here."""
+    return example(name).replace("call.listen(", "call.listen(max_lag=600, ")
+
+
 async def test_the_hello_example_runs(space: Simulator) -> None:
     assert await run(example("say_hello.py"), space) == "ended: hangup\n"
     space.callees["+15550198765"] = Callee(answers="busy")
@@ -210,7 +215,7 @@ async def test_the_streaming_example_runs(space: Simulator) -> None:
 
 async def test_the_level_meter_example_runs(space: Simulator) -> None:
     space.callees["+15550198765"] = Callee(sound="speech")
-    output = await run(example("level_meter.py"), space)
+    output = await run(patient("level_meter.py"), space)
     assert re.search(r" s  our voice speaks, level \d+\n(?:.*\n)*.* s  our voice is silent, level 0\n", output)
     assert " s  the far end speaks" in output
     assert output.endswith("0 frames were missing, 0 dropped\n")
@@ -218,7 +223,7 @@ async def test_the_level_meter_example_runs(space: Simulator) -> None:
 
 async def test_the_saving_example_runs(space: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CALL_WAV", str(tmp_path / "call.wav"))
-    assert re.fullmatch(r"saved: \d+ s, ended by stop\n", await run(example("save_call.py"), space))
+    assert re.fullmatch(r"saved: \d+ s, ended by stop\n", await run(patient("save_call.py"), space))
     with wave.open(str(tmp_path / "call.wav")) as saved:
         assert saved.getnchannels() == 2
         assert saved.getnframes() > 8000
@@ -226,7 +231,7 @@ async def test_the_saving_example_runs(space: Simulator, tmp_path: Path, monkeyp
 
 async def test_the_silence_example_runs(space: Simulator) -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", example("end_voicemail_on_silence.py").replace("port=8080", "port=0"),
+        sys.executable, "-c", patient("end_voicemail_on_silence.py").replace("port=8080", "port=0"),
         env=os.environ | environment(space), stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
