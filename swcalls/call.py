@@ -38,7 +38,8 @@ class Call(Verbs):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return f"<Call {self.id} {self.state or 'unknown'}>"
+        reason = self.end_reason
+        return f"<Call {self.id} {self.state or 'of unknown state'}{(reason and f': {reason}') or ''}>"
 
     @property
     def id(self) -> str | None:

@@ -37,6 +37,11 @@ class FabricDeviceLeg(Struct, frozen=True, kw_only=True):
     raw: dict[str, Any]
     """The response as received."""
 
+    def __repr__(self) -> str:
+        names = (name for name in self.__struct_fields__ if name != "raw")
+        shown = (f"{name}={value!r}" for name in names if (value := getattr(self, name)) not in (None, ()))
+        return f"{type(self).__name__}({', '.join(shown)})"
+
 
 class CallLeg(FabricDeviceLeg, frozen=True, kw_only=True):
     """A leg over PSTN, SIP or WebRTC, or of a type newer than this library."""

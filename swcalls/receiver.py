@@ -91,6 +91,10 @@ class WebhookReceiver:
         receiver._handler = None
         return receiver
 
+    def __repr__(self) -> str:
+        urls = self._ingress.reader.urls
+        return f"<{type(self).__name__} {urls.public_url or 'without a public URL'}{urls.prefix}>"
+
     @property
     def inbound_url(self) -> str:
         """The URL to give to a phone number, or any other resource, as its SWML webhook. It cannot be guessed.

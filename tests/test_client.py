@@ -841,3 +841,21 @@ async def test_a_handler_that_ignores_its_cancellation_is_cancelled_again_when_t
     with pytest.raises(asyncio.CancelledError):
         await draining
     assert len(tasks) == 0
+
+
+async def test_a_repr_says_in_a_line_what_one_would_ask_for(space, client: Client, call: Call) -> None:
+    assert repr(call) == f"<Call {call.id} answered>"
+    assert repr(client.call("elsewhere")) == "<Call elsewhere of unknown state>"
+    assert repr(call.leg) == (
+        f"CallLeg(id='{call.id}', from_='+1', to='+2', type='relay_pstn_call', status='answered')"
+    )
+    assert repr(client.receiver) == f"<WebhookReceiver {client._engine.urls.public_url}/swcalls/>"
+    assert repr(Client("project", "token", "space").receiver) == "<WebhookReceiver without a public URL/swcalls/>"
+    play = await call.play(TTS("Hi"), control_id="mine")
+    assert repr(play) == "<PlayAction mine no event yet>"
+    await space.tell("calling.play", state="playing")
+    assert repr(play) == "<PlayAction mine playing>"
+    await space.tell("calling.play", state="finished")
+    assert repr(play) == "<PlayAction mine finished, settled by callback>"
+    await space.tell_call("ended", end_reason="busy")
+    assert repr(call) == f"<Call {call.id} ended: busy>"

@@ -164,8 +164,9 @@ class Action(Generic[R]):
 
     def __repr__(self) -> str:
         operation = self._operation
-        state = f"settled by {operation.outcome.settled_by}" if operation.outcome else operation.state or "starting"
-        return f"<{type(self).__name__} {operation.key} {state}>"
+        state = operation.state or ("not sent yet" if operation.stage == "not_sent" else "no event yet")
+        settled = f", settled by {operation.outcome.settled_by}" if operation.outcome else ""
+        return f"<{type(self).__name__} {operation.key} {state}{settled}>"
 
     def _accepted(self, answer: Mapping[str, Any]) -> None:
         """Take the platform's response to the command that started the action."""
