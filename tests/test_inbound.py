@@ -446,3 +446,16 @@ def test_a_receiver_without_a_client_takes_no_calls() -> None:
 def test_a_receiver_that_nobody_would_hear_of_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"backplane=None.*answered with 200 and lost"):
         WebhookReceiver("project", "token")
+
+
+@pytest.mark.parametrize("limit", [0, 10])
+async def test_the_timeline_of_an_inbound_call_begins_with_its_announcement(space, connect, limit: int) -> None:
+    client, calls = await connect(limits=Limits(timeline=limit)), asyncio.Queue[Call]()
+
+    @client.receiver.on_call(hang_up=False)
+    async def handler(call: Call) -> None:
+        calls.put_nowait(call)
+
+    assert await space.post(client.receiver.inbound_url, announcement()) == 200
+    call = await calls.get()
+    assert [(mark.what, mark.word) for mark in call.timeline] == [("event", "inbound")][:limit]
