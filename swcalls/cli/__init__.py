@@ -64,6 +64,30 @@ def _simulate(options: argparse.Namespace) -> Coroutine[None, None, int]:
     )
 
 
+def _ring(options: argparse.Namespace) -> Coroutine[None, None, int]:
+    from swcalls.testing import Callee
+
+    from .ring import ring
+
+    try:
+        caller = Callee(presses=options.presses, says=options.says, hangs_up_after=options.hangs_up_after)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(str(error)) from None
+    return ring(
+        options.url,
+        host=options.host,
+        port=options.port,
+        project=options.project,
+        token=options.token,
+        signing_key=options.signing_key,
+        speed=options.speed,
+        from_=options.from_,
+        to=options.to,
+        callee=caller,
+        headers=options.sip_header,
+    )
+
+
 def _listen(options: argparse.Namespace) -> Coroutine[None, None, int]:
     from .listen import listen
 
@@ -134,18 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         "SIGINT (Ctrl-C) and SIGTERM end it.",
         allow_abbrev=False,
     )
-    _add_address(simulate, 8123)
-    simulate.add_argument(
-        "--project",
-        type=_project,
-        default="project",
-        help="user name of the API's HTTP Basic authentication (%(default)s)",
-    )
-    simulate.add_argument("--token", type=_text, default="token", help="its password (%(default)s)")
-    simulate.add_argument(
-        "--signing-key", type=_text, metavar="KEY", help="sign webhooks with this key (default: they are not signed)"
-    )
-    _add_speed(simulate)
+    _add_space(simulate)
     simulate.add_argument(
         "--callee",
         type=_callee,
@@ -167,6 +180,32 @@ def _parser() -> argparse.ArgumentParser:
         help='faults to cause, with the fields of swcalls.testing.Faults: \'{"drop": 0.1, "seed": 7}\' (default: none)',
     )
     simulate.set_defaults(run=_simulate, interrupted=0)
+
+    ring = commands.add_parser(
+        "ring",
+        help="make a simulated inbound call to an application",
+        description="Serve a simulated SignalWire space, and make an inbound call to an application that uses it. The "
+        "application's SIGNALWIRE_SPACE must be the URL of this space (http://127.0.0.1:8123), and URL is its "
+        "receiver.inbound_url. Commands and webhooks are logged to standard error. The call ends when the application "
+        "or the caller hangs up, or with SIGINT (Ctrl-C). The exit status is 0 only if the call was answered.",
+        allow_abbrev=False,
+    )
+    ring.add_argument("url", type=_text, metavar="URL", help="the SWML webhook of the application")
+    _add_space(ring)
+    ring.add_argument("--from", dest="from_", type=_text, default="+15550198765", help="the caller (%(default)s)")
+    ring.add_argument("--to", type=_text, default="+12069708643", help="the number that is called (%(default)s)")
+    ring.add_argument("--presses", default="", metavar="DIGITS", help="what the caller presses when asked (nothing)")
+    ring.add_argument("--says", default="", metavar="TEXT", help="what the caller says when asked (nothing)")
+    ring.add_argument(
+        "--hangs-up-after",
+        type=float,
+        metavar="SECONDS",
+        help="when the caller hangs up (default: the caller does not)",
+    )
+    ring.add_argument(
+        "--sip-header", type=_header, action="append", default=[], metavar="NAME=VALUE", help="a header of the call"
+    )
+    ring.set_defaults(run=_ring, interrupted=0)
 
     listen = commands.add_parser(
         "listen",
@@ -249,6 +288,21 @@ def _add_public_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--path", default="/swcalls", help="path of the receiver below the public URL (%(default)s)")
 
 
+def _add_space(parser: argparse.ArgumentParser) -> None:
+    _add_address(parser, 8123)
+    parser.add_argument(
+        "--project",
+        type=_project,
+        default="project",
+        help="user name of the API's HTTP Basic authentication (%(default)s)",
+    )
+    parser.add_argument("--token", type=_text, default="token", help="its password (%(default)s)")
+    parser.add_argument(
+        "--signing-key", type=_text, metavar="KEY", help="sign webhooks with this key (default: they are not signed)"
+    )
+    _add_speed(parser)
+
+
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
@@ -286,6 +340,13 @@ def _text(value: str) -> str:
     if not value or not value.isprintable():
         raise argparse.ArgumentTypeError("must be printable text that is not empty")
     return value
+
+
+def _header(value: str) -> tuple[str, str]:
+    name, equals, content = value.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{value!r} must be NAME=VALUE")
+    return name, content
 
 
 def _callee(value: str) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from msgspec.structs import replace
 
@@ -52,6 +53,22 @@ async def simulate(
         callee=callee,
         faults=faults or Faults(),
     )
+    async with logged(space, host, port) as log:
+        print_line(space.url)
+        log(f"a simulated space for project {quoted(project)}: no real call is made; Ctrl-C ends it")
+        if faults is not None:
+            log(f"faults are enabled: seed={space.seed}")
+        await shutdown.wait()
+    return 0
+
+
+@asynccontextmanager
+async def logged(space: Simulator, host: str, port: int) -> AsyncIterator[Callable[[str], None]]:
+    """Serve *space*, and log its commands and webhooks to standard error; give what logs a line to the block.
+
+    Raises:
+        Failure: *space* cannot listen on its address.
+    """
     terminal = TerminalStyle.of(sys.stderr)
 
     def log(line: str) -> None:
@@ -67,12 +84,7 @@ async def simulate(
     async with AsyncExitStack() as stack:
         with bind_errors_as_failure(host, port):
             await stack.enter_async_context(space)
-        print_line(space.url)
-        log(f"a simulated space for project {quoted(project)}: no real call is made; Ctrl-C ends it")
-        if faults is not None:
-            log(f"faults are enabled: seed={space.seed}")
-        await shutdown.wait()
-    return 0
+        yield log
 
 
 def command_line(command: ReceivedCommand, terminal: TerminalStyle) -> str:
