@@ -1,4 +1,4 @@
-"""Answer inbound calls with a menu. After SIGTERM, new calls are refused, and running calls have 20 s to finish."""
+"""Answer inbound calls with a menu. After Ctrl-C or SIGTERM, new calls are refused, and running calls have 20 s to finish."""
 
 import asyncio
 import signal
@@ -25,7 +25,8 @@ async def menu(call: Call) -> None:
 
 async def main() -> None:
     asked_to_end = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked_to_end.set)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, asked_to_end.set)
     async with Client.from_env(limits=Limits(drain=20)) as client, client.receiver.serve(port=8080):
         client.receiver.on_call(menu)
         print("SWML webhook for your number:", client.receiver.inbound_url, flush=True)

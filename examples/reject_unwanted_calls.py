@@ -20,7 +20,8 @@ async def greet(call: Call) -> None:
 
 async def main() -> None:
     asked_to_end = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked_to_end.set)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, asked_to_end.set)
     async with Client.from_env() as client, client.receiver.serve(port=8080):
         client.receiver.on_call(greet, answer=False)
         print("SWML webhook for your number:", client.receiver.inbound_url, flush=True)

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import runpy
+import signal
 import socket
 import sys
 import tomllib
@@ -272,7 +273,7 @@ def test_the_picture_in_the_readme_is_one_that_the_example_draws() -> None:
 async def test_the_menu_example_runs(space: Simulator) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", example("inbound_menu.py").replace("port=8080", "port=0"),
-        env=os.environ | environment(space), stdout=asyncio.subprocess.PIPE,
+        env=os.environ | environment(space), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
     try:
@@ -284,9 +285,12 @@ async def test_the_menu_example_runs(space: Simulator) -> None:
                 if presses == "2":
                     assert b"message: http" in await process.stdout.readline()
                 assert call.direction == "inbound"
+            process.send_signal(signal.SIGINT)
+            assert (await process.communicate(), process.returncode) == ((b"", b""), 0), "Ctrl-C ends it quietly"
     finally:
-        process.kill()
-        await process.communicate()
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
 
 
 async def test_the_blocklist_example_runs(space: Simulator) -> None:
