@@ -1,4 +1,4 @@
-"""Answer inbound calls with a menu. After Ctrl-C or SIGTERM, new calls are refused; running calls have 20 s to finish."""
+"""Answer inbound calls with a menu. After Ctrl-C or SIGTERM, new calls are refused; others have 20 s to finish."""
 
 import asyncio
 import signal

@@ -339,7 +339,6 @@ class Registry:
             case "ask_log":
                 self.log_queries.add(call)
             case "ended":
-                self.calls.release(call)
                 call.state = "ended"
                 self.settler.infer_end(call, None, now, "deadline", own=False)
             case "forget":
