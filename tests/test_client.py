@@ -859,3 +859,22 @@ async def test_a_repr_says_in_a_line_what_one_would_ask_for(space, client: Clien
     assert repr(play) == "<PlayAction mine finished, settled by callback>"
     await space.tell_call("ended", end_reason="busy")
     assert repr(call) == f"<Call {call.id} ended: busy>"
+
+
+async def test_a_block_whose_hang_up_is_refused_raises(space, client: Client) -> None:
+    with pytest.raises(ServerFault):
+        async with client.dial(to="+15550198765", from_="+12069708643"):
+            space.answers.append(web.Response(status=500))
+    assert space.commands[-1]["command"] == "calling.end"
+
+
+async def test_what_a_block_raises_says_more_than_that_the_hang_up_was_refused_too(
+    space, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(KeyError, match="mine"):
+        async with client.dial(to="+15550198765", from_="+12069708643") as call:
+            space.answers.append(web.Response(status=500))
+            raise KeyError("mine")
+    (record,) = [record for record in caplog.records if record.name == "swcalls.call"]
+    assert (record.levelname, record.call_id) == ("WARNING", call.id)
+    assert "not hung up" in record.getMessage()

@@ -644,3 +644,12 @@ def test_the_state_of_a_leg_is_kept_for_its_own_call_if_it_names_one() -> None:
     assert len(registry.early) == 0
     registry.deliver("connect.leg", "c", read("connect.leg", leg | {"call_id": "leg-1"}), 10, 0)
     assert [event.call_id for event in registry.early.take("call", "leg-1", 0)] == ["leg-1"]
+
+
+def test_an_event_proves_that_the_command_was_accepted() -> None:
+    registry, call = setup()
+    action = expect(registry, call)
+    action.note_sent()
+    assert action.stage == "unconfirmed"
+    deliver(registry, state="playing")
+    assert action.stage == "accepted"
