@@ -871,10 +871,15 @@ async def test_a_block_whose_hang_up_is_refused_raises(space, client: Client) ->
 async def test_what_a_block_raises_says_more_than_that_the_hang_up_was_refused_too(
     space, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(KeyError, match="mine"):
-        async with client.dial(to="+15550198765", from_="+12069708643") as call:
+    call = await client.dial(to="+15550198765", from_="+12069708643")
+
+    async def fail() -> None:
+        async with call:
             space.answers.append(web.Response(status=500))
             raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        await fail()
     (record,) = [record for record in caplog.records if record.name == "swcalls.call"]
     assert (record.levelname, record.call_id) == ("WARNING", call.id)
     assert "not hung up" in record.getMessage()
