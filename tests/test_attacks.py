@@ -21,7 +21,7 @@ import struct
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import pytest
@@ -888,6 +888,8 @@ async def test_a_server_that_is_closed_does_not_wait_for_who_is_idle(nothing_is_
     for reader, writer in idle:
         assert await is_closed(reader)
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 async def test_a_server_that_is_closed_reads_no_further_what_it_refused(

@@ -13,7 +13,7 @@ import sys
 import tomllib
 import wave
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -349,13 +349,22 @@ async def test_the_example_that_accepts_from_anywhere_runs(space: Simulator) -> 
         port = free.getsockname()[1]
 
     async def face_the_network(request: web.Request) -> web.Response:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         body = (await request.read()).decode()
         told = {"path": request.raw_path, "headers": dict(request.headers), "body": body}
-        writer.write(json.dumps(told).encode() + b"\n")
-        answer = json.loads(await reader.readline())
-        writer.close()
-        await writer.wait_closed()
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            return web.Response(status=503)  # The example has ended.
+        try:
+            writer.write(json.dumps(told).encode() + b"\n")
+            line = await reader.readline()
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+        if not line:
+            return web.Response(status=503)
+        answer = json.loads(line)
         return web.Response(status=answer["status"], text=answer["body"], headers=answer["headers"])
 
     runner = web.ServerRunner(web.Server(face_the_network, access_log=None))
