@@ -883,3 +883,12 @@ async def test_what_a_block_raises_says_more_than_that_the_hang_up_was_refused_t
     (record,) = [record for record in caplog.records if record.name == "swcalls.call"]
     assert (record.levelname, record.call_id) == ("WARNING", call.id)
     assert "not hung up" in record.getMessage()
+
+
+async def test_a_raw_command_to_a_call_that_is_known_changes_nothing_here(space, client: Client, call: Call) -> None:
+    space.leg_status = "ended"
+    assert call.id is not None
+    answer = await client.execute("calling.tomorrow", call_id=call.id, params={"a": 1})
+    assert answer["status"] == "ended"
+    assert not call.has_ended, "nothing is registered, and nothing is noted but the command"
+    assert [mark.word for mark in call.timeline if mark.what == "command"][-1] == "calling.tomorrow"
