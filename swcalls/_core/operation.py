@@ -163,7 +163,7 @@ class Operation:
 
 @lru_cache(maxsize=1024)
 def _with(reached: tuple[str, ...], state: str) -> tuple[str, ...]:
-    """Append *state*. Operations of one kind share their tuples, which are many, and few of them differ."""
+    """Return *reached* and *state*. Operations that reached the same states share one tuple, which saves memory."""
     return (*reached, state)
 
 

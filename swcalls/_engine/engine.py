@@ -100,7 +100,7 @@ class Engine:
         self.lifetime: Lifetime = Lifetime(
             self.registry, self.timer, self.tasks, self.dials, self.inbound, self.member, transport, self.observers
         )
-        self.documents: Documents = Documents(self, self._post_start, self.check_command)
+        self.documents: Documents = Documents(self, self._post, self.check_command)
         self._make_call = make_call
 
     # Actions
@@ -131,12 +131,7 @@ class Engine:
         try:
             if self.member is not None:
                 await self.member.keep(action)
-            if post is None:
-                request = Request(command.command, call.id, command)
-                trace = CommandTrace(self.registry, request, call, action)
-                answer = await self.transport.post(request, call_id=call.id, watch=trace)
-            else:
-                answer = await post()
+            answer = await (self._post(call, command.command, command, action) if post is None else post())
             if self.lifetime.is_too_late:
                 action.stage = "accepted"
                 handle._abandon()
@@ -320,10 +315,7 @@ class Engine:
             leaving: Called just before the request is written.
         """
         self.check_command(call, command)
-        # Only `update` has the call's id in its parameters.
-        request = Request(command, None if command == "update" else call.id, params)
-        trace = CommandTrace(self.registry, request, call, leaving=leaving)
-        answer = await self.transport.post(request, call_id=call.id, watch=trace)
+        answer = await self._post(call, command, params, leaving=leaving)
         call.leg = leg = read_leg(answer) or CallLeg(id=call.id or "", raw=answer)
         return leg
 
@@ -341,10 +333,19 @@ class Engine:
         if not self.lifetime.is_closed and self.timer.loop is not None:
             self.tasks.hang_up(work())
 
-    async def _post_start(self, call: CallOperation, command: str, params: object, action: Operation) -> dict[str, Any]:
+    def _post(
+        self,
+        call: CallOperation,
+        command: str,
+        params: object,
+        starts: Operation | None = None,
+        leaving: Callable[[], object] | None = None,
+    ) -> Coroutine[Any, Any, dict[str, Any]]:
+        """Return the coroutine that posts *command*; *starts* is the action that the command starts."""
+        # Only `update` has the call's id in its parameters.
         request = Request(command, None if command == "update" else call.id, params)
-        trace = CommandTrace(self.registry, request, call, action)
-        return await self.transport.post(request, call_id=call.id, watch=trace)
+        trace = CommandTrace(self.registry, request, call, starts, leaving)
+        return self.transport.post(request, call_id=call.id, watch=trace)
 
     def _decided(self, call_id: str, decision: Decision) -> None:
         """Apply what the platform was told to do with an inbound call: to answer or to refuse it."""
