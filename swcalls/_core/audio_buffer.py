@@ -1,4 +1,4 @@
-"""The audio that has come and was not read yet: so many seconds of it, and then the oldest is dropped."""
+"""A bounded buffer of received audio frames. When it is full, the oldest frames are dropped and counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A piece of a call's audio, as it came over the wire, and decoded when that is wanted."""
+"""One frame of a call's audio. The payload is kept as received, and decoded when ``pcm`` is read."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class AudioFrame(Struct, gc=False):
 
 
 def seems_swapped(pcm: bytes) -> bool | None:
-    """Say whether 16-bit samples seem to have the other byte order; ``None``: too quiet, or too short, to say.
+    """Return whether 16-bit samples seem to have the other byte order; ``None``: they are too quiet, or too few.
 
     From one sample to the next, sound changes little, and noise of swapped bytes changes much. Of tones, speech and
     comfort noise the sums of these changes differ by a factor of 25 or more, of white noise by 4.

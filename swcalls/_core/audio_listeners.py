@@ -1,4 +1,4 @@
-"""Who listens to which stream: a table, the addresses that are handed out, and who may connect to them.
+"""The table of streams that are expected: mints their WebSocket URLs, and checks the requests to connect.
 
 An address has a MAC, as every callback URL has, and each stream a bearer token of its own. Both are compared in
 constant time. A stream takes one connection, and none when nobody listens.

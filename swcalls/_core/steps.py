@@ -1,4 +1,4 @@
-"""What a lifecycle is made of: how far a word is along it, what it ends, and the row that each kind has."""
+"""The parts of a lifecycle table: a step (its rank, and what it ends), and the row of each kind of operation."""
 
 from __future__ import annotations
 
@@ -53,4 +53,4 @@ class Lifecycle(Struct, frozen=True):
     repeats: bool = False
     """Two equal payloads in a row, without a timestamp, are two events, not a repeated webhook."""
     view: Callable[[Operation, Event], Event] | None = None
-    """How an event looks from the side of the operation, if the payload alone does not tell whom it is about."""
+    """Converts an event for the operation, where the payload alone does not say which participant it is about."""

@@ -109,7 +109,7 @@ class StreamMessages:
         self._decode = msgspec.json.Decoder(_MediaMessage, strict=False).decode
 
     def read(self, data: bytes | str) -> Message | None:
-        """Read one message; ``None``: it has nothing for whoever listens."""
+        """Read one message; return ``None`` if it contains neither audio nor a digit."""
         if self.started is None or self.has_stopped:
             return self._read_any(data)
         try:

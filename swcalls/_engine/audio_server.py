@@ -1,4 +1,4 @@
-"""Where the platform brings the audio of calls: a WebSocket for each stream, opened only to whom it was promised."""
+"""Serves the WebSocket to which the platform sends a call's audio: one connection for each expected stream."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _log = logging.getLogger("swcalls.audio")
 
 
 class AudioServer:
-    """Accepts the connections of streams, and hands what they bring to who listens."""
+    """Accepts the connections of streams, and passes their messages to the stream's feed."""
 
     def __init__(self, listeners: AudioListeners) -> None:
         self._listeners = listeners
@@ -53,7 +53,7 @@ class AudioServer:
 
 
 class _Link:
-    """One connection: what it brings goes to the feed, until either side has enough."""
+    """One connection: passes its messages to the feed until the platform or the feed ends it."""
 
     def __init__(self, feed: Feed) -> None:
         self.socket: DirectSocket = DirectSocket(
@@ -62,7 +62,7 @@ class _Link:
         self._feed = feed
         self._queued = 0
         """How many messages wait in the queue of the socket: none may overtake them."""
-        self._leash: asyncio.Timeout | None = None
+        self._timeout: asyncio.Timeout | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
         self._signs = 0
@@ -84,7 +84,7 @@ class _Link:
             while not self._is_over:
                 # It is interrupted from outside, to be closed or to send a ping: so no message has to set a timer.
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(None) as self._leash:
+                    async with asyncio.timeout(None) as self._timeout:
                         if self._is_to_ask:
                             self._is_to_ask = False
                             await self.socket.ping()
@@ -96,7 +96,7 @@ class _Link:
         except ConnectionError:
             pass  # It is lost already.
         finally:
-            self._leash = None
+            self._timeout = None
             if self._timer is not None:
                 self._timer.cancel()
 
@@ -151,9 +151,9 @@ class _Link:
         self._timer = asyncio.get_running_loop().call_later(PING_EVERY, self._look)
 
     def _interrupt(self) -> None:
-        leash, self._leash = self._leash, None
-        if leash is not None:
-            leash.reschedule(0.0)
+        timeout, self._timeout = self._timeout, None
+        if timeout is not None:
+            timeout.reschedule(0.0)
 
 
 def _refusal(status: int) -> web.Response:

@@ -85,7 +85,7 @@ class Decisions:
         return held.decision
 
     def is_open(self, call_id: str) -> bool:
-        """Say whether nothing is decided on a call yet."""
+        """Return whether a call is held, and no decision was made yet."""
         held = self._held.get(call_id)
         return held is not None and held.decision is None
 

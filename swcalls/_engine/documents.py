@@ -1,4 +1,4 @@
-"""Puts SWML documents on calls: one at a time on each call, and only once the call is up."""
+"""Runs SWML documents on calls: one at a time on each call, after the call was answered. The SWML verbs use it."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class Documents:
         return handle
 
     def is_replaced(self, action: Operation) -> bool:
-        """Say whether the document of another action runs on the call now, so that this one's does not any more."""
+        """Return whether the document of another action runs on the call now: then that of *action* does not."""
         return any(
             other is not action and other.kind in SWML_LIFECYCLES and other.stage != "not_sent"
             for other in call_of(action).actions.values()

@@ -1,4 +1,4 @@
-"""The messages of one stream on their way to the reader: never blocked by the reader, bounded, and ended once.
+"""Buffers the messages of one stream for its reader. A slow reader loses the oldest audio, and blocks nothing.
 
 A connection puts messages in (`AudioFeed.receive`), a `CallAudio` takes frames and digits out. Nothing here knows of
 WebSockets.
