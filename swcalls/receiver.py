@@ -176,7 +176,9 @@ class WebhookReceiver:
         webhooks are still received; after that the handlers are cancelled and their calls ended. Then the server stops.
         """
         lifetime = None if self._engine is None else self._engine.lifetime
-        return ReceiverServer(self._handle_any, self._ingress.reader.urls, host, port, lifetime, self._listeners)
+        return ReceiverServer(
+            self._handle_any, self._ingress.reader.urls, host, port, lifetime, self._listeners, self._ingress
+        )
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         reply = await self._take(request)
