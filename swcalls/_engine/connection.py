@@ -52,7 +52,7 @@ class FastWay:
         if len(data) > LARGEST or not data.startswith(b"POST "):
             return False
         parser = self._parser or HttpRequestParser(self._protocol, self._loop, LARGEST, auto_decompress=False)
-        # All connections use one parser. It is dropped, unless it has read exactly one request to its end.
+        # All connections use one parser. It is dropped, unless it has read exactly one plain request to its end.
         self._parser = None
         try:
             messages, is_upgraded, _ = parser.feed_data(data)
@@ -65,7 +65,6 @@ class FastWay:
         # Otherwise the body is chunked, or has not come yet, or a part of the next request has come with it.
         if message.chunked or not content.is_eof() or content.total_bytes != len(body):
             return False
-        self._parser = parser
         path, headers, reader = message.path, message.headers, self._ingress.reader
         if (
             message.should_close
@@ -77,6 +76,7 @@ class FastWay:
             or not reader.urls.relative(path).startswith(reader.urls.prefix)
         ):
             return False
+        self._parser = parser
         if not self._batch:
             self._loop.call_soon(self._deliver)
         self._batch.append((connection, path, headers, body))
