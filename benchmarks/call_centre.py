@@ -64,6 +64,7 @@ def run(size: Size, calls: int | None = None, seconds: float | None = None) -> R
             f"An error is any exception of a command, or of a wait, which may take {PATIENCE:g} s.",
             "A lost wait is one for an action that has not settled at the end, or not by its webhook.",
             "Memory is that of the whole process, with glibc's defaults, before the first command and after the last.",
+            "It grows by the timelines of the calls, until each has as many entries as Limits.timeline allows.",
         ],
     )
 
