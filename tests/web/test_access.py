@@ -97,16 +97,16 @@ async def test_what_only_shows_takes_nothing(site: Site, path: str, method: str)
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "status"),
     [
-        {"data": b"token=" + b"x" * 5000, "headers": {"Content-Type": "application/x-www-form-urlencoded"}},
-        {"json": {"token": TOKEN}},
-        {"data": b""},
+        ({"data": b"token=" + b"x" * 5000, "headers": {"Content-Type": "application/x-www-form-urlencoded"}}, 400),
+        ({"json": {"token": TOKEN}}, 400),
+        ({"data": {"other": TOKEN}}, 403),
     ],
 )
-async def test_only_a_short_form_is_read(site: Site, body: dict[str, Any]) -> None:
+async def test_only_a_short_form_is_read(site: Site, body: dict[str, Any], status: int) -> None:
     response, _ = await site.get("/login", "POST", **body)
-    assert response.status in (400, 403)
+    assert response.status == status
     assert not response.cookies
 
 

@@ -187,7 +187,10 @@ async def test_what_a_caller_calls_himself_is_escaped(client: Client, serve_page
     assert "&lt;img src=x" in viewer.picture
 
 
-async def test_an_open_page_does_not_delay_the_end_of_the_application(client: Client, serve_page: ServePage) -> None:
+async def test_an_open_page_does_not_delay_the_end_of_the_application(
+    client: Client, serve_page: ServePage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(viewers, "TICK", 3600)
     site = await serve_page(client)
     async with site.viewer() as viewer:
         await viewer.next()

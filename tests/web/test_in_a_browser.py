@@ -64,10 +64,10 @@ async def test_the_page_in_a_browser(serve_page: ServePage, tmp_path: Path) -> N
         await call.collect(digits=Digits(max=4, terminators="#")).finished(timeout=60)
         await page.until(f"{marks} > {before} && document.getElementById('timelines').textContent.includes('4711')")
 
-        inbound = swcalls.InboundCall(call_id=NASTY, from_=NASTY, to=NASTY, headers={NASTY: NASTY}, raw={})
+        inbound = swcalls.InboundCall(call_id=f"<b>x</b>{NASTY}", from_=NASTY, to=NASTY, headers={NASTY: NASTY}, raw={})
         attacker: swcalls.Call = client._engine.adopt(inbound)
         await page.until(f"document.getElementById('calls').textContent.includes({json.dumps(NASTY[:40])})")
-        assert await page.run("window.attacked === undefined && !document.querySelector('main img, main script')")
+        assert await page.run("window.attacked === undefined && !document.querySelector('main :is(img, script, b)')")
 
         heads = "[...document.querySelectorAll('thead th')].map((head) => head.scope + ':' + head.textContent)"
         assert (await page.run(heads))[0] == "col:Call"
