@@ -19,7 +19,7 @@ from .wire import Shape, Wire
 
 Direction = Literal["inbound", "outbound"]
 Party = Literal["remote-caller", "local-caller"]
-State = Literal["created", "ringing", "answered", "ended"]
+State = Literal["queued", "created", "ringing", "answered", "ended"]
 OperationT = TypeVar("OperationT", bound="Operation")
 
 RING_TIMEOUT = 30.0
@@ -71,7 +71,7 @@ class SimulatedCall:
         self.id: str = str(uuid.uuid4())
         self.from_: str = dial.from_
         self.to: str = dial.to or ""
-        self.state: State = "created"
+        self.state: State = "queued"
         self.end_reason: str | None = None
         """Why the call ended; None: it has not ended."""
         self.operations: dict[tuple[str, str], Operation] = {}

@@ -124,7 +124,7 @@ def _find_call(exchange: Exchange, call_id: str) -> SimulatedCall:
 
 def _update(call: SimulatedCall, update: Update) -> None:
     """Carry out ``update``, by the transition rules at the beginning of the wire contract's section b."""
-    is_waiting = call.state in ("created", "ringing")
+    is_waiting = call.state in ("queued", "created", "ringing")
     if call.state == "ended":
         raise unprocessable("cannot_update_completed", "a call that has ended accepts no update", "id")
     if update.status == "canceled" and not is_waiting:
