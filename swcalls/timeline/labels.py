@@ -13,14 +13,19 @@ from msgspec import Struct
 from .tooltip import markup, printable
 
 _WIDTHS = {
-    " !'(),-./:;I[\\]fijlrt|": 0.44,
-    "ABCDEGHKNRUVXZ": 0.78,
-    "&#+<=>M^~GOQw": 0.87,
-    "%m@W": 1.02,
+    " 'IJijl": (0.33, 0.39),
+    ",.-/:;\\f|": (0.37, 0.44),
+    "!()[]rt": (0.42, 0.5),
+    "*_`csz": (0.56, 0.61),
+    "?FLPTYaekovxy": (0.63, 0.74),
+    '0123456789$EKSbdghnpqu{}"': (0.66, 0.79),
+    "ABCDHNRUVXZ": (0.78, 0.85),
+    "&#+<=>GMOQ^w~": (0.88, 1.0),
+    "%@Wm": (1.03, 1.12),
 }
-_WIDTH_OF = {char: width for chars, width in _WIDTHS.items() for char in chars}
-_OTHER_ASCII, _NOT_ASCII = 0.68, 1.3
-_BOLD = 1.12
+"""The widths of characters, normal and bold, in em."""
+_WIDTH_OF = {char: widths for chars, widths in _WIDTHS.items() for char in chars}
+_OTHER = (1.3, 1.3)
 _ASCENT, _DESCENT = 0.76, 0.24
 _BUCKET = 64.0
 """Pixels; boxes are compared only with boxes that are near."""
@@ -36,8 +41,7 @@ class Font(Struct, frozen=True):
 
     def width(self, text: str) -> float:
         """Return how many pixels *text* takes at most."""
-        ems = sum(_WIDTH_OF.get(char, _OTHER_ASCII if char.isascii() else _NOT_ASCII) for char in printable(text))
-        return ems * self.size * (_BOLD if self.is_bold else 1)
+        return self.size * sum(_WIDTH_OF.get(char, _OTHER)[self.is_bold] for char in printable(text))
 
 
 FONTS = {
@@ -114,7 +118,7 @@ def shorten(text: str, room: float, kind: str) -> str:
     font = FONTS[kind]
     if font.width(text) <= room:
         return text
-    text = text[: int(room / (min(_WIDTHS.values()) * font.size)) + 1]
+    text = text[: int(room / font.width("i")) + 1]
     while text and font.width(f"{text}…") > room:
         text = text[:-1]
     return f"{text}…"

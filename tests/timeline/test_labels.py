@@ -193,8 +193,8 @@ def test_a_kind_has_one_colour_wherever_it_stands() -> None:
 @pytest.mark.parametrize("text", MEASURED)
 def test_widths_are_not_less_than_those_of_a_wide_font(text: str) -> None:
     normal, bold = MEASURED[text]
-    assert normal <= Font(1).width(text) <= normal * 1.6
-    assert bold <= Font(1, is_bold=True).width(text) <= bold * 1.6
+    assert normal <= Font(1).width(text) <= normal * 1.2
+    assert bold <= Font(1, is_bold=True).width(text) <= bold * 1.2
 
 
 def test_what_is_cut_ends_in_an_ellipsis_and_fits() -> None:
