@@ -8,12 +8,14 @@ import io
 import math
 import sys
 from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from swcalls import __version__
 from swcalls.errors import ConfigurationError
 
 from . import arguments
 from .failure import Failure
+from .output import print_line
 
 MAX_SPEED = 10_000.0
 """The greatest ``--speed``: a faster clock would soon leave the range of dates."""
@@ -24,7 +26,11 @@ MAX_AUDIO_SPEED = 50.0
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with the arguments *argv* (default: ``sys.argv``); return the exit status."""
-    options = _parser().parse_args(argv)
+    try:
+        options = _parser().parse_args(argv)
+    except Failure as error:
+        print(f"swcalls: {error}", file=sys.stderr)
+        return 1
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -123,8 +129,18 @@ def _doctor(options: argparse.Namespace) -> Coroutine[None, None, int]:
     )
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that raises `Failure` when help or version cannot be written; argparse would go on in silence."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is not None and file is sys.stdout:
+            print_line(message.removesuffix("\n"))
+        else:
+            super()._print_message(message, file)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="swcalls",
         description="Try swcalls without an account, test against a simulator, check settings, analyse recordings.",
         allow_abbrev=False,

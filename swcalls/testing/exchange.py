@@ -70,7 +70,10 @@ class Exchange:
             document = None
         if document is None:
             call.end("error")
-            raise NotAnswered(f"call {call.id}: not answered: no SWML document that can be run came back")
+            raise NotAnswered(
+                f"call {call.id}: not answered: no SWML document that can be run came back: check that the "
+                "application runs, and that the URL is its receiver.inbound_url"
+            )
         call.redirect(swml=document)
         await scripts.until([call], "answered")
         if call.state == "ended":

@@ -199,15 +199,6 @@ async def test_the_demo_goes_on_when_nobody_reads_it() -> None:
     assert (status, err) == (0, "")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which is always full")
-async def test_the_demo_fails_when_its_output_cannot_be_written() -> None:
-    full = os.open("/dev/full", os.O_WRONLY)
-    async with program("demo", "--speed", "100", stdout=full) as process:
-        os.close(full)
-        returncode, _, errors = await ending(process)
-    assert (returncode, errors) == (1, "swcalls demo: cannot write the output: No space left on device\n")
-
-
 @needs_signals
 @pytest.mark.parametrize("signum", ["SIGINT", "SIGTERM"])
 async def test_the_simulator_serves_until_it_is_told_to_end(signum: str) -> None:
