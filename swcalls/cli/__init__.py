@@ -212,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
         "or the caller hangs up, or with SIGINT (Ctrl-C). The exit status is 0 only if the call was answered.",
         allow_abbrev=False,
     )
-    ring.add_argument("url", type=_text, metavar="URL", help="the SWML webhook of the application")
+    ring.add_argument("url", type=arguments.web_url, metavar="URL", help="the SWML webhook of the application")
     _add_space(ring)
     ring.add_argument("--from", dest="from_", type=_text, default="+15550198765", help="the caller (%(default)s)")
     ring.add_argument("--to", type=_text, default="+12069708643", help="the number that is called (%(default)s)")

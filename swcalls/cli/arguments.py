@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from typing import Any
 
 import msgspec
@@ -18,6 +19,15 @@ def rate(value: str) -> float:
     if not 0 < given < math.inf:
         raise argparse.ArgumentTypeError(f"{value!r} must be a number greater than 0")
     return given
+
+
+def web_url(value: str) -> str:
+    """Return a URL to which a request can be posted."""
+    from swcalls.commands._types import HTTP_URL
+
+    if not re.fullmatch(HTTP_URL, value):
+        raise argparse.ArgumentTypeError(f"{value!r} must be an http:// or https:// URL")
+    return value
 
 
 def header(value: str) -> tuple[str, str]:

@@ -63,7 +63,7 @@ async def test_the_worker_of_the_readme_runs(
 def test_when_a_worker_fails_no_process_is_left_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.delenv("SWCALLS_PUBLIC_URL", raising=False)
+    monkeypatch.setenv("SWCALLS_PUBLIC_URL", "http://127.0.0.1:8080")
     stub, pid = tmp_path / "stub.py", tmp_path / "pid"
     stub.write_text(
         "import os, pathlib, sys, time\n"

@@ -97,6 +97,14 @@ async def test_a_call_that_nobody_answers_fails(nothing_is_left_running: None) -
     assert "not answered" in err.splitlines()[-1]
 
 
+@pytest.mark.parametrize("url", ["nowhere", "http://", "http://x y/", "ftp://127.0.0.1/", "http://[::1", ""])
+def test_what_is_called_must_be_a_url(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended_by:
+        main(["ring", url, "--port", "0"])
+    assert ended_by.value.code == 2
+    assert f"argument URL: {url!r} must be an http:// or https:// URL" in capsys.readouterr().err
+
+
 def test_a_caller_that_cannot_be_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ring", "http://127.0.0.1:1/", "--presses", "x"]) == 2
     assert "made of the characters 0-9 A-D" in capsys.readouterr().err
