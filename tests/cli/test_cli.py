@@ -403,6 +403,8 @@ async def test_a_bad_argument_ends_the_process_with_2() -> None:
         (["simulate", "--port", "x"], "a whole number from 0 to 65535"),
         (["listen", "--port", "8_0"], "a whole number from 0 to 65535"),
         (["simulate", "--speed", "0"], "a number greater than 0"),
+        (["simulate", "--dial-rate", "0"], "'0' must be a number greater than 0"),
+        (["simulate", "--dial-rate", "often"], "'often' must be a number greater than 0"),
         (["simulate", "--audio", "nowhere.wav"], "'nowhere.wav' must be silence, tone, speech, or the path of a WAV"),
         (["simulate", "--speed", "inf"], "a number greater than 0"),
         (["demo", "--speed", "nan"], "a number greater than 0"),
