@@ -21,7 +21,7 @@ MAX_SPEED = 10_000.0
 """The greatest ``--speed``: a faster clock would soon leave the range of dates."""
 
 MAX_AUDIO_SPEED = 50.0
-"""The greatest ``--speed`` at which audio is simulated: 50 frames a second of each track, so many times as fast."""
+"""The greatest ``--speed`` with ``--audio``: the simulator sends 50 frames of each track in a simulated second."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -157,7 +157,7 @@ def _refer(call: SimulatedCall, command: Refer) -> None:
 
 
 def _transfer(call: SimulatedCall, transfer: Transfer) -> None:
-    """Run a document that is given; what is only named, by its URL or as an address, is taken note of."""
+    """Run the document if ``dest`` is one; a URL or an address is accepted, and has no effect."""
     if isinstance(transfer.dest, dict):
         check_swml(transfer.dest, "dest")
         call.redirect(swml=transfer.dest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 from xml.etree import ElementTree as ET
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from swcalls import CallEvent, CollectEvent, Event, Mark, Timeline
 from swcalls.timeline.labels import FONTS, Box, Font, shorten, text_box
 from swcalls.timeline.rows import hue
+from swcalls.timeline.style import PICTURE
 
 from .test_pictures import SVG, TROUBLE, drawn
 from .test_text import CALL, command, event, failed, settled, wait
@@ -195,6 +197,14 @@ def test_widths_are_not_less_than_those_of_a_wide_font(text: str) -> None:
     normal, bold = MEASURED[text]
     assert normal <= Font(1).width(text) <= normal * 1.2
     assert bold <= Font(1, is_bold=True).width(text) <= bold * 1.2
+
+
+def test_texts_have_the_sizes_that_are_measured() -> None:
+    sizes = dict(re.findall(r"\.(\w+)\{font-size:([\d.]+)px", PICTURE))
+    assert {kind: float(size) for kind, size in sizes.items() if kind != "swcalls"} == {
+        kind: font.size for kind, font in FONTS.items() if font.size != 11 and kind != "verb bad"
+    }
+    assert "font-size:11px" in PICTURE
 
 
 def test_what_is_cut_ends_in_an_ellipsis_and_fits() -> None:
