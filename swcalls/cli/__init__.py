@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         status = options.interrupted
     except (Failure, ConfigurationError) as error:
-        print(f"swcalls {options.command}: {error}", file=sys.stderr)
+        advice = f"; {error.advice}" if isinstance(error, Failure) and error.advice else ""
+        print(f"swcalls {options.command}: {error}{advice}", file=sys.stderr)
         status = 2 if isinstance(error, ConfigurationError) else 1
     return status
 

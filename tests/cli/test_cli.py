@@ -289,13 +289,15 @@ def test_a_port_in_use_is_one_line_of_error(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main([command, "--port", str(port)]) == 1
-    error = f"swcalls {command}: cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}\n"
+    error = f"swcalls {command}: cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}; choose another --host or --port\n"
     assert capsys.readouterr() == ("", error)
 
 
 def test_a_host_that_is_none_is_one_line_of_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "--port", "0", "--host", "a" * 300]) == 1
-    error = f"swcalls simulate: cannot listen on {'a' * 300}:0: not the name of a host\n"
+    error = (
+        f"swcalls simulate: cannot listen on {'a' * 300}:0: not the name of a host; choose another --host or --port\n"
+    )
     assert capsys.readouterr() == ("", error)
 
 
