@@ -20,7 +20,7 @@ WIDTH = 1120
 """The least width of the picture."""
 LEFT, RIGHT, TOP, BOTTOM = 120, 176, 42, 12
 """Margins: names to the left (at least), last words to the right, times above."""
-WIDEST_NAME, WIDEST_WORD = 190, 120
+WIDEST_NAME, WIDEST_WORD = 190, 150
 """The most pixels for a name, and for a word above a bar."""
 INDENT = 16
 ROW, BAR, LANE = 49, 20, 13
