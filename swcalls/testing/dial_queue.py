@@ -1,6 +1,7 @@
 """`DialQueue`: starts dialled calls at a limited rate, and keeps the others queued. The `Exchange` has one.
 
-Source: wire contract, section g: one outbound call a second by default, 10,000 queued, and then a refusal.
+Source: wire contract, section g: one outbound call a second by default, 10,000 queued, and then a refusal with the code
+``max_queued_calls_exceeded``. The status of the refusal is not documented; here it is 422, as for other codes.
 """
 
 from __future__ import annotations
