@@ -59,9 +59,11 @@ def draw(title: str, rows: Sequence[Row]) -> str:
     for (group, unit), members in groupby(rows, key=lambda row: (row.group, row.unit)):
         shown = list(members)
         name = group.removesuffix(LESS).removesuffix(MORE)
-        if unit == "x":
-            name = f"{next(iter(shown[0].figures))}: {name}"
-        y = _group(parts, y, name, direction(shown[0]), shown)
+        figure = next(iter(shown[0].figures))
+        if unit == "x" and not name.startswith(figure):
+            name = f"{figure}: {name}"
+        aimed = next((row for row in shown if row.at_least is not None or row.at_most is not None), shown[0])
+        y = _group(parts, y, name, direction(aimed), shown)
     height = y + 16
     legend = f"bar: median · whisker: lowest to highest round · {_key(rows)}"
     head = [
@@ -78,7 +80,7 @@ def draw(title: str, rows: Sequence[Row]) -> str:
 
 
 def direction(row: Row) -> str:
-    """Say which figures are the good ones in the group of *row*."""
+    """Say which figures are the good ones in the group of *row*: its goal says so, or else its unit and its group."""
     if row.group.endswith(MORE) or row.at_least is not None:
         return "more is better"
     return "less is better" if row.unit != "x" or row.group.endswith(LESS) else "more is better"

@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import harness, party, plot, report  # noqa: E402
 from benchmarks.harness import Result, Row, Size, Spread  # noqa: E402
 from benchmarks.peers import installed  # noqa: E402
+from swcalls.timeline.labels import Font  # noqa: E402
 
 NAMES = [
     "receiver", "latency", "commands", "end_to_end", "call_centre", "pending", "audio", "scale_out", "imports",
@@ -92,12 +93,23 @@ def assert_each_row_has_a_label_of_its_own(drawn: str, found: Result) -> None:
     assert all(texts.count(label) == 1 for label in labels)
 
 
+def assert_nothing_is_cut_off(drawn: str) -> None:
+    tag = "{http://www.w3.org/2000/svg}"
+    for text in ET.fromstring(drawn).iter(f"{tag}text"):
+        kind, anchor = text.get("class"), text.get("text-anchor")
+        font = Font(16 if kind == "title" else 12, is_bold=kind in ("title", "group"))
+        for line in text.findall(f"{tag}tspan") if kind == "label" else [text]:
+            width, x = font.width("".join(line.itertext()).strip()), float(line.get("x", ""))
+            left = x - width * {"end": 1, "middle": 0.5}.get(anchor or "", 0)
+            assert 0 <= left < left + width <= plot.WIDTH, "".join(line.itertext())
+
+
 def spread_of(value: float) -> Spread:
     return Spread(value, value, value, 1)
 
 
-def row(median: float, *, what: str = "this <b>", group: str = "g", **goals: float) -> Row:
-    return Row(what=what, against="that", group=group, figures={"CPU": spread_of(median)}, **goals)
+def row(median: float, *, what: str = "this <b>", group: str = "g", unit: str = "x", **goals: float) -> Row:
+    return Row(what=what, against="that", group=group, unit=unit, figures={"CPU": spread_of(median)}, **goals)
 
 
 def test_every_variant_runs_once_a_round_after_one_that_does_not_count() -> None:
@@ -152,6 +164,13 @@ def test_a_plot_says_which_figures_are_the_good_ones() -> None:
     assert "j" in texts
 
 
+def test_the_goal_of_a_plain_figure_says_which_ones_are_good() -> None:
+    streams = row(783, group="streams", unit="streams", at_least=900)
+    memory = row(291, group="bytes", unit="bytes", at_most=300)
+    texts = texts_of(plot.draw("a", [streams, memory]))
+    assert [text for text in texts if " is better" in text] == ["more is better", "less is better"]
+
+
 def test_a_long_label_is_wrapped_and_nothing_is_cut_off() -> None:
     long = " ".join(["words"] * 30)
     drawn = plot.draw("a", [row(1.2, what=long)])
@@ -190,6 +209,7 @@ def test_the_plots_and_tables_are_those_of_the_results() -> None:
     for found in report.load(report.RESULTS):
         drawn = (report.RESULTS / f"{found.benchmark}.svg").read_text()
         assert_each_row_has_a_label_of_its_own(drawn, found)
+        assert_nothing_is_cut_off(drawn)
         assert drawn == plot.draw(found.question, found.rows)
         assert (report.RESULTS / f"{found.benchmark}.md").read_text() == report.markdown(found)
 
