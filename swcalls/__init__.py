@@ -49,6 +49,7 @@ from .actions import (
     ReceiveFaxAction,
     RecordAction,
     ReferAction,
+    ResultStart,
     SendDigitsAction,
     SendFaxAction,
     SidecarAction,
@@ -121,6 +122,7 @@ from .events import (
 )
 from .outcome import Outcome
 from .results import (
+    AskResult,
     CollectResult,
     ConferenceResult,
     ConnectResult,
@@ -173,6 +175,7 @@ __all__ = [
     "ActionFailed",
     "ActionStart",
     "AskAction",
+    "AskResult",
     "Audio",
     "AudioFormat",
     "AudioFrame",
@@ -241,6 +244,7 @@ __all__ = [
     "Reply",
     "Reset",
     "Result",
+    "ResultStart",
     "Retry",
     "Ringtone",
     "RtpDevice",

@@ -48,6 +48,25 @@ class CollectResult(Result, frozen=True, kw_only=True):
     """As it came (the platform's examples use 0 to 1)."""
 
 
+class AskResult(Result, frozen=True, kw_only=True):
+    """What came of ``Call.ask``: the input that was accepted, or that none was.
+
+    ``match result.value`` with a ``case _`` for "no accepted input" is a whole menu. ``raw`` is the payload of *last*.
+    """
+
+    value: str | None
+    """The accepted input: the digits, or the text that was said. ``None``: no attempt brought an accepted one."""
+    attempts: int
+    """How many times the question was asked (>= 1)."""
+    last: CollectResult
+    """The input to the last question, accepted or not; its ``type`` says whether there was any."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether an input was accepted."""
+        return self.value is not None
+
+
 class Detection(Result, frozen=True, kw_only=True):
     """Who or what answered."""
 
@@ -57,6 +76,18 @@ class Detection(Result, frozen=True, kw_only=True):
     """``HUMAN``, ``MACHINE``, ``UNKNOWN``, ``CED``, ``CNG``, the digits; ``None``: nothing was detected in time."""
     beep: bool = False
     """Whether a machine's beep was heard."""
+    ready: bool = False
+    """Whether a machine's greeting is over, so that a message can be left now."""
+
+    @property
+    def is_human(self) -> bool:
+        """Whether a person answered, for certain."""
+        return self.event == "HUMAN"
+
+    @property
+    def is_machine(self) -> bool:
+        """Whether an answering machine answered, for certain."""
+        return self.event == "MACHINE"
 
 
 class StreamResult(Result, frozen=True, kw_only=True):

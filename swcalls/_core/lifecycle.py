@@ -143,17 +143,18 @@ def _sidecar_step(operation: Operation, event: Event) -> Step | None:
     return _DONE if event.state == "final" else _GOING if event.state else None
 
 
-def _detection(operation: Operation, event: Event) -> Result:
-    """Return the detection; for an event that only ends the run, the answer that came before it."""
+def detection_so_far(operation: Operation, event: Event | None) -> Detection:
+    """Return the detection; for an event that only ends the run, and for ``None``, the answer that came before."""
     heard = [e for e in operation.history or () if isinstance(e, DetectEvent)]
     answer = next((e for e in reversed(heard) if _detect_step(operation, e) in (_ANSWER, _GOING)), None)
-    beep = any(e.beep for e in heard)
+    beep, ready = any(e.beep for e in heard), any(e.state == "READY" for e in heard)
+    payload = {} if event is None else event.payload
     if answer is None:
         detector = event.type if isinstance(event, DetectEvent) else None
-        return Detection(type=detector, event=None, beep=beep, payload=event.payload)
+        return Detection(type=detector, event=None, beep=beep, payload=payload)
     # READY and NOT_READY follow MACHINE only, and the webhook with MACHINE may have been lost.
     word = "MACHINE" if answer.state in ("READY", "NOT_READY") else answer.state
-    return Detection(type=answer.type, event=word, beep=beep, payload=event.payload)
+    return Detection(type=answer.type, event=word, beep=beep, ready=ready, payload=payload)
 
 
 def _as(result: type[Result]) -> Callable[[Operation, Event], Result]:
@@ -190,7 +191,7 @@ LIFECYCLES: Mapping[str, Lifecycle] = {
     "play": Lifecycle(by_word(PLAY), _as(Playback)),
     "record": Lifecycle(by_word(RECORD), _as(Recording), Grace.LONG),
     "collect": Lifecycle(_collect_step, _collected, repeats=True),
-    "detect": Lifecycle(_detect_step, _detection, repeats=True),
+    "detect": Lifecycle(_detect_step, detection_so_far, repeats=True),
     "tap": Lifecycle(by_word(TAP), _as(TapResult)),
     "stream": Lifecycle(by_word(STREAM), _as(StreamResult)),
     "transcribe": Lifecycle(by_word(TRANSCRIBE), _as(Transcript), Grace.TRANSCRIPT),

@@ -122,6 +122,26 @@ async def prompt_block(stage: Stage) -> None:
         stage.release(prompt)
 
 
+@flow(wants_call=True, callee=Callee(presses=["9", "", "2"]))
+async def ask_until_it_will_do(stage: Stage) -> None:
+    answer = await stage.call.ask(
+        TTS("Press two."), digits=Digits(max=1), accept={"2"}, initial_timeout=2, on_wrong=TTS("No.")
+    )
+    stage.expect(is_so=answer.attempts == 3 or answer.value is None, what=f"asked: {answer}")
+
+
+@flow(wants_call=True)
+async def ask_and_give_up(stage: Stage) -> None:
+    with suppress(TimeoutError):
+        await stage.call.ask(MUSIC, loop=0, digits=Digits(max=1)).finished(timeout=3)
+
+
+@flow(wants_call=True, callee=Callee(is_machine=True))
+async def message_after_the_beep(stage: Stage) -> None:
+    if (await stage.call.wait_for_beep()).is_machine:
+        await stage.call.say("Please call back.").finished(timeout=60)
+
+
 @flow(wants_call=True)
 async def record_block(stage: Stage) -> None:
     async with stage.block(stage.call.record(stereo=True)) as recording:

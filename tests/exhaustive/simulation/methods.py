@@ -118,6 +118,24 @@ def starts(make: Act, *tables: Mapping[str, Expected], finished: Expected | None
     ]
 
 
+def steps(make: Act, *tables: Mapping[str, Expected], **expected: Expected) -> list[Row]:
+    """Make the rows of a method that takes several steps and has a result: awaited, finished in time, and as a task."""
+
+    async def task(call: Any) -> Any:
+        return await asyncio.create_task(make(call))
+
+    return [
+        *row(make, TO_A_CALL, *tables, **expected),
+        *row(task, TO_A_CALL, *tables, **expected),
+        *row(lambda call: make(call).finished(timeout=100), TO_A_CALL, *tables, **expected),
+        *row(
+            lambda call: make(call).finished(timeout=0.01),
+            TO_A_CALL,
+            dict.fromkeys(("dialled", "up", "unknown"), times_out),
+        ),
+    ]
+
+
 async def drain(target: Any) -> list[Any]:
     """Iterate to the end."""
     return [event async for event in target]
@@ -161,7 +179,12 @@ CALL: Table = {
     "record": starts(lambda call: call.record()),
     "collect": starts(lambda call: call.collect(digits=Digits(max=1))),
     "prompt": starts(lambda call: call.prompt(TTS("Well?"), digits=Digits(max=1), speech=Speech())),
+    "ask": steps(
+        lambda call: call.ask(TTS("Well?"), digits=Digits(max=1), speech=Speech(), initial_timeout=2, attempts=2),
+        dialled=either(returns, raises(SwcallsError)),
+    ),
     "detect": starts(lambda call: call.detect(DetectMachine())),
+    "wait_for_beep": steps(lambda call: call.wait_for_beep(timeout=10)),
     "tap": starts(lambda call: call.tap(WsDevice("wss://ours.example/tap"))),
     "stream": starts(lambda call: call.stream("wss://ours.example/stream")),
     "listen": row(
