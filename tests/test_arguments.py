@@ -203,8 +203,8 @@ async def attempt(client: Client, verb: Verb, name: str, value: object) -> Excep
     media = [given.pop("media")] if "media" in given else []
     try:
         result = verb.bind(client)(*media, **given)
-        if isinstance(result, swcalls.AudioStart | swcalls.ResultStart):
-            result.close()  # It would wait for what nobody tells here.
+        if isinstance(result, swcalls.AudioStart | swcalls.ResultStart) or name == "max_calls":
+            result.close()  # It would wait for what nobody reports here.
         elif inspect.isawaitable(result) and not isinstance(result, swcalls.actions.Action):
             await result
     except Exception as error:  # noqa: BLE001 - whatever it is, it is judged

@@ -207,18 +207,23 @@ class Engine:
         handle = None if call.call_handle is None else call.call_handle()
         return self._make_call(self, call) if handle is None else handle
 
-    async def dial(self, call: CallOperation, command: Dial) -> None:
-        """Register *call*, and dial it. If this is cancelled after the request was written, the call is hung up."""
+    async def dial(self, call: CallOperation, command: Dial, max_calls: int | None = None) -> None:
+        """Register *call*, and dial it. If this is cancelled after the request was written, the call is hung up.
+
+        Args:
+            max_calls: Wait first until fewer dialled calls than that are up.
+        """
         self.lifetime.check("dial")
-        if self.member is not None:
-            self.member.check_name("dial", None)
         is_ours = command.status_url is None
         if is_ours:
             command.status_url = self.urls.mint("call", call.key)
-        await self.dials.run(call, lambda: self._dial(call, command, is_ours=is_ours))
+        counted = is_ours and "ended" in (command.status_events or ())
+        await self.dials.run(call, lambda: self._dial(call, command, is_ours=is_ours), max_calls, counted=counted)
 
     async def _dial(self, call: CallOperation, command: Dial, *, is_ours: bool) -> None:
         """Dial *call*; *is_ours*: its state webhooks come to this client."""
+        if self.member is not None:
+            self.member.check_name("dial", None)
         self.registry.expect_call(call, time.monotonic(), hold=is_ours)
         # No process can recover a call whose webhooks go elsewhere. Its actions are kept with the call's id.
         member = self.member if is_ours else None
@@ -364,9 +369,15 @@ class Engine:
     # Called by the registry (`Listener`)
 
     def operation_over(self, operation: Operation) -> None:
-        """Remove *operation* from the backplane."""
+        """Remove *operation* from the backplane; a call is not counted any more."""
         if self.member is not None:
             self.member.forget(operation)
+        if isinstance(operation, CallOperation):
+            self.dials.calls_up.leave(operation)
+
+    def call_disowned(self, call: CallOperation) -> None:
+        """Do not count *call* any more."""
+        self.dials.calls_up.leave(call)
 
     def call_identified(self, call: CallOperation) -> None:
         """Store the id of *call* on the backplane."""

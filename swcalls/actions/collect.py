@@ -30,9 +30,13 @@ class CollectAction(Stoppable[CollectResult]):
         Wire: ``calling.collect.start_input_timers``.
         """
         leg = await self._control("start_input_timers")
+        self._timers_are_started()
+        return leg
+
+    def _timers_are_started(self) -> None:
+        """Start the duration limit, which was held back as long as the platform's timers were."""
         self._operation.options = replace(self._operation.options, held=False)
         self._start_bound()
-        return leg
 
 
 class CollectVerbs(VerbBase):

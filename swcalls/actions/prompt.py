@@ -85,6 +85,8 @@ class PromptAction(CollectAction):
             _log.info(
                 "%s %s: timers not started: %s", self.kind, self.control_id, refusal, extra=about(self._operation)
             )
+            # If it has not ended, the platform waits for the first input without end.
+            self._timers_are_started()
         except ClientClosed:
             return
         except SwcallsError as error:
@@ -97,6 +99,7 @@ class PromptAction(CollectAction):
             await self._stop_collect()
 
     def _is_over(self) -> bool:
+        """Return whether the prompt has settled, or is being stopped."""
         return self.done() or self._is_stopped
 
     async def _until(self, ready: Callable[[], bool], *others: Operation, timeout: float | None = None) -> None:

@@ -78,6 +78,23 @@ async def dial_in_a_task(stage: Stage) -> None:
     await asyncio.gather(*(dial.result().ended(timeout=120) for dial in dials))
 
 
+@flow(callee=Callee(hangs_up_after=20))
+async def campaign(stage: Stage) -> None:
+    """Four calls, two at once: whatever becomes of one of them, the others get their turn."""
+
+    async def remind() -> None:
+        with suppress(SwcallsError):
+            async with stage.block(stage.client.dial(to=TO, from_=FROM, max_calls=2)) as call:
+                await call.answered(timeout=60)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(4):
+                group.create_task(remind())
+    except* (SwcallsError, TimeoutError) as errors:
+        stage.hold_of(errors)
+
+
 @flow(wants_call=True)
 async def say(stage: Stage) -> None:
     await stage.call.say("Hello.").finished(timeout=60)

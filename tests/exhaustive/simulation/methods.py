@@ -468,7 +468,7 @@ CLIENT: Table = {
             closed=CLOSED,
         ),
         *row(
-            lambda client: enter(client.dial(to="+15550198765", from_="+12069708643")),
+            lambda client: enter(client.dial(to="+15550198765", from_="+12069708643", max_calls=1)),
             unopened=NOT_OPEN,
             open=sends,
             closing=CLOSING,
