@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from .._core.early_events import RecentKeys
 from .._core.operation import CallOperation
@@ -40,6 +41,14 @@ class InboundHandle(Protocol):
         ...
 
 
+class Handling(NamedTuple):
+    """A handler, and what is done with a call before and after it."""
+
+    handler: Handler
+    hang_up: bool
+    answer: bool
+
+
 class InboundDispatcher:
     """Runs a handler for each inbound call, while the client is open and `refuse` is not in force.
 
@@ -63,9 +72,8 @@ class InboundDispatcher:
         self._tasks = tasks
         self._offer = offer
         self.decisions = decisions
-        self._answers = True
-        self._handler: Handler | None = None
-        self._hang_up = True
+        self._handlings: dict[str | None, Handling] = {}
+        """By the called address, as `same_address` spells it; ``None``: for every other address."""
         self._is_open = False
         self._refusals = 0
         self._offered = False
@@ -73,19 +81,28 @@ class InboundDispatcher:
 
     @property
     def takes_calls(self) -> bool:
-        """Whether inbound calls are accepted now."""
-        return self._handler is not None and self._is_open and not self._refusals
+        """Whether inbound calls are accepted now, at least to some address."""
+        return bool(self._handlings) and self._is_open and not self._refusals
 
-    def handle_with(self, handler: Handler, *, hang_up: bool, answer: bool) -> None:
+    def takes(self, inbound: InboundCall) -> bool:
+        """Return whether this call is accepted now: whether there is a handler for the address that was called."""
+        return self.takes_calls and self._handling(inbound) is not None
+
+    def handler_for(self, to: str | None) -> Handler | None:
+        """Return the handler that was set for *to*; ``None`` for *to*: the one for every other address."""
+        handling = self._handlings.get(None if to is None else same_address(to))
+        return None if handling is None else handling.handler
+
+    def handle_with(self, handler: Handler, *, hang_up: bool, answer: bool, to: str | None = None) -> None:
         """Run *handler* for inbound calls.
 
         Args:
             hang_up: End a call when its handler returns or raises.
             answer: Answer a call before its handler runs.
+            to: The called address; ``None``: every address without a handler of its own.
         """
-        self._answers = answer or self.decisions is None
-        self._handler = handler
-        self._hang_up = hang_up
+        key = None if to is None else same_address(to)
+        self._handlings[key] = Handling(handler, hang_up, answer or self.decisions is None)
         self.tell_others()
 
     def open(self) -> None:
@@ -113,15 +130,16 @@ class InboundDispatcher:
         Args:
             promised: This process has claimed the call, and accepts it even if it refuses calls by now.
         """
-        if self._handler is None or not (promised or self.takes_calls):
+        handling = self._handling(inbound)
+        if handling is None or not (promised or self.takes_calls):
             return False
         if inbound.call_id in self._announced:
             return True
         self._announced.add(inbound.call_id)
-        if not self._answers and self.decisions is not None:
+        if not handling.answer and self.decisions is not None:
             self.decisions.expect(inbound.call_id)
-        run = _HandlerRun(self._adopt(inbound, self._answers), self._tasks, hang_up=self._hang_up)
-        self._tasks.handle(run.run(self._handler), run.leave)
+        run = _HandlerRun(self._adopt(inbound, handling.answer), self._tasks, hang_up=handling.hang_up)
+        self._tasks.handle(run.run(handling.handler), run.leave)
         return True
 
     def decide(self, call: CallOperation, decision: Decision) -> Decision | None:
@@ -138,6 +156,10 @@ class InboundDispatcher:
         if self._offer is not None and self._offered != self.takes_calls:
             self._offered = self.takes_calls
             self._offer(self._offered)
+
+    def _handling(self, inbound: InboundCall) -> Handling | None:
+        own = None if inbound.to is None else self._handlings.get(same_address(inbound.to))
+        return own or self._handlings.get(None)
 
 
 class _HandlerRun:
@@ -201,3 +223,12 @@ def _end_in(error: Exception) -> Exception | None:
         return error if isinstance(error, CallEnded) else None
     ends = [_end_in(inner) for inner in error.exceptions]
     return None if None in ends else ends[0]
+
+
+def same_address(address: str) -> str:
+    """Return *address* in a spelling that two addresses have in common if they name the same callee.
+
+    Case does not count, and neither do the parameters of a SIP address.
+    """
+    address = address.strip().casefold()
+    return re.split("[;?]", address, maxsplit=1)[0] if address.startswith(("sip:", "sips:")) else address

@@ -25,9 +25,8 @@ TURN = 0.5
 class Dispatcher(Protocol):
     """Runs the handler for inbound calls in this process."""
 
-    @property
-    def takes_calls(self) -> bool:
-        """Whether inbound calls are accepted now."""
+    def takes(self, inbound: InboundCall) -> bool:
+        """Return whether this call is accepted now: there is a handler for the address that was called."""
         ...
 
     def dispatch(self, inbound: InboundCall, *, promised: bool = False) -> bool:
@@ -68,9 +67,9 @@ class Handover:
         return Receipt("forwarded", kind, key, noted)
 
     def begin_to_take(self, inbound: InboundCall) -> asyncio.Task[str | None] | None:
-        """Take an announced call, in a task that returns its owner; ``None``: this process accepts no calls."""
+        """Take an announced call, in a task that returns its owner; ``None``: this process does not accept it."""
         # Once this process owns the call, its handler runs, even if the process refuses calls by then.
-        if self._dispatcher is None or not self._dispatcher.takes_calls:
+        if self._dispatcher is None or not self._dispatcher.takes(inbound):
             return None
         task = asyncio.get_running_loop().create_task(self._take(inbound, self._dispatcher))
         self._takes.add(task)

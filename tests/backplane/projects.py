@@ -151,8 +151,10 @@ class Process:
     A process that is never opened only receives.
     """
 
-    def __init__(self, backplane: Backplane, *, takes_calls: bool = True) -> None:
+    def __init__(self, backplane: Backplane, *, takes_calls: bool = True, number: str | None = None) -> None:
         self.backplane = backplane
+        self.number = number
+        """The only number that it has a handler for; ``None``: it handles all."""
         self.urls = CallbackUrls("project", "token", "/swcalls", URL)
         self.registry = Registry(Limits())
         self.rung: list[str] = []
@@ -173,16 +175,19 @@ class Process:
         self.takes_calls = False
         self.backplane.offer(takes_calls=False)
 
-    async def announce(self, call_id: str = "in-1") -> Reply:
+    async def announce(self, call_id: str = "in-1", to: str = "+12223334445") -> Reply:
         """Take in the announcement of a call."""
         path = self.urls.mint("inbound", "calls", shared=True).removeprefix(URL)
-        call = f'{{"call_id": "{call_id}", "call_state": "created", "direction": "inbound"}}'
+        call = f'{{"call_id": "{call_id}", "call_state": "created", "direction": "inbound", "to": "{to}"}}'
         return await self.ingress.accept(path, {}, f'{{"call": {call}}}'.encode())
 
     async def tell(self, kind: str, key: str, owner: str, body: str) -> Reply:
         """Take in a webhook for an operation of *owner*."""
         urls = CallbackUrls("project", "token", "/swcalls", URL, owner=owner)
         return await self.ingress.accept(urls.mint(kind, key).removeprefix(URL), {}, body.encode())
+
+    def takes(self, inbound: InboundCall) -> bool:
+        return self.takes_calls and self.number in (None, inbound.to)
 
     def dispatch(self, inbound: InboundCall, *, promised: bool = False) -> bool:
         if not (promised or self.takes_calls):

@@ -117,6 +117,20 @@ async def test_one_that_has_just_died_is_passed_over(project: Project, quick_tur
     assert sorted(await handled(dead, alive)) == [f"alive {call_id}" for call_id in calls]
 
 
+async def test_only_one_that_has_a_handler_for_the_number_gets_the_call(
+    project: Project, quick_turns: None, briefly
+) -> None:
+    sales = await Process(project.member("sales"), number="+15550100001").open()
+    support = await Process(project.member("support"), number="+15550100002").open()
+    receiver = front(project)
+    assert (await receiver.announce("in-1", "+15550100001")).status == 200
+    assert (await receiver.announce("in-2", "+15550100002")).status == 200
+    assert (await sales.announce("in-3", "+15550100002")).status == 200
+    with briefly():
+        assert (await sales.announce("in-4", "+15550100003")).status == 503
+    assert sorted(await handled(sales, support)) == ["sales in-1", "support in-2", "support in-3"]
+
+
 async def test_what_was_refused_is_not_handled_afterwards(project: Project, quick_turns: None, briefly) -> None:
     dead, receiver = await worker(project, "dead"), front(project)
     await project.crash(dead.backplane)

@@ -502,6 +502,12 @@ CLIENT_ATTRIBUTES = ("actions", "stats", "receiver", "__repr__")
 RECEIVER: Table = {
     "on_call": [
         *row(lambda client: client.receiver.on_call(handle), _=fine, unopened=silent(handle), open=silent(handle)),
+        *row(
+            lambda client: client.receiver.on_call(handle, to="+15550100001"),
+            _=fine,
+            unopened=silent(handle),
+            open=silent(handle),
+        ),
         # A second handler, and one that is no coroutine function, is refused at once.
         *row(twice, _=refused(SwcallsError, ValueError, TypeError, RuntimeError)),
         *row(lambda client: client.receiver.on_call(print_nothing), _=refused(TypeError, ValueError, SwcallsError)),
