@@ -17,16 +17,19 @@ Where to look:
 - A method that starts an action gives an ``Action``, such as ``PlayAction`` or ``RecordAction``. It yields events, such
   as ``PlayEvent``, and has a result, such as ``Playback`` or ``CollectResult``, and an ``Outcome``.
 - ``call.listen()`` gives a ``CallAudio``: the call's ``AudioFrame``s, digits, and a WAV file.
+- ``call.ask(…)`` repeats a prompt until the input is accepted, and gives an ``AskResult``; ``call.wait_for_beep()``
+  tells a person from a machine, and returns when a message can be left.
 - Errors are ``SwcallsError``: for commands ``CommandError``, for actions ``ActionError``, for calls ``CallEnded``.
 - ``WebhookReceiver`` receives webhooks in a process without a client; ``setup`` and ``CLIENT`` are for aiohttp.
 - ``call.timeline`` is a ``Timeline`` of ``Mark``s: everything that happened on the call.
+- ``swcalls.words`` has the types of states, end reasons and kinds of input.
 - ``swcalls.swml`` has the steps of SWML documents, for `Call.run_swml` and the other methods that send documents.
 - ``swcalls.testing`` simulates a space, ``swcalls.backplane`` connects processes, ``swcalls.otel`` traces calls.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from . import swml
+from . import swml, words
 from ._core.audio_frame import AudioFormat, AudioFrame
 from ._core.limits import Limits
 from ._core.log_queries import Reconcile
@@ -286,4 +289,5 @@ __all__ = [
     "WsDevice",
     "setup",
     "swml",
+    "words",
 ]

@@ -17,6 +17,7 @@ from .commands import End, EndReason, Update
 from .errors import CallEnded, CallNotFound, CommandNotSent, SwcallsError, shown
 from .events import CallEvent, InboundCall
 from .timeline import Journal, Timeline
+from .words import CallState, EndedBy
 
 _log = logging.getLogger("swcalls.call")
 
@@ -47,9 +48,9 @@ class Call(Verbs):
         return self._operation.id
 
     @property
-    def state(self) -> str | None:
+    def state(self) -> CallState | None:
         """The latest state, as the platform spells it; ``None``: no state is known."""
-        return self._operation.state
+        return cast(CallState | None, self._operation.state)
 
     @property
     def leg(self) -> Leg | None:
@@ -67,9 +68,9 @@ class Call(Verbs):
         return self._operation.has_ended
 
     @property
-    def end_reason(self) -> str | None:
+    def end_reason(self) -> EndedBy | None:
         """Why the call has ended; ``None``: it has not ended, or the platform gave no reason."""
-        return self._operation.end_reason
+        return cast(EndedBy | None, self._operation.end_reason)
 
     @property
     def from_(self) -> str | None:
@@ -120,7 +121,7 @@ class Call(Verbs):
                     f"call {self.id}: ended ({reason or 'no reason given'}) before it was answered", reason=reason
                 )
 
-    async def ended(self, timeout: float | None = None) -> str | None:
+    async def ended(self, timeout: float | None = None) -> EndedBy | None:
         """Wait for the end of the call and return its reason; ``None`` when the platform gave none.
 
         Reasons: hangup, cancel, busy, noAnswer, decline, error, abandoned, max_duration, not_found, or an

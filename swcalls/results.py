@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from .events import Received
+from .words import CollectType, ConferenceEnd, Detected, Detector, RecordEnd
 
 
 class Result(Received, frozen=True, kw_only=True):
@@ -24,7 +25,7 @@ class Playback(Result, frozen=True, kw_only=True):
 class Recording(Result, frozen=True, kw_only=True):
     """A recording that ended; with ``no_input``, nobody spoke in time, and there may be no file."""
 
-    state: str
+    state: RecordEnd
     """``finished`` or ``no_input``."""
     url: str | None = None
     """The URL of the file. It may need the API credentials, and may not exist at once."""
@@ -38,7 +39,7 @@ class Recording(Result, frozen=True, kw_only=True):
 class CollectResult(Result, frozen=True, kw_only=True):
     """The digits that were pressed, or the text that was said."""
 
-    type: str
+    type: CollectType
     """``digit``, ``speech``, ``no_input``, ``no_match``, or ``finished`` (a continuous collect that was stopped)."""
     digits: str | None = None
     terminator: str | None = None
@@ -70,9 +71,9 @@ class AskResult(Result, frozen=True, kw_only=True):
 class Detection(Result, frozen=True, kw_only=True):
     """Who or what answered."""
 
-    type: str | None
+    type: Detector | None
     """``machine``, ``fax`` or ``digit``: the detector."""
-    event: str | None
+    event: Detected | None
     """``HUMAN``, ``MACHINE``, ``UNKNOWN``, ``CED``, ``CNG``, the digits; ``None``: nothing was detected in time."""
     beep: bool = False
     """Whether a machine's beep was heard."""
@@ -190,7 +191,7 @@ class ConnectResult(Result, frozen=True, kw_only=True):
 class ConferenceResult(Result, frozen=True, kw_only=True):
     """A conference that was left, or is over."""
 
-    state: str
+    state: ConferenceEnd
     """``left``, ``ended`` (the conference is over for all), or ``finished``, when the platform does not say which."""
     conference_id: str | None = None
     reason: str | None = None

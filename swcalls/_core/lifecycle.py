@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from typing import cast
 
 from ..events import (
     CallEvent,
@@ -37,6 +38,7 @@ from ..results import (
     TapResult,
     Transcript,
 )
+from ..words import CollectType, Detected
 from .operation import Operation
 from .steps import Ends, Grace, Lifecycle, Step, by_word
 from .swml_lifecycles import SWML_LIFECYCLES
@@ -154,7 +156,7 @@ def detection_so_far(operation: Operation, event: Event | None) -> Detection:
         return Detection(type=detector, event=None, beep=beep, payload=payload)
     # READY and NOT_READY follow MACHINE only, and the webhook with MACHINE may have been lost.
     word = "MACHINE" if answer.state in ("READY", "NOT_READY") else answer.state
-    return Detection(type=answer.type, event=word, beep=beep, ready=ready, payload=payload)
+    return Detection(type=answer.type, event=cast(Detected, word), beep=beep, ready=ready, payload=payload)
 
 
 def _as(result: type[Result]) -> Callable[[Operation, Event], Result]:
@@ -168,7 +170,7 @@ def _as(result: type[Result]) -> Callable[[Operation, Event], Result]:
 def _collected(operation: Operation, event: Event) -> Result:
     assert isinstance(event, CollectEvent)
     return CollectResult(
-        type=event.type or event.state,
+        type=cast(CollectType, event.type or event.state),
         digits=event.digits,
         terminator=event.terminator,
         text=event.text,

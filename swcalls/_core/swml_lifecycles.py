@@ -9,11 +9,13 @@ Source: SWML wire facts, sections 2 to 4.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from msgspec.structs import replace
 
 from ..events import CallEvent, ConferenceEvent, ConnectEvent, Event, SwmlEvent
 from ..results import ConferenceResult, ConnectResult, Result, SendDigitsResult, SwmlResult
+from ..words import ConferenceEnd
 from .operation import Operation
 from .steps import Ends, Lifecycle, Step, by_word
 
@@ -93,7 +95,8 @@ def _conferred(operation: Operation, event: Event) -> Result:
     heard = [*(operation.history or ()), event]
     ids = (event.conference_id for event in heard if isinstance(event, ConferenceEvent) and event.conference_id)
     reason = event.reason if isinstance(event, ConferenceEvent) else None
-    return ConferenceResult(state=event.state, conference_id=next(ids, None), reason=reason, payload=event.payload)
+    state = cast(ConferenceEnd, event.state)
+    return ConferenceResult(state=state, conference_id=next(ids, None), reason=reason, payload=event.payload)
 
 
 def _run(operation: Operation, event: Event) -> Result:

@@ -356,8 +356,9 @@ class Engine:
         """Apply what the platform was told to do with an inbound call: to answer or to refuse it."""
         call = self.registry.calls.with_id(call_id)
         if call is not None:
-            state, reason = ("answered", None) if decision == "answer" else ("ended", decision)
-            event = CallEvent(state=state, call_id=call_id, end_reason=reason, payload={})
+            event = CallEvent(state="answered", call_id=call_id, payload={})
+            if decision != "answer":
+                event = CallEvent(state="ended", call_id=call_id, end_reason=decision, payload={})
             self.registry.report(call, event, time.monotonic())
 
     def check_command(self, call: CallOperation, command: str) -> None:

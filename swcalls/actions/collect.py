@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from msgspec.structs import replace
 
@@ -10,6 +10,7 @@ from .._core.operation import Options
 from ..call_leg import Leg
 from ..commands import Collect, Digits, Speech, refuse_none
 from ..results import CollectResult
+from ..words import CollectState
 from .action import Stoppable
 from .start import ActionStart
 from .verb_base import VerbBase, given
@@ -23,6 +24,11 @@ class CollectAction(Stoppable[CollectResult]):
 
     __slots__ = ()
     family: ClassVar[str] = "calling.collect"
+
+    if TYPE_CHECKING:
+
+        @property
+        def state(self) -> CollectState | None: ...
 
     async def start_input_timers(self) -> Leg:
         """Start the timer of ``initial_timeout``, for a collect that was started with ``start_input_timers=False``.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from .._core.lifecycle import detection_so_far
 from .._core.limits import check_number
@@ -11,6 +11,7 @@ from .._core.operation import Options
 from ..commands import Detect, DetectMachine, Detector, detector_item
 from ..errors import ActionExpired, shown
 from ..results import Detection
+from ..words import DetectState
 from .action import Stoppable
 from .start import ActionStart, ResultStart
 from .verb_base import VerbBase, given
@@ -33,6 +34,11 @@ class DetectAction(Stoppable[Detection]):
 
     __slots__ = ()
     family: ClassVar[str] = "calling.detect"
+
+    if TYPE_CHECKING:
+
+        @property
+        def state(self) -> DetectState | None: ...
 
 
 class DetectVerbs(VerbBase):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from .._core.operation import bounded
 from ..call_leg import Leg
 from ..commands import TTS, Direction, Gender, Media, Play, PlayVolume, Ringtone, Silence, media_item
 from ..results import Playback
+from ..words import PlayState
 from .action import Pausable
 from .start import ActionStart
 from .verb_base import VerbBase, given
@@ -18,6 +19,11 @@ class PlayAction(Pausable[Playback]):
 
     __slots__ = ()
     family: ClassVar[str] = "calling.play"
+
+    if TYPE_CHECKING:
+
+        @property
+        def state(self) -> PlayState | None: ...
 
     async def pause(self) -> Leg:
         """Pause the playback. Wire: ``calling.play.pause``."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from .._core.operation import bounded
 from ..call_leg import Leg
 from ..commands import Direction, Format, PauseBehavior, Record, RecordAudio, RecordParams, RecordPause, refuse_none
 from ..results import Recording
+from ..words import RecordState
 from .action import Pausable
 from .start import ActionStart
 from .verb_base import VerbBase, given
@@ -21,6 +22,11 @@ class RecordAction(Pausable[Recording]):
 
     __slots__ = ()
     family: ClassVar[str] = "calling.record"
+
+    if TYPE_CHECKING:
+
+        @property
+        def state(self) -> RecordState | None: ...
 
     async def pause(self, behavior: PauseBehavior | None = None) -> Leg:
         """Pause the recording. Wire: ``calling.record.pause``.

@@ -26,6 +26,9 @@ _log = logging.getLogger("swcalls.actions")
 class Start(Coroutine[Any, Any, T]):
     """A coroutine that sends one command when it runs. Like any coroutine it can be awaited once.
 
+    If it never is, a ``RuntimeWarning`` names the method. mypy finds it with ``enable_error_code = unused-awaitable``;
+    by default, mypy and pyright flag only what is exactly a ``Coroutine``, and not its subclasses.
+
     Args:
         name: The method that made it, for warnings: ``Call.play``.
         run: Makes the coroutine that sends the command.
@@ -103,8 +106,9 @@ class ResultStart(Start[R], Generic[R]):
             raise
         if timeout is None:
             return await self._begun()
+        bound = asyncio.timeout(timeout)
         try:
-            async with asyncio.timeout(timeout) as bound:
+            async with bound:
                 return await self._begun()
         except TimeoutError:
             if not bound.expired():

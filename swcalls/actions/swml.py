@@ -28,6 +28,7 @@ from ..commands.swml import (
 from ..errors import ActionFailed, CommandNotSent, shown
 from ..events import ConnectEvent
 from ..results import ConferenceResult, ConnectResult, SendDigitsResult, SwmlResult
+from ..words import ConnectState
 from .action import Action, Stoppable
 from .call_base import CallBase
 from .start import ActionStart
@@ -63,6 +64,11 @@ class ConnectAction(Stoppable[ConnectResult], Generic[C]):
 
     __slots__ = ()
     family: ClassVar[str] = "calling.connect"
+
+    if TYPE_CHECKING:
+
+        @property
+        def state(self) -> ConnectState | None: ...
 
     async def connected(self, timeout: float | None = None) -> C:
         """Wait until somebody has answered, and return the call at the other end, which can be driven like any other.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ..commands import Transcribe
 from ..results import Transcript
+from ..words import TranscribeState
 from .action import Stoppable
 from .start import ActionStart
 from .verb_base import VerbBase, given
@@ -20,6 +21,11 @@ class TranscribeAction(Stoppable[Transcript]):
 
     __slots__ = ()
     family: ClassVar[str] = "calling.transcribe"
+
+    if TYPE_CHECKING:
+
+        @property
+        def state(self) -> TranscribeState | None: ...
 
 
 class TranscribeVerbs(VerbBase):

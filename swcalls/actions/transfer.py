@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._engine.call_logging import log_address
 from ..call_leg import Leg
 from ..commands import Bare, Refer, ReferTo, SipItem, Transfer, UserEvent
 from ..results import ReferResult
+from ..words import ReferState
 from .action import Action
 from .start import ActionStart
 from .verb_base import VerbBase
@@ -21,6 +22,11 @@ class ReferAction(Action[ReferResult]):
 
     __slots__ = ()
     family: ClassVar[str] = "calling.refer"
+
+    if TYPE_CHECKING:
+
+        @property
+        def state(self) -> ReferState | None: ...
 
 
 class TransferVerbs(VerbBase):
