@@ -25,8 +25,15 @@ _log = logging.getLogger("swcalls.call")
 class Call(Verbs):
     """A call.
 
+    ::
+
+        async with client.dial(to="+15550198765", from_="+12069708643") as call:  # hangs up when the block ends
+            await call.answered(timeout=30)
+            await call.say("Welcome.").finished()
+
     The methods that start an action return an ``ActionStart``: ``await`` it for the handle, call ``.finished()`` for
-    the result, or use ``async with`` to stop the action when the block ends. All of them also take:
+    the result, or use ``async with`` to stop the action when the block ends. All of them also take what follows, except
+    ``ask`` and ``wait_for_beep``, which take several steps, and have a result instead of a handle:
 
     - *control_id*: the id of the action (default: a new UUID); unique among the client's running actions;
     - *status_url*: where the webhooks of the action go (default: the client's own receiver);
@@ -138,7 +145,17 @@ class Call(Verbs):
         return self.end_reason
 
     def events(self) -> AsyncIterator[CallEvent]:
-        """Iterate over the state events of the call, from the first to the last, also those that came before."""
+        """Iterate over the state events of the call, from the first to the last, also those that came before.
+
+        ::
+
+            async for event in call.events():
+                print(event.state, event.end_reason)
+
+        Raises:
+            RuntimeError: The client is not open.
+            ClientClosed: The client was closed.
+        """
         return events_of(self._operation, CallEvent, self._check_wait)
 
     def action(self, kind: str, control_id: str) -> Action[Any]:
@@ -240,6 +257,13 @@ class Call(Verbs):
         Args:
             status: ``canceled`` while the call is queued or ringing, ``completed`` while it is up.
             url: The URL of a SWML document, for a call that is up; or *swml*, the document itself. Not both.
+            fallback_url: The URL of a SWML document, for when the one at *url* cannot be had.
+            status_url: Where the states of the call are to be posted; whether this client still gets them is not
+                documented.
+
+        Raises:
+            CallEnded: The call has ended.
+            InvalidParams: The state of the call does not allow it.
         """
         command = Update(
             # Without an id, `send` raises `CommandNotSent`, as for every command.
@@ -262,11 +286,11 @@ class Call(Verbs):
         return leg
 
     async def cancel(self) -> Leg:
-        """Cancel a call that is queued or ringing."""
+        """Cancel a call that is queued or ringing: ``update(status="canceled")``. ``end()`` ends any call."""
         return await self.update(status="canceled")
 
     async def complete(self) -> Leg:
-        """Complete a call that is up."""
+        """Complete a call that is up: ``update(status="completed")``. ``end()`` ends any call."""
         return await self.update(status="completed")
 
     async def __aenter__(self) -> Self:

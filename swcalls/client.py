@@ -55,6 +55,12 @@ class Client:
 
     Use it as an async context manager, or call ``open()`` and ``close()``. It may be made where no event loop runs.
 
+    ::
+
+        async with Client("project", "token", "example") as client, client.receiver.serve(port=8080):
+            async with client.dial(to="+15550198765", from_="+12069708643") as call:
+                await call.answered(timeout=30)
+
     Args:
         project: The project's id.
         token: An API token with the Voice scope.
@@ -286,7 +292,15 @@ class Client:
         return CallStart(partial(self._dial, self._engine.new_call(), command, max_calls))
 
     def call(self, call_id: str) -> Call:
-        """Return a handle of a call that exists already; no request is sent."""
+        """Return a handle of a call that exists already; no request is sent.
+
+        ::
+
+            async with client.call("2e1e66e5-5d07-413d-9668-55542992eec0") as call:  # hangs up when the block ends
+                await call.say("Hello.").finished()
+
+        Whether there is such a call is known after the first command: ``CallNotFound``.
+        """
         check_text("call_id", call_id)
         calls = self._engine.registry.calls
         known = calls.with_id(call_id)
@@ -302,6 +316,14 @@ class Client:
         """Send any command, also one that this version does not know; return the JSON object of the response.
 
         The parameters are not checked, and no action is registered.
+
+        ::
+
+            await client.execute("calling.play.stop", call_id=call.id, params={"control_id": "music"})
+
+        Raises:
+            CommandError: The command did not succeed.
+            ClientClosed: The client is closed; ``RuntimeError``: it is not open yet.
         """
         check_text("command", command)
         if call_id is not None:
@@ -317,6 +339,12 @@ class Client:
             path: The request's path as sent, not decoded.
             headers: Its headers; the case of their names does not matter.
             body: Its body as sent.
+
+        ::
+
+            reply = await client.accept(path=request.raw_path, headers=request.headers, body=await request.read())
+            return web.Response(status=reply.status, body=reply.body, content_type=reply.content_type)
+
         """
         check_webhook(path, headers, body)
         return await self._engine.ingress.accept(path, headers, body)

@@ -37,7 +37,7 @@ class Recording(Result, frozen=True, kw_only=True):
 
 
 class CollectResult(Result, frozen=True, kw_only=True):
-    """The digits that were pressed, or the text that was said."""
+    """The digits that were pressed, or the text that was said; ``type`` tells which, or that there was no input."""
 
     type: CollectType
     """``digit``, ``speech``, ``no_input``, ``no_match``, or ``finished`` (a continuous collect that was stopped)."""
@@ -69,7 +69,10 @@ class AskResult(Result, frozen=True, kw_only=True):
 
 
 class Detection(Result, frozen=True, kw_only=True):
-    """Who or what answered."""
+    """Who or what answered: ``event`` says it, and ``is_human`` and ``is_machine`` are shorthands.
+
+    For a machine, leave a message when ``ready`` is ``True``, as after ``call.wait_for_beep()``.
+    """
 
     type: Detector | None
     """``machine``, ``fax`` or ``digit``: the detector."""

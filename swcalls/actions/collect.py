@@ -69,6 +69,13 @@ class CollectVerbs(VerbBase):
         ``no_input`` and ``no_match`` are results. The timer of *initial_timeout* starts at once; with the platform's
         own default the timer would wait for a command, and ``no_input`` might never come.
 
+        ::
+
+            result = await call.collect(digits=Digits(max=4), initial_timeout=10).finished()
+            pin = result.digits if result.type == "digit" else None
+
+        To play a question first, use ``prompt``; to ask again after a wrong input, ``ask``.
+
         Args:
             initial_timeout: Seconds to the first input (> 0).
             continuous: Yield each result as an event, until the collect is stopped or the call ends.

@@ -59,6 +59,14 @@ class DetectVerbs(VerbBase):
 
         See ``DetectAction`` for what ``finished()`` waits for. Wire: ``calling.detect``.
 
+        ::
+
+            found = await call.detect(DetectMachine(detect_message_end=False)).finished()
+            if found.is_machine:
+                await call.end()
+
+        To leave a message, use ``wait_for_beep``.
+
         Args:
             timeout: Seconds that the detector runs at most (>= 0; the platform's default is 30).
         """

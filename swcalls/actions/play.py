@@ -54,6 +54,13 @@ class PlayVerbs(VerbBase):
     ) -> ActionStart[PlayAction, Playback]:
         """Play *media* (``Audio``, ``TTS``, ``Silence``, ``Ringtone``), in turn. Wire: ``calling.play``.
 
+        ::
+
+            await call.play(TTS("Welcome."), Audio("https://example.com/jingle.mp3")).finished()
+
+            async with call.play(Audio("https://example.com/music.mp3"), loop=0):  # stopped when the block ends
+                answer = await look_it_up()
+
         Args:
             volume: dB, -40 to 40.
             direction: Who hears it: ``listen``, ``speak`` or ``both``.
@@ -87,7 +94,7 @@ class PlayVerbs(VerbBase):
         status_url: str | None = None,
         deadline: float | None = None,
     ) -> ActionStart[PlayAction, Playback]:
-        """Speak *text*: ``play(TTS(text), ...)``."""
+        """Speak *text*: ``play(TTS(text), ...)``. ``await call.say("Hi.").finished()`` returns when it was said."""
         start = self.play(
             TTS(text),
             volume=volume,

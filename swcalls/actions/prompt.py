@@ -139,6 +139,12 @@ class PromptVerbs(VerbBase):
     ) -> ActionStart[PromptAction, CollectResult]:
         """Play *media* and collect *digits* or *speech*. Wire: ``calling.collect`` and ``calling.play``.
 
+        ::
+
+            result = await call.prompt(TTS("Please enter your PIN."), digits=Digits(max=4)).finished()
+
+        To check the input, and to ask again, use ``ask``.
+
         The timer of *initial_timeout* starts when the playback has ended. ``async with`` stops both at the end, and so
         does a ``.finished()`` that is cancelled or times out. Without a webhook for the end of the playback, the timer
         starts after the longest time that *media* can last (``Limits.playback`` for a file).

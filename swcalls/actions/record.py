@@ -62,9 +62,19 @@ class RecordVerbs(VerbBase):
 
         The platform's own defaults would record one party, and stop at the first half second of silence or at ``#``.
 
+        ::
+
+            async with call.record(stereo=True) as recording:  # stopped when the block ends
+                await talk(call)
+            print((await recording.finished()).url)
+
+            message = await call.record(beep=True, end_silence_timeout=3, max_length=120).finished()
+
         Args:
             format: ``mp3``, ``wav`` or ``mp4``.
+            stereo: Each party on a channel of its own.
             direction: Whose voice: ``listen``, ``speak`` or ``both``.
+            beep: Play a beep before the recording starts.
             initial_timeout: Seconds to wait for a voice (>= 0, 0: no limit); after that the result is ``no_input``.
             end_silence_timeout: Seconds of silence that end the recording (>= 0, 0: silence does not).
             max_length: Seconds (>= 0, 0: no limit).

@@ -211,6 +211,16 @@ class SwmlVerbs(VerbBase):
         It replaces what was run on the call before: that action fails with ``Replaced``. Nobody answering is a result,
         ``answered=False``, not an error. Not confirmed on a live account.
 
+        ::
+
+            connect = await call.connect("+15550198766", timeout=20)
+            try:
+                peer = await connect.connected()  # the call at the other end
+            except ActionFailed as nobody:
+                print(nobody)
+            else:
+                await peer.ended()
+
         Args:
             to: A number or an address, or several, which are tried one after the other.
             caller_id: What the called party sees; without it, the number of the calling party.
@@ -250,6 +260,10 @@ class SwmlVerbs(VerbBase):
         It replaces what was run on the call before: that action fails with ``Replaced``. It is refused while the call
         is bridged, since it would end the bridge. Not confirmed on a live account.
 
+        ::
+
+            await call.send_digits("1w204#").finished()
+
         Args:
             digits: Made of ``0-9 A-D * #``, and of ``w`` and ``W``, which are pauses.
         """
@@ -280,6 +294,11 @@ class SwmlVerbs(VerbBase):
 
         It replaces what was run on the call before: that action fails with ``Replaced``. Not confirmed on a live
         account.
+
+        ::
+
+            async with call.conference("room") as conference:  # left when the block ends
+                await conference.reached("joined", timeout=30)
 
         Args:
             muted: Join without being heard.

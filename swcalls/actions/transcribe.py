@@ -36,6 +36,16 @@ class TranscribeVerbs(VerbBase):
     def transcribe(
         self, *, control_id: str | None = None, status_url: str | None = None, deadline: float | None = None
     ) -> ActionStart[TranscribeAction, Transcript]:
-        """Transcribe the call. A second one at the same time is a ``Conflict``. Wire: ``calling.transcribe``."""
+        """Transcribe the call. A second one at the same time is a ``Conflict``. Wire: ``calling.transcribe``.
+
+        ::
+
+            transcript = await call.transcribe()
+            await talk(call)
+            await transcript.stop()
+            print((await transcript.finished()).text)
+
+        The text comes after the stop or after the end of the call. It may take minutes (``Limits.transcript_grace``).
+        """
         command = Transcribe(control_id=given(control_id), status_url=status_url)
         return self._start(TranscribeAction, command, deadline)
