@@ -37,8 +37,8 @@ class ConfigurationError(SwcallsError, ValueError):
 class CommandError(SwcallsError):
     """A command did not succeed. Base of the errors of sending a command.
 
-    ``command`` is its name on the wire, ``call_id`` the call that it was sent to, and ``request_id`` the platform's id of
-    the request; ``None``: there is none.
+    ``command`` is its name on the wire, and ``call_id`` the call that it was sent to. ``request_id`` is the platform's
+    id of the request; ``None``: there is none.
     """
 
     def __init__(
