@@ -137,7 +137,8 @@ class WebhookReceiver:
                 ``sip:support@example.com`` for a SIP call; case and the parameters of a SIP address do not count.
                 ``None``: every address without a handler of its own. A call that has no handler is refused with 503,
                 as without any. With a backplane, a process takes only calls that it has a handler for; a process
-                without one offers the call to the others in turn, for 3 seconds, half a second to each.
+                without one offers the call to the others in turn, for 3 seconds, half a second to each, and next time
+                first to those that take calls to this number.
             hang_up: ``False``: do not hang up when the handler ends.
             answer: ``False``: do not answer the call before the handler calls ``call.answer()``. The handler can refuse
                 the call instead, with ``call.reject("busy")``; a handler that does neither refuses it when it ends.

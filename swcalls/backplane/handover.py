@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from typing import Protocol
 
 from .._core.webhooks import INBOUND, Receipt, Webhook
@@ -20,6 +21,9 @@ ANSWERED = 10.0
 
 TURN = 0.5
 """Seconds that a process has to take an inbound call before the call is offered to another process as well."""
+
+MOST_ADDRESSES, MOST_PASSED = 1024, 64
+"""For how many addresses it is remembered which processes do not take their calls, and how many processes for each."""
 
 
 class Dispatcher(Protocol):
@@ -42,6 +46,7 @@ class Handover:
         self._project = project
         self._dispatcher = dispatcher
         self._takes: set[asyncio.Task[str | None]] = set()
+        self._passed = _Passed()
 
     def is_ours(self, webhook: Webhook) -> bool:
         """Return whether *webhook* certainly belongs to this process."""
@@ -104,16 +109,23 @@ class Handover:
             if not take.done():
                 raise BackplaneUnavailable(f"call {call_id}: this process did not take the call within {ANNOUNCED:g} s")
             owner = take.result()
-        owner = owner or await self._offer(call_id, body)
+        owner = owner or await self._offer(call_id, inbound.to or "", body)
         return Receipt("busy" if owner is None else "inbound", INBOUND, call_id)
 
-    async def _offer(self, call_id: str, body: bytes) -> str | None:
-        """Offer an announced call to one process after another until one takes it; return its owner or ``None``."""
+    async def _offer(self, call_id: str, to: str, body: bytes) -> str | None:
+        """Offer an announced call to one process after another until one takes it; return its owner or ``None``.
+
+        A process that has no handler for *to* does not take the call, and does not say so. It is asked last the next
+        time that *to* is called.
+        """
         backplane, offered_to = self._backplane, list[str]()
         clock = asyncio.get_running_loop().time
         end = clock() + ANNOUNCED
         while clock() < end:
-            taker = await backplane.taker(self._project, besides=offered_to)
+            passed = self._passed.owners(to)
+            taker = await backplane.taker(self._project, besides=[*offered_to, *passed])
+            if taker is None and passed:
+                taker = await backplane.taker(self._project, besides=offered_to)
             if taker is None:
                 break
             offered_to.append(taker)
@@ -123,6 +135,7 @@ class Handover:
                 _log.warning("call %s: cannot be offered to process %s: %s", call_id, taker, fault)
                 continue
             owner = await backplane.find_call(self._project, call_id, wait=TURN)
+            self._passed.note(to, taker, has_passed=owner is None)
             if owner is not None:
                 return owner
         # A process that got the offer may take the call as long as it is announced.
@@ -149,3 +162,24 @@ class Handover:
         self._takes.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _log.error("taking an inbound call failed", exc_info=task.exception())
+
+
+class _Passed:
+    """Which processes did not take a call to an address when it was their turn. The latest of each are remembered."""
+
+    def __init__(self) -> None:
+        self._owners: OrderedDict[str, list[str]] = OrderedDict()
+
+    def owners(self, to: str) -> list[str]:
+        """Return the processes that did not take the latest call to *to* that they were offered."""
+        return self._owners.get(to, [])
+
+    def note(self, to: str, owner: str, *, has_passed: bool) -> None:
+        """Note whether *owner* has passed."""
+        others = [other for other in self._owners.pop(to, []) if other != owner]
+        if has_passed:
+            others = [*others, owner][-MOST_PASSED:]
+        if others:
+            self._owners[to] = others
+            if len(self._owners) > MOST_ADDRESSES:
+                self._owners.popitem(last=False)
