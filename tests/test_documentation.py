@@ -280,7 +280,7 @@ async def test_the_menu_example_runs(space: Simulator) -> None:
         async with asyncio.timeout(60):
             url = (await process.stdout.readline()).decode().partition("number: ")[2].strip()
             for presses in ("1", "2", ""):
-                call = await space.call(url=url, callee=Callee(presses=presses))
+                call = await space.call(url=url, callee=Callee(presses=presses, says="Please call me back."))
                 assert await process.stdout.readline() == b"call from +15550198765\n"
                 if presses == "2":
                     assert b"message: http" in await process.stdout.readline()
