@@ -180,6 +180,8 @@ async def test_each_attempt_has_an_id_of_its_own(space, call: Call) -> None:
         ({"accept": set()}, ValueError, r"accept=set\(\) must have at least one string"),
         ({"accept": {1, 2}}, TypeError, "must have strings only, and has"),
         ({"accept": "["}, ValueError, r"accept='\[' must be a valid regular expression"),
+        ({"accept": "12"}, ValueError, r"accept='12' must accept at least one key, .* pass \{'1', '2'\} or '\[12\]'"),
+        ({"accept": {"10", "11"}}, ValueError, "must accept at least one key, since digits.max is 1"),
         ({"accept": re.compile(b"1")}, TypeError, "for strings, not for bytes"),
         ({"accept": b"12"}, TypeError, "accept=b'12' must be strings, a regular expression, or a function"),
         ({"accept": 12}, TypeError, "accept=12 must be strings, a regular expression, or a function"),
@@ -198,6 +200,16 @@ async def test_a_bad_argument_is_refused_before_anything_is_sent(space, call: Ca
     with pytest.raises(ValueError, match="media"):
         call.ask(digits=ONE, on_wrong=MENU)
     assert counted(space).keys() == {"dial"}
+
+
+async def test_what_can_be_said_or_pressed_is_not_refused(space, call: Call) -> None:
+    for how in (
+        {"digits": ONE, "accept": "#?"},
+        {"digits": ONE, "accept": lambda key: 1 / 0},
+        {"digits": ONE, "speech": Speech(), "accept": {"yes"}},
+        {"digits": Digits(max=2), "accept": "12"},
+    ):
+        call.ask(MENU, **how).close()
 
 
 async def test_a_question_that_is_never_awaited_warns_once_and_sends_nothing(space, call: Call) -> None:

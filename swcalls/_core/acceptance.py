@@ -12,6 +12,7 @@ from ..errors import shown
 Accept = Collection[str] | re.Pattern[str] | Callable[[str], object]
 """What `Call.ask` takes as ``accept``. A string is a regular expression, not a collection of characters."""
 
+KEYS = "0123456789ABCD*#"
 _RULE = "strings, a regular expression, or a function that takes a string"
 _EDGES = re.compile(r"^[\W_]+|[\W_]+\Z")
 
@@ -25,6 +26,7 @@ class Acceptance:
     """
 
     def __init__(self, accept: Accept | None) -> None:
+        self._accept = accept
         self._matches: Callable[[str], object] | None = None
         self._strings: frozenset[str] | None = None
         self._plain: dict[str, str] = {}
@@ -47,6 +49,19 @@ class Acceptance:
             self._matches = accept
         else:
             _refuse(accept, _RULE)
+
+    def check_one_key(self) -> None:
+        """Check that at least one input of a single key is accepted. A function is not called.
+
+        Raises:
+            ValueError: No key is accepted.
+        """
+        is_known = self._strings is not None or isinstance(self._accept, str | re.Pattern)
+        if is_known and all(self.accepted(key) is None for key in ("", *KEYS)):
+            raise ValueError(
+                f"ask: accept={shown(self._accept)} must accept at least one key, since digits.max is 1 (a string is a"
+                " regular expression: for the keys 1 and 2, pass {'1', '2'} or '[12]')"
+            )
 
     def accepted(self, text: str | None, *, spoken: bool = False) -> str | None:
         """Return what *text*, an input, is accepted as; ``None``: it is not accepted.

@@ -68,6 +68,7 @@ class AskVerbs(PromptVerbs):
             initial_timeout: This and the rest are as in ``prompt``, and hold for each attempt.
 
         Raises:
+            ValueError: *accept* accepts none of the inputs that ``Digits(max=1)`` allows, or is no regular expression.
             CallEnded: The caller has hung up.
             ActionFailed: The platform reported an error; ``ActionExpired``: it did not report the end of an attempt.
         """
@@ -89,6 +90,8 @@ class AskVerbs(PromptVerbs):
             deadline=deadline,
         )
         prompt(*media).close()  # Its arguments are checked before anything is sent.
+        if digits is not None and digits.max == 1 and speech is None:
+            acceptance.check_one_key()
         return ResultStart("Call.ask", lambda: _ask(prompt, media, *before, acceptance, attempts))
 
 
