@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 
 
@@ -15,7 +15,8 @@ class CallSlots:
     def __init__(self, begin: Callable[[str], object]) -> None:
         self._begin = begin
         self._up: set[str] = set()
-        self._waiting: deque[tuple[str, int]] = deque()
+        self._waiting: OrderedDict[str, int] = OrderedDict()
+        """The bound of each dial that waits."""
 
     def __len__(self) -> int:
         """Return how many calls are up, or are being dialled."""
@@ -30,16 +31,17 @@ class CallSlots:
         if most is None or (not self._waiting and len(self._up) < most):
             self._up.add(key)
             return True
-        self._waiting.append((key, most))
+        self._waiting[key] = most
         return False
 
     def free(self, key: str) -> None:
         """Note that the call *key* is over, or that its dial waits no more; do nothing if it is neither."""
-        if key in self._up:
-            self._up.remove(key)
-        else:
-            self._waiting = deque(one for one in self._waiting if one[0] != key)
-        while self._waiting and len(self._up) < self._waiting[0][1]:
-            first, _ = self._waiting.popleft()
+        self._up.discard(key)
+        self._waiting.pop(key, None)
+        while self._waiting:
+            first, most = next(iter(self._waiting.items()))
+            if len(self._up) >= most:
+                return
+            del self._waiting[first]
             self._up.add(first)
             self._begin(first)
