@@ -141,6 +141,27 @@ async def test_closing_wakes_whoever_waits(space, ids, client: Client) -> None:
     assert up(client) == 0
 
 
+async def test_closing_wakes_a_handler_that_waits(space, ids, connect) -> None:
+    client = await connect(limits=Limits(drain=60))
+    await client.dial(**NUMBERS)
+    waits, errors = asyncio.Event(), []
+
+    async def handler(call: Call) -> None:
+        for _ in range(2):  # The second one comes when the client is being closed already.
+            waits.set()
+            try:
+                await client.dial(**NUMBERS, max_calls=1)
+            except ClientClosed as error:
+                errors.append(str(error))
+
+    client.receiver.on_call(handler)
+    await space.post(client.receiver.inbound_url, {"call": {"call_id": "in-1"}})
+    await waits.wait()
+    await settle()
+    await client.close()
+    assert errors == ["dial: not sent, since the client was closed while the dial waited for its turn (max_calls)"] * 2
+
+
 async def test_a_call_that_is_found_to_be_gone_frees_its_slot(space, ids, client: Client) -> None:
     call = await client.dial(**NUMBERS, max_calls=1)
     (waits,) = dialling(client, 1, max_calls=1)

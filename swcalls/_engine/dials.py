@@ -69,6 +69,7 @@ class Dials:
                 dialling.cancel()
             elif dialling.done() and dialling.exception() is None:
                 self._tasks.hang_up(self._hang_up(call))
+        self.calls_up.close()
 
     @property
     def _is_too_late(self) -> bool:
