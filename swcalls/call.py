@@ -170,7 +170,7 @@ class Call(Verbs):
             CallEnded: The caller has hung up, or the call was refused.
             CommandNotSent: The call did not come in: only the callee can answer it.
         """
-        decision = self._decide("answer")
+        decision = await self._decide("answer")
         if decision is None:
             if LIVE_WORDS.isdisjoint(self._operation.states_reached):
                 raise CommandNotSent(
@@ -192,17 +192,17 @@ class Call(Verbs):
         """
         if reason not in ("busy", "decline"):
             raise ValueError(f"reject: reason={shown(reason)} must be 'busy' or 'decline'")
-        decision = self._decide(reason)
+        decision = await self._decide(reason)
         if decision in ("busy", "decline"):
             self._operation.handed_on = True
             await self._engine.inbound.told(self._operation)
         if not self._operation.has_ended:
             await self.end(reason)
 
-    def _decide(self, decision: Literal["answer", "busy", "decline"]) -> str | None:
+    async def _decide(self, decision: Literal["answer", "busy", "decline"]) -> str | None:
         """Decide on a call that is held; return what was decided; ``None``: the call is not held."""
         self._engine.check_command(self._operation, decision)
-        return self._engine.inbound.decide(self._operation, decision)
+        return await self._engine.inbound.decide(self._operation, decision)
 
     async def end(self, reason: EndReason | None = None) -> Leg | None:
         """Hang up. The call has ended when ``ended()`` returns. Wire: ``calling.end``.

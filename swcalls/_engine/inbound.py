@@ -8,12 +8,13 @@ from typing import Any, Literal, Protocol
 
 from .._core.early_events import RecentKeys
 from .._core.operation import CallOperation
+from .._core.webhooks import Decision
 from ..call_leg import Leg
 from ..commands import EndReason
 from ..errors import CallEnded, SwcallsError
 from ..events import InboundCall
 from .call_logging import about
-from .decisions import Decision, Decisions
+from .decisions import Decisions
 from .tasks import Tasks
 
 Handler = Callable[[Any], Awaitable[object]]
@@ -47,8 +48,8 @@ class InboundDispatcher:
         adopt: Registers an inbound call, which is answered or not, and returns its handle.
         tasks: Run the handlers.
         most_remembered: How many calls are remembered, so that a call that is announced again is not handled twice.
+        decisions: Decides on calls that are not answered yet.
         offer: Advertises to other processes whether this one accepts inbound calls; ``None``: there are no others.
-        decisions: Holds calls that are not answered yet; ``None``: every call is answered at once.
     """
 
     def __init__(
@@ -56,13 +57,13 @@ class InboundDispatcher:
         adopt: Callable[[InboundCall, bool], InboundHandle],
         tasks: Tasks,
         most_remembered: int,
+        decisions: Decisions,
         offer: Callable[[bool], object] | None = None,
-        decisions: Decisions | None = None,
     ) -> None:
         self._adopt = adopt
         self._tasks = tasks
         self._offer = offer
-        self.decisions = decisions
+        self._decisions = decisions
         self._answers = True
         self._handler: Handler | None = None
         self._hang_up = True
@@ -83,7 +84,7 @@ class InboundDispatcher:
             hang_up: End a call when its handler returns or raises.
             answer: Answer a call before its handler runs.
         """
-        self._answers = answer or self.decisions is None
+        self._answers = answer
         self._handler = handler
         self._hang_up = hang_up
         self.tell_others()
@@ -107,6 +108,10 @@ class InboundDispatcher:
         self._refusals -= 1
         self.tell_others()
 
+    def holds(self, inbound: InboundCall) -> bool:
+        """Return whether a call is held until its handler decides on it, if this process gets the call."""
+        return not self._answers
+
     def dispatch(self, inbound: InboundCall, *, promised: bool = False) -> bool:
         """Run the handler for a call, unless the call was dispatched before; return whether the call is accepted.
 
@@ -118,20 +123,20 @@ class InboundDispatcher:
         if inbound.call_id in self._announced:
             return True
         self._announced.add(inbound.call_id)
-        if not self._answers and self.decisions is not None:
-            self.decisions.expect(inbound.call_id)
-        run = _HandlerRun(self._adopt(inbound, self._answers), self._tasks, hang_up=self._hang_up)
+        is_held = self.holds(inbound)
+        if is_held:
+            self._decisions.expect(inbound.call_id)
+        run = _HandlerRun(self._adopt(inbound, not is_held), self._tasks, hang_up=self._hang_up)
         self._tasks.handle(run.run(self._handler), run.leave)
         return True
 
-    def decide(self, call: CallOperation, decision: Decision) -> Decision | None:
+    async def decide(self, call: CallOperation, decision: Decision) -> Decision | None:
         """Decide on a call that is held, unless that is done; return what was decided; ``None``: it is not held."""
-        return None if self.decisions is None or call.id is None else self.decisions.decide(call.id, decision)
+        return None if call.id is None else await self._decisions.decide(call.id, decision)
 
     async def told(self, call: CallOperation) -> None:
         """Return when the platform has been told what was decided on *call*, which is held."""
-        assert self.decisions is not None
-        await self.decisions.platform_told(call.id or "")
+        await self._decisions.until_told(call.id or "")
 
     def tell_others(self) -> None:
         """Advertise to other processes whether this process accepts inbound calls, if that has changed."""
