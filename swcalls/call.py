@@ -249,15 +249,14 @@ class Call(Verbs):
             fallback_url=fallback_url,
             status_url=status_url,
         )
-        if status is None:
-            leg = await self._send(Update.command, command)
-            if url is not None or swml is not None:
-                self._engine.registry.replaced(self._operation, None)
-        else:
+        if status is not None:
             reason = "cancel" if status == "canceled" else "hangup"
             leg = await self._engine.end(self._operation, Update.command, command, reason)
-        if status is not None or url is not None or swml is not None:
-            self._operation.handed_on = True
+        elif url is not None or swml is not None:
+            leg = await self._engine.documents.replace(self._operation, Update.command, command)
+        else:
+            return await self._send(Update.command, command)
+        self._operation.handed_on = True
         return leg
 
     async def cancel(self) -> Leg:

@@ -70,7 +70,16 @@ def peer_of(operation: Operation) -> str | None:
     heard = operation.history or ()
     told = (event.peer_id for event in heard if isinstance(event, ConnectEvent) and event.peer_id)
     answered = (event.call_id for event in heard if isinstance(event, CallEvent) and event.state == "answered")
-    return operation.options.peer or next(told, None) or next(answered, None)
+    return operation.options.peer or operation.options.answered_by or next(told, None) or next(answered, None)
+
+
+def bridged_with(operation: Operation) -> str | None:
+    """Return the id of the call that a connect has bridged with its own; ``None``: it is not known, or not bridged."""
+    options = operation.options
+    if options.peer is None and options.answered_by is None:
+        is_bridged = "connected" in operation.states_reached or options.at_once
+        return peer_of(operation) if is_bridged else None
+    return options.peer or options.answered_by
 
 
 def _connected(operation: Operation, event: Event) -> Result:

@@ -369,6 +369,11 @@ class Engine:
         if self.member is not None:
             self.member.call_identified(call)
 
+    def peer_identified(self, connect: Operation) -> None:
+        """Store on the backplane which call is at the other end of *connect*."""
+        if self.member is not None:
+            self.member.keep_soon(connect)
+
     def deadline_moved(self, due: float) -> None:
         """Set the timer to *due*."""
         self.timer.set(due)
