@@ -15,11 +15,10 @@ except ImportError:
 
 class Captions:
     def __init__(self):
-        self.endpointer = pocketsphinx.Endpointer()
+        self.endpointer, self.rest = pocketsphinx.Endpointer(), b""
         self.decoder = pocketsphinx.Decoder(samprate=16000, loglevel="FATAL")
-        self.rest = b""
 
-    def feed(self, frame):
+    def text_of(self, frame):
         """Return what was said in the sentence that ends with this frame; None: no sentence ends."""
         samples, text, size = array.array("h", frame.pcm), None, self.endpointer.frame_bytes
         # The model wants 16 kHz, and a call has 8 kHz: between two samples comes their mean.
@@ -28,15 +27,16 @@ class Captions:
         twice[1::2] = array.array("h", [(a + b) // 2 for a, b in pairwise([*samples, samples[-1]])])
         self.rest += twice.tobytes()
         while len(self.rest) >= size:
-            was_speech, speech = self.endpointer.in_speech, self.endpointer.process(self.rest[:size])
-            self.rest = self.rest[size:]
-            if speech is not None and not was_speech:
+            piece, self.rest = self.rest[:size], self.rest[size:]
+            was_speech, speech = self.endpointer.in_speech, self.endpointer.process(piece)
+            if speech is None:
+                continue
+            if not was_speech:
                 self.decoder.start_utt()
-            if speech is not None:
-                self.decoder.process_raw(speech)
-                if not self.endpointer.in_speech:
-                    self.decoder.end_utt()
-                    text = self.decoder.hyp().hypstr if self.decoder.hyp() else "(not understood)"
+            self.decoder.process_raw(speech)
+            if not self.endpointer.in_speech:
+                self.decoder.end_utt()
+                text = self.decoder.hyp().hypstr if self.decoder.hyp() else "(not understood)"
         return text
 
 
@@ -46,14 +46,14 @@ def level(frame):
 
 async def main() -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
-    feed = Captions().feed if pocketsphinx else level
+    text_of = Captions().text_of if pocketsphinx else level
     async with Client.from_env() as client, client.receiver.serve(port=8080):
         async with client.dial(to="+15550198765", from_="+12069708643") as call:
             await call.answered(timeout=30)
             async with call.listen(codec="PCMU@8000h") as audio:
                 async for frame in audio:
                     # In a thread: to recognise speech takes longer than the event loop may wait.
-                    text = await asyncio.to_thread(feed, frame)
+                    text = await asyncio.to_thread(text_of, frame)
                     if text is not None:
                         print(f"{frame.timestamp_ms / 1000:6.1f} s  {text}", flush=True)
 
