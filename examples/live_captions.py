@@ -20,21 +20,18 @@ class Captions:
 
     def text_of(self, frame):
         """Return what was said in the sentence that ends with this frame; None: no sentence ends."""
-        samples, text, size = array.array("h", frame.pcm), None, self.endpointer.frame_bytes
+        samples, size, text = array.array("h", frame.pcm), self.endpointer.frame_bytes, None
         # The model wants 16 kHz, and a call has 8 kHz: between two samples comes their mean.
-        twice = array.array("h", bytes(4 * len(samples)))
-        twice[0::2] = samples
-        twice[1::2] = array.array("h", [(a + b) // 2 for a, b in pairwise([*samples, samples[-1]])])
-        self.rest += twice.tobytes()
+        pairs = pairwise([*samples, samples[-1]])
+        self.rest += array.array("h", [sample for a, b in pairs for sample in (a, (a + b) // 2)]).tobytes()
         while len(self.rest) >= size:
             piece, self.rest = self.rest[:size], self.rest[size:]
             was_speech, speech = self.endpointer.in_speech, self.endpointer.process(piece)
-            if speech is None:
-                continue
-            if not was_speech:
+            if speech is not None and not was_speech:
                 self.decoder.start_utt()
-            self.decoder.process_raw(speech)
-            if not self.endpointer.in_speech:
+            if speech is not None:
+                self.decoder.process_raw(speech)
+            if was_speech and not self.endpointer.in_speech:
                 self.decoder.end_utt()
                 text = self.decoder.hyp().hypstr if self.decoder.hyp() else "(not understood)"
         return text
@@ -45,7 +42,7 @@ def level(frame):
 
 
 async def main() -> None:
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)  # So that it hangs up.
     text_of = Captions().text_of if pocketsphinx else level
     async with Client.from_env() as client, client.receiver.serve(port=8080):
         async with client.dial(to="+15550198765", from_="+12069708643") as call:
