@@ -58,6 +58,11 @@ class AudioBuffer:
             frame.dropped_before, self._unreported = self._unreported, 0
         return frame
 
+    def put_back(self, frame: AudioFrame) -> None:
+        """Make *frame*, which was the next one to be read, the next one again."""
+        self._frames.appendleft(frame)
+        self._held[frame.track] = self._held.get(frame.track, 0.0) + max(SHORTEST, frame.duration)
+
     def clear(self) -> None:
         """Throw away what nobody will read; it does not count as dropped."""
         self._frames.clear()

@@ -126,12 +126,12 @@ class _Link:
     def _take(self, message: Any) -> bool:
         """Take a message where it is parsed, unless it has to wait: for others, or for a turn of the reader."""
         feed = self._feed
-        if self._queued or feed.is_crowded or message.type not in _DATA:
-            self._queued += 1
-            return False
-        if not feed.receive(message.data):
-            self.cut()
-        return True
+        if message.type is WSMsgType.TEXT and not self._queued and not feed.is_crowded:
+            if not feed.receive(message.data):
+                self.cut()
+            return True
+        self._queued += 1
+        return False
 
     def _look(self) -> None:
         """Ask the other side whether it is there, if nothing has come; if nothing came after that either, give up."""

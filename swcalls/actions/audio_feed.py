@@ -37,18 +37,21 @@ VOTES = 5
 _log = logging.getLogger("swcalls.audio")
 
 
+_ONE_READER = "another task reads this already: frames, and digits, have one reader at a time"
+
+
 class Signal:
     """Wakes the one task that waits for something to be there."""
 
-    __slots__ = ("waiter",)
+    __slots__ = ("_waiter",)
 
     def __init__(self) -> None:
-        self.waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
         """Of a task that waits, or was woken and has not run yet."""
 
     def set(self) -> None:
         """Wake the task that waits, if one does."""
-        waiter = self.waiter
+        waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
@@ -58,13 +61,13 @@ class Signal:
         Raises:
             RuntimeError: Another task waits already.
         """
-        if self.waiter is not None:
-            raise RuntimeError("another task reads this already: frames, and digits, have one reader at a time")
-        self.waiter = asyncio.get_running_loop().create_future()
+        if self._waiter is not None:
+            raise RuntimeError(_ONE_READER)
+        self._waiter = asyncio.get_running_loop().create_future()
         try:
-            await self.waiter
+            await self._waiter
         finally:
-            self.waiter = None
+            self._waiter = None
 
 
 class AudioFeed:
@@ -75,6 +78,14 @@ class AudioFeed:
         bearer: What the platform must send as its token.
         ended: Called at the end, if the stream had begun. ``None``: nobody asks for `levels`, so none are kept.
     """
+
+    # With hundreds of streams, what a frame touches is in no cache: the less, the better.
+    __slots__ = (
+        "_cut", "_ended", "_heard", "_idle_timeout", "_is_wanted", "_level_due", "_look_from", "_max_lag", "_others",
+        "_probes", "_reader", "_timers", "_votes", "_was_slow", "_was_unreadable", "bearer", "began", "digits",
+        "ended_by", "frames", "has_digit", "has_moved", "is_connected", "is_crowded", "levels", "messages", "name",
+        "refused", "was_connected",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -91,7 +102,6 @@ class AudioFeed:
         self.messages: StreamMessages = StreamMessages(byte_order)
         self.frames: AudioBuffer = AudioBuffer(max_lag)
         self.digits: deque[str] = deque(maxlen=DIGITS_KEPT)
-        self.has_frame: Signal = Signal()
         self.has_digit: Signal = Signal()
         self.has_moved: Signal = Signal()
         """It has started, or ended, or lost its connection."""
@@ -109,6 +119,10 @@ class AudioFeed:
         self._ended = ended
         self._level_due = math.inf
         """The timestamp from which on a frame may be one whose level is noted."""
+        self._look_from = math.inf
+        """The timestamp from which on a frame is looked at, for its level or its byte order."""
+        self._reader: asyncio.Future[AudioFrame | None] | None = None
+        """Of the task that waits for a frame, or has got one and has not run yet."""
         self._max_lag = max_lag
         self._idle_timeout = idle_timeout
         self._is_wanted = True
@@ -145,7 +159,19 @@ class AudioFeed:
         while (frame := self.frames.take()) is None:
             if self.ended_by is not None:
                 raise StopAsyncIteration
-            await self.has_frame.wait()
+            if self._reader is not None:
+                raise RuntimeError(_ONE_READER)
+            self._reader = reader = asyncio.get_running_loop().create_future()
+            try:
+                frame = await reader
+            except asyncio.CancelledError:
+                if not reader.cancelled() and (frame := reader.result()) is not None:
+                    self.frames.put_back(frame)
+                raise
+            finally:
+                self._reader = None
+            if frame is not None and self.ended_by != "local":
+                break
         return frame
 
     def connect(self, cut: Callable[[], object]) -> None:
@@ -170,18 +196,17 @@ class AudioFeed:
             if self.ended_by is not None:
                 return self._is_wanted
             self._heard += 1
-            if self._probes:
-                self._probe(message)
-            if message.timestamp_ms >= self._level_due:
-                self._note_level(message)
+            if message.timestamp_ms >= self._look_from:
+                self._look_at(message)
+            reader = self._reader
+            if reader is not None and not reader.done():
+                # It waits, so the buffer is empty.
+                reader.set_result(message)
+                return self._is_wanted
             if self.frames.put(message) and not self._was_slow:
                 self._warn_of_drops()
-            waiter = self.has_frame.waiter
-            if waiter is not None:
-                if not waiter.done():
-                    waiter.set_result(None)
-                elif 2 * self.frames.seconds(message.track) > self._max_lag:
-                    self.is_crowded = True
+            if reader is not None and 2 * self.frames.seconds(message.track) > self._max_lag:
+                self.is_crowded = True
             return self._is_wanted
         self._others += 1
         if message is not None:
@@ -210,7 +235,8 @@ class AudioFeed:
             )  # fmt: skip
             if self._ended is not None and counts.started is not None:
                 self._ended(self)
-            self.has_frame.set()
+            if self._reader is not None and not self._reader.done():
+                self._reader.set_result(None)
             self.has_digit.set()
             self.has_moved.set()
         if by != "local":
@@ -244,12 +270,21 @@ class AudioFeed:
         elif isinstance(message, Started):
             self.began = time.monotonic()
             if self._ended is not None and message.format.is_decodable:
-                self._level_due = 0
+                self._level_due = self._look_from = 0
             if message.format.codec == "l16":
                 self._probes = FRAMES_PROBED
+                self._look_from = 0
             if self._idle_timeout is not None:
                 self._watch_idle(self._idle_timeout, 0, self._heard)
             self.has_moved.set()
+
+    def _look_at(self, frame: AudioFrame) -> None:
+        """Note the level of *frame*, if it is time to, and look at its byte order, if it is one of the first."""
+        if self._probes:
+            self._probe(frame)
+        if frame.timestamp_ms >= self._level_due:
+            self._note_level(frame)
+        self._look_from = 0 if self._probes else self._level_due
 
     def _note_level(self, frame: AudioFrame) -> None:
         levels = self.levels.get(frame.track)
