@@ -18,7 +18,7 @@ from .operation import Operation
 from .steps import Ends, Lifecycle, Step, by_word
 
 _NEWS = Step(-1)
-"""An event about somebody else: it moves nothing."""
+"""An event about another call: it changes no state."""
 _DONE = Step(9, Ends.RUN)
 _FAILED = Step(9, Ends.FAILED)
 
@@ -42,7 +42,7 @@ _IN_CONFERENCE = frozenset({
 
 
 def _connect_step(operation: Operation, event: Event) -> Step | None:
-    """Look at whose state it is: the dialled leg's own (created, ringing, …) move the leg, not the bridge."""
+    """Return the step of the bridge. A state of a dialled leg (created, ringing, …) is a step of the leg only."""
     return _NEWS if isinstance(event, CallEvent) else CONNECT.get(event.state)
 
 
@@ -51,7 +51,7 @@ def _conference_step(operation: Operation, event: Event) -> Step | None:
 
 
 def _conference_view(operation: Operation, event: Event) -> Event:
-    """Tell what happened to our own call from what happened to other members: each has events, at the same URL."""
+    """Give events of our own call the states of the action. Events of other members come to the same URL."""
     if not isinstance(event, ConferenceEvent):
         return event
     if event.state == "conference-end":

@@ -51,7 +51,7 @@ class CallbackAddresses:
 
 
 class Host(Protocol):
-    """The engine, as far as documents need it."""
+    """The part of the engine that documents use."""
 
     registry: Registry
     urls: CallbackUrls

@@ -28,11 +28,12 @@ DIGITS_KEPT = 256
 """How many digits wait to be read; then the oldest are dropped."""
 
 IDLE_CHECKS = 4
-"""How often, within the time that a stream may be idle, it is looked whether it is."""
+"""How many checks for new frames are made in *idle_timeout* seconds."""
 
 FRAMES_PROBED = 250
+"""How many frames of L16, the first of the stream, are checked for their byte order."""
 VOTES = 5
-"""The byte order of L16 is judged by so many frames that are not silent, among the first of the stream."""
+"""How many more frames of one byte order than of the other decide; silent frames do not count."""
 
 _log = logging.getLogger("swcalls.audio")
 
@@ -41,7 +42,7 @@ _ONE_READER = "another task reads this already: frames, and digits, have one rea
 
 
 class Signal:
-    """Wakes the one task that waits for something to be there."""
+    """Wakes the one task that waits for it."""
 
     __slots__ = ("_waiter",)
 
@@ -71,7 +72,7 @@ class Signal:
 
 
 class AudioFeed:
-    """The way of one stream's messages, from the socket to the reader.
+    """Passes the messages of one stream from the socket to the reader.
 
     Args:
         name: What the log calls it: ``stream 4f6a…``.
@@ -104,14 +105,14 @@ class AudioFeed:
         self.digits: deque[str] = deque(maxlen=DIGITS_KEPT)
         self.has_digit: Signal = Signal()
         self.has_moved: Signal = Signal()
-        """It has started, or ended, or lost its connection."""
+        """Set when the stream has started or ended, or its connection is gone."""
         self.ended_by: EndedBy | None = None
         self.refused = 0
         """How many connections were refused that had the right address."""
         self.was_connected = False
         self.is_connected = False
         self.is_crowded = False
-        """More than half of what may wait does, and the reader has been woken: it needs a turn of the event loop."""
+        """More than half of *max_lag* waits, and the reader was woken but has not run: it must, before more comes."""
         self.levels: dict[str, LevelHistory] = {}
         """How loud each track was over time."""
         self.began = 0.0
@@ -175,7 +176,7 @@ class AudioFeed:
         return frame
 
     def connect(self, cut: Callable[[], object]) -> None:
-        """Take the one connection; *cut* has it closed, soon."""
+        """Take the one connection; *cut* closes it soon."""
         self.was_connected = self.is_connected = True
         self._cut = cut
         if not self._is_wanted:
@@ -217,9 +218,9 @@ class AudioFeed:
         return self._is_wanted
 
     def end(self, by: EndedBy) -> None:
-        """End it, unless it has ended; what has come can still be read, unless we end it ourselves.
+        """End the stream, unless it has ended. Frames that have come can still be read, except after ``local``.
 
-        The connection is closed, but for our own end, which `leave` completes: the platform is told first.
+        The connection is closed; after ``local``, `leave` closes it, when the platform was told to stop.
         """
         if self.ended_by is None:
             self.ended_by = by
@@ -243,12 +244,12 @@ class AudioFeed:
             self._close()
 
     def leave(self) -> None:
-        """End it, and have the connection closed, since nobody listens any more."""
+        """End the stream and close its connection, since nobody listens any more."""
         self.end("local")
         self._close()
 
     def end_soon(self, by: EndedBy) -> None:
-        """End it when the last frames have had the time to come; at once, if nothing can bring any."""
+        """End the stream after `TAIL` seconds, in which the last frames may come; at once if it has no connection."""
         if self.ended_by is not None:
             return
         if self.is_connected:
@@ -303,7 +304,7 @@ class AudioFeed:
         )  # fmt: skip
 
     def _watch_idle(self, timeout: float, idle_checks: int, heard: int) -> None:
-        """Look, some times within *timeout*, whether frames have come."""
+        """Check whether frames have come; after `IDLE_CHECKS` checks without any, end the stream."""
         if self._heard != heard:
             idle_checks = 0
         if idle_checks >= IDLE_CHECKS:
@@ -319,7 +320,7 @@ class AudioFeed:
         self._timers.append(loop.call_later(seconds, then))
 
     def _probe(self, frame: AudioFrame) -> None:
-        """Look whether the samples have the byte order that they were said to have."""
+        """Check the byte order of the samples, and warn once if it does not seem to be the one that was given."""
         self._probes -= 1
         swapped = seems_swapped(frame.pcm)
         if swapped is not None:

@@ -49,7 +49,7 @@ class SwmlAction(Action[SwmlResult]):
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """What its steps have left in variables; empty before the end."""
+        """The values of the variables that its steps set; empty before the end."""
         outcome = self._operation.outcome
         return {} if outcome is None or outcome.result is None else cast(SwmlResult, outcome.result).variables
 
@@ -95,9 +95,9 @@ class ConnectAction(Stoppable[ConnectResult], Generic[C]):
     async def stop(self) -> Leg | None:
         """End the bridge; our call stays up, and is parked.
 
-        A bridge that stands is parted (``calling.disconnect``), and the other call stays up too, if ``connected()`` has
-        returned it; otherwise that call is hung up, since nobody could reach it any more. Legs that still ring are
-        cancelled, by a document that replaces this one.
+        If ``connected()`` has returned the other call, that call stays up too (``calling.disconnect``); otherwise it is
+        hung up, since nobody could reach it any more. Legs that still ring are cancelled, by a document that replaces
+        this one.
         """
         documents = self.call._engine.documents
         async with documents.turn(self._call_operation):

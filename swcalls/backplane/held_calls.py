@@ -1,8 +1,9 @@
 """Which inbound calls are held before they are answered, and what is decided on them, in all processes of a project.
 
-The backplane gives an inbound call to the first process that takes it. A decision on a held call is stored in the same
-way: it is announced, and the first word that takes it counts. So the process that runs the handler and the one that
-gets the platform's question agree, whichever of them is first, and however often the platform asks.
+The backplane gives an inbound call to the first process that takes it. A decision on a held call is stored with the
+same methods: a record is announced, and the first decision that is written into it counts. So the process that runs the
+handler and the process that gets the platform's question agree, in whatever order they come, and however often the
+platform asks.
 """
 
 from __future__ import annotations
