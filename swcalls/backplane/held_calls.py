@@ -61,15 +61,18 @@ class HeldCalls:
         """
         return await self._backplane.find_call(self._project, _record(call_id, "held", owner)) is not None
 
-    async def decide(self, call_id: str, owner: str, decision: Decision) -> Decision:
+    async def decide(self, call_id: str, owner: str, decision: Decision, within: float | None = None) -> Decision:
         """Decide on a call that *owner* holds, unless that is done; return what was decided.
 
-        A call on which nobody has decided for too long counts as answered. While the backplane cannot be reached, it is
-        asked again, for as long as a question is held.
+        A call on which nobody has decided for too long counts as answered.
+
+        Args:
+            within: Seconds for which a backplane that cannot be reached is asked again; default: as long as a question
+                is held.
         """
         record, word, pause = _record(call_id, "decision", owner), f"decision:{decision}", FIRST_PAUSE
         try:
-            async with asyncio.timeout(self.seconds):
+            async with asyncio.timeout(self.seconds if within is None else within):
                 while True:
                     try:
                         async with asyncio.timeout(STORED):
@@ -85,12 +88,11 @@ class HeldCalls:
 
     async def decided(self, call_id: str, owner: str) -> Decision:
         """Wait for the decision on a call that *owner* holds; when there is none in time, decide to answer."""
-        found = None
         record, pause, clock = _record(call_id, "decision", owner), FIRST_PAUSE, asyncio.get_running_loop().time
         until = clock() + self.seconds
         try:
             async with asyncio.timeout_at(until):
-                while found is None:
+                while True:
                     try:
                         found = await self._backplane.find_call(self._project, record, wait=max(0.0, until - clock()))
                         break
@@ -99,8 +101,9 @@ class HeldCalls:
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
         except TimeoutError:
-            pass
-        return await self.decide(call_id, owner, "answer") if found is None else _WORDS.get(found, "answer")
+            found = None
+        # The platform does not wait much longer.
+        return await self.decide(call_id, owner, "answer", STORED) if found is None else _WORDS.get(found, "answer")
 
     async def tell(self, call_id: str, owner: str, decision: Decision) -> None:
         """Let *owner* know that the platform is told *decision*. If that fails, *owner* assumes it after a while."""

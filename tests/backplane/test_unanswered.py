@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 from memory import Fault, MemoryHub
-from projects import URL, Process, Project
+from projects import URL, Process, Project, fails
 from test_inbound_calls import VirtualLoop
 
 from swcalls import Call, CallEnded, Client, Limits, Retry, WebhookReceiver
 from swcalls._core.webhooks import Reply
+from swcalls.backplane import held_calls
 from swcalls.testing import Callee, NotAnswered, Simulator
 
 HOLD = 30.0
@@ -302,3 +303,22 @@ async def test_a_handler_that_takes_too_long_finds_the_call_answered(project: Pr
             while simulated.state != "ended":
                 await asyncio.sleep(0.005)
             assert simulated.end_reason == "busy"
+
+
+async def test_while_the_backplane_cannot_be_reached_the_call_is_answered(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, receiver = await worker(project, hold=0.05), front(project, hold=0.05)
+    path = await question(receiver)
+    monkeypatch.setattr(held_calls, "STORED", 0.05)
+    for process in (one, receiver):
+        for method in ("find_call", "take_call", "publish"):
+            broken = fails(getattr(process.backplane, method), times=1000)
+            monkeypatch.setattr(process.backplane, method, broken)
+    assert await ask(receiver, path) == "answer"
+    assert "process one is not told what the platform was told" in caplog.text
+    assert await one.decisions.decide("in-1", "busy") == "busy"
+    assert "perhaps answered, since the decision 'busy' cannot be stored" in caplog.text
+    # Nobody tells the owner: it assumes that the document has answered the call, so that the handler can hang up.
+    await one.decisions.until_told("in-1")
+    assert one.told == [("in-1", "answer")]
