@@ -129,8 +129,8 @@ class WebhookReceiver:
             hang_up: ``False``: do not hang up when the handler ends.
             answer: ``False``: do not answer the call before the handler calls ``call.answer()``. The handler can refuse
                 the call instead, with ``call.reject("busy")``; a handler that does neither refuses it when it ends.
-                After ``Limits.hold`` seconds without a decision, the call is answered and parked. Not confirmed on a
-                live account.
+                After ``Limits.hold`` seconds without a decision, the call is answered and parked; with a backplane,
+                those of the process that the platform asks. Not confirmed on a live account.
 
         Raises:
             ConfigurationError: The receiver has a handler already, or belongs to no client.
