@@ -188,7 +188,7 @@ class Call(Verbs):
             CallEnded: The caller has hung up, or the call was refused.
             CommandNotSent: The call did not come in: only the callee can answer it.
         """
-        decision = self._decide("answer")
+        decision = await self._decide("answer")
         if decision is None:
             if LIVE_WORDS.isdisjoint(self._operation.states_reached):
                 raise CommandNotSent(
@@ -210,17 +210,17 @@ class Call(Verbs):
         """
         if reason not in ("busy", "decline"):
             raise ValueError(f"reject: reason={shown(reason)} must be 'busy' or 'decline'")
-        decision = self._decide(reason)
+        decision = await self._decide(reason)
         if decision in ("busy", "decline"):
             self._operation.handed_on = True
             await self._engine.inbound.told(self._operation)
         if not self._operation.has_ended:
             await self.end(reason)
 
-    def _decide(self, decision: Literal["answer", "busy", "decline"]) -> str | None:
+    async def _decide(self, decision: Literal["answer", "busy", "decline"]) -> str | None:
         """Decide on a call that is held; return what was decided; ``None``: the call is not held."""
         self._engine.check_command(self._operation, decision)
-        return self._engine.inbound.decide(self._operation, decision)
+        return await self._engine.inbound.decide(self._operation, decision)
 
     async def end(self, reason: EndReason | None = None) -> Leg | None:
         """Hang up. The call has ended when ``ended()`` returns. Wire: ``calling.end``.
@@ -274,15 +274,14 @@ class Call(Verbs):
             fallback_url=fallback_url,
             status_url=status_url,
         )
-        if status is None:
-            leg = await self._send(Update.command, command)
-            if url is not None or swml is not None:
-                self._engine.registry.replaced(self._operation, None)
-        else:
+        if status is not None:
             reason = "cancel" if status == "canceled" else "hangup"
             leg = await self._engine.end(self._operation, Update.command, command, reason)
-        if status is not None or url is not None or swml is not None:
-            self._operation.handed_on = True
+        elif url is not None or swml is not None:
+            leg = await self._engine.documents.replace(self._operation, Update.command, command)
+        else:
+            return await self._send(Update.command, command)
+        self._operation.handed_on = True
         return leg
 
     async def cancel(self) -> Leg:

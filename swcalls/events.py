@@ -266,8 +266,8 @@ class ConnectEvent(Event, frozen=True, kw_only=True):
 class ConferenceEvent(Event, frozen=True, kw_only=True):
     """``calling.conference``: something happened in a conference.
 
-    States of the call that joined it: joined, left, ended (the conference is over). What happens to other members keeps
-    the platform's word, such as ``participant-join``; then ``call_id`` is theirs.
+    States of the call that joined it: joined, left, ended (the conference is over). In an event about another member,
+    ``state`` is the platform's word, such as ``participant-join``, and ``call_id`` is that of the member.
     """
 
     name: str | None = None
@@ -283,8 +283,8 @@ class ConferenceEvent(Event, frozen=True, kw_only=True):
 class SwmlEvent(Event, frozen=True, kw_only=True):
     """The request at the end of a SWML document: the steps before it have run.
 
-    ``state`` is ``finished``, or what the document's main step came to: disconnected, left or failed.
+    ``state`` is ``finished``, or the result of the document's main step: disconnected, left or failed.
     """
 
     variables: dict[str, str] = {}
-    """What the steps have left in variables, such as ``send_digits_result``; one that is not set is ``""``."""
+    """The values of the variables that the steps set, as ``send_digits_result``; ``""`` for one that is not set."""

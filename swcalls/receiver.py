@@ -19,12 +19,14 @@ from ._core.registry import Registry
 from ._core.signature import Verifier
 from ._core.webhooks import INBOUND, Reply, WebhookReader
 from ._engine.audio_server import AudioServer
+from ._engine.decisions import Decisions
 from ._engine.engine import Engine
 from ._engine.ingress import Ingress
 from ._engine.server import ReceiverServer, acknowledgement
 from .actions import check_text
 from .backplane import Backplane
 from .backplane.handover import Handover
+from .backplane.held_calls import HeldCalls
 from .config import base_url, identity
 from .errors import ConfigurationError, shown
 from .recording import LIMIT, Recorder
@@ -74,8 +76,10 @@ class WebhookReceiver:
         reached_at = None if public_url is None else str(base_url("public_url", public_url)).rstrip("/")
         urls = CallbackUrls(project, token, path, reached_at)
         reader = WebhookReader(urls, Verifier(who.signing_keys, require=require_signature), limits.body)
-        handover = None if backplane is None else Handover(backplane, project)
-        self._ingress = Ingress(reader, Registry(limits), handover=handover)
+        held_calls = None if backplane is None else HeldCalls(backplane, project, limits.hold)
+        handover = None if backplane is None else Handover(backplane, project, held_calls=held_calls)
+        decisions = Decisions(urls, limits.hold, _nothing, shared=held_calls)
+        self._ingress = Ingress(reader, Registry(limits), handover=handover, decisions=decisions)
         self._listeners: AudioListeners = AudioListeners(urls)
         self._audio: AudioServer = AudioServer(self._listeners)
         self._engine: Engine | None = None
@@ -142,12 +146,11 @@ class WebhookReceiver:
             hang_up: ``False``: do not hang up when the handler ends.
             answer: ``False``: do not answer the call before the handler calls ``call.answer()``. The handler can refuse
                 the call instead, with ``call.reject("busy")``; a handler that does neither refuses it when it ends.
-                After ``Limits.hold`` seconds without a decision, the call is answered and parked. This needs a client
-                without a backplane. Not confirmed on a live account.
+                After ``Limits.hold`` seconds without a decision, the call is answered and parked; with a backplane,
+                those of the process that the platform asks. Not confirmed on a live account.
 
         Raises:
-            ConfigurationError: The receiver has a handler for *to* already, or belongs to no client; or *answer* is
-                ``False`` and the client has a backplane, so that another process might get the platform's question.
+            ConfigurationError: The receiver has a handler for *to* already, or belongs to no client.
             TypeError: The handler is no coroutine function.
         """
         if handler is None:
@@ -162,8 +165,6 @@ class WebhookReceiver:
         if there is not None:
             which = "without to" if to is None else f"for to={shown(to)}"
             raise ConfigurationError(f"on_call: handler={handler!r} must be the only one {which}; {there!r} is there")
-        if not answer and self._engine.inbound.decisions is None:
-            raise ConfigurationError("on_call: answer=False must not be used with a backplane")
         self._engine.inbound.handle_with(handler, hang_up=hang_up, answer=answer, to=to)
         return handler
 
@@ -258,6 +259,10 @@ class ObservingReceiver(WebhookReceiver):
     """
 
     _hands_over: ClassVar[bool] = False
+
+
+def _nothing(call_id: str, decision: object) -> None:
+    """Nothing is told in a process without calls."""
 
 
 def _is_coroutine_function(handler: object) -> bool:

@@ -188,7 +188,7 @@ class ConnectResult(Result, frozen=True, kw_only=True):
     reason: str | None = None
     """Why nobody was connected, as the platform spells it, such as ``no_answer``."""
     peer_id: str | None = None
-    """The id of the call at the other end, as far as it was told."""
+    """The id of the call at the other end; ``None``: nobody answered, or the platform did not tell it."""
 
 
 class ConferenceResult(Result, frozen=True, kw_only=True):
@@ -209,4 +209,4 @@ class SwmlResult(Result, frozen=True, kw_only=True):
     """A SWML document that has run to its end."""
 
     variables: dict[str, str] = {}
-    """What its steps have left in variables; one that is not set is ``""``."""
+    """The values of the variables that its steps set; ``""`` for one that is not set."""

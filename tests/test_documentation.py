@@ -223,6 +223,12 @@ async def test_the_level_meter_example_runs(space: Simulator) -> None:
     assert re.search(r"\n\d+ frames were missing, \d+ dropped\n\Z", output)
 
 
+async def test_the_captions_example_runs_without_a_recogniser(space: Simulator) -> None:
+    space.callees["+15550198765"] = Callee(sound="speech", hangs_up_after=3)
+    output = await run(patient("live_captions.py").replace("import pocketsphinx", "raise ImportError"), space)
+    assert re.fullmatch(r"   0\.0 s  level \d+\n(?: +\d\.0 s  level \d+\n){2,3}", output)
+
+
 async def test_the_saving_example_runs(space: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CALL_WAV", str(tmp_path / "call.wav"))
     assert re.fullmatch(r"saved: \d+ s, ended by stop\n", await run(patient("save_call.py"), space))

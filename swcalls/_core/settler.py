@@ -38,6 +38,10 @@ class Listener(Protocol):
         """Note that another process gets the webhooks of *call* now, or that the client is closed."""
         ...
 
+    def peer_identified(self, connect: Operation) -> None:
+        """Note that a webhook has told which call is at the other end of *connect*."""
+        ...
+
     def deadline_moved(self, due: float) -> None:
         """Call `Registry.expire` at the time *due*, which is earlier than the one before."""
         ...

@@ -18,9 +18,10 @@ from .._core.operation import CallOperation, Operation, call_of
 from .._core.registry import Registry
 from .._core.responses import read_leg
 from .._core.signature import Verifier
-from .._core.webhooks import WebhookReader
+from .._core.webhooks import Decision, WebhookReader
 from ..backplane import Backplane
 from ..backplane.handover import Handover
+from ..backplane.held_calls import HeldCalls
 from ..backplane.member import Member
 from ..call_leg import CallLeg, Leg
 from ..commands import Request, StartCommand
@@ -37,7 +38,7 @@ from ..errors import (
 from ..events import CallEvent, InboundCall
 from ..timeline import Journal, Tell
 from .command_trace import CommandTrace, check_call, report
-from .decisions import Decision, Decisions
+from .decisions import Decisions
 from .dials import Dials
 from .documents import Documents
 from .ids import new_id
@@ -80,18 +81,13 @@ class Engine:
         self.registry: Registry = Registry(limits, reconcile, self)
         self.log_checker: LogChecker = LogChecker(self.registry, transport, reconcile or Reconcile())
         self.timer: Timer = Timer(self.registry, self.log_checker, self.tasks)
-        self.inbound: InboundDispatcher
-        handover = None
-        if backplane is None:
-            decisions = Decisions(self.urls, limits.hold, self._decided)
-            self.inbound = InboundDispatcher(self.adopt, self.tasks, limits.settled, decisions=decisions)
-        else:
-            self.inbound = InboundDispatcher(
-                self.adopt, self.tasks, limits.settled, lambda takes_calls: backplane.offer(takes_calls=takes_calls)
-            )
-            handover = Handover(backplane, who.project, self.inbound)
+        held_calls = None if backplane is None else HeldCalls(backplane, who.project, limits.hold)
+        decisions = Decisions(self.urls, limits.hold, self._decided, owner, held_calls)
+        offer = None if backplane is None else lambda takes_calls: backplane.offer(takes_calls=takes_calls)
+        self.inbound: InboundDispatcher = InboundDispatcher(self.adopt, self.tasks, limits.settled, decisions, offer)
+        handover = None if backplane is None else Handover(backplane, who.project, self.inbound, held_calls)
         reader = WebhookReader(self.urls, Verifier(who.signing_keys, require=who.require_signature), limits.body)
-        self.ingress: Ingress = Ingress(reader, self.registry, self.inbound.dispatch, handover, self.inbound.decisions)
+        self.ingress: Ingress = Ingress(reader, self.registry, self.inbound.dispatch, handover, decisions)
         self.member: Member | None = None
         """Connects the client to other processes; ``None``: there are no others."""
         if backplane is not None and handover is not None:
@@ -384,6 +380,11 @@ class Engine:
         """Store the id of *call* on the backplane."""
         if self.member is not None:
             self.member.call_identified(call)
+
+    def peer_identified(self, connect: Operation) -> None:
+        """Store on the backplane which call is at the other end of *connect*."""
+        if self.member is not None:
+            self.member.keep_soon(connect)
 
     def deadline_moved(self, due: float) -> None:
         """Set the timer to *due*."""

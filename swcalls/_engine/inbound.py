@@ -9,12 +9,13 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from .._core.early_events import RecentKeys
 from .._core.operation import CallOperation
+from .._core.webhooks import Decision
 from ..call_leg import Leg
 from ..commands import EndReason
 from ..errors import CallEnded, SwcallsError
 from ..events import InboundCall
 from .call_logging import about
-from .decisions import Decision, Decisions
+from .decisions import Decisions
 from .tasks import Tasks
 
 Handler = Callable[[Any], Awaitable[object]]
@@ -56,8 +57,8 @@ class InboundDispatcher:
         adopt: Registers an inbound call, which is answered or not, and returns its handle.
         tasks: Run the handlers.
         most_remembered: How many calls are remembered, so that a call that is announced again is not handled twice.
+        decisions: Decides on calls that are not answered yet.
         offer: Advertises to other processes whether this one accepts inbound calls; ``None``: there are no others.
-        decisions: Holds calls that are not answered yet; ``None``: every call is answered at once.
     """
 
     def __init__(
@@ -65,13 +66,13 @@ class InboundDispatcher:
         adopt: Callable[[InboundCall, bool], InboundHandle],
         tasks: Tasks,
         most_remembered: int,
+        decisions: Decisions,
         offer: Callable[[bool], object] | None = None,
-        decisions: Decisions | None = None,
     ) -> None:
         self._adopt = adopt
         self._tasks = tasks
         self._offer = offer
-        self.decisions = decisions
+        self._decisions = decisions
         self._handlings: dict[str | None, Handling] = {}
         """By the called address, as `same_address` spells it; ``None``: for every other address."""
         self._is_open = False
@@ -102,7 +103,7 @@ class InboundDispatcher:
             to: The called address; ``None``: every address without a handler of its own.
         """
         key = None if to is None else same_address(to)
-        self._handlings[key] = Handling(handler, hang_up, answer or self.decisions is None)
+        self._handlings[key] = Handling(handler, hang_up, answer)
         self.tell_others()
 
     def open(self) -> None:
@@ -124,6 +125,11 @@ class InboundDispatcher:
         self._refusals -= 1
         self.tell_others()
 
+    def holds(self, inbound: InboundCall) -> bool:
+        """Return whether a call is held until its handler decides on it, if this process gets the call."""
+        handling = self._handling(inbound)
+        return handling is not None and not handling.answer
+
     def dispatch(self, inbound: InboundCall, *, promised: bool = False) -> bool:
         """Run the handler for a call, unless the call was dispatched before; return whether the call is accepted.
 
@@ -136,20 +142,19 @@ class InboundDispatcher:
         if inbound.call_id in self._announced:
             return True
         self._announced.add(inbound.call_id)
-        if not handling.answer and self.decisions is not None:
-            self.decisions.expect(inbound.call_id)
+        if not handling.answer:
+            self._decisions.expect(inbound.call_id)
         run = _HandlerRun(self._adopt(inbound, handling.answer), self._tasks, hang_up=handling.hang_up)
         self._tasks.handle(run.run(handling.handler), run.leave)
         return True
 
-    def decide(self, call: CallOperation, decision: Decision) -> Decision | None:
+    async def decide(self, call: CallOperation, decision: Decision) -> Decision | None:
         """Decide on a call that is held, unless that is done; return what was decided; ``None``: it is not held."""
-        return None if self.decisions is None or call.id is None else self.decisions.decide(call.id, decision)
+        return None if call.id is None else await self._decisions.decide(call.id, decision)
 
     async def told(self, call: CallOperation) -> None:
         """Return when the platform has been told what was decided on *call*, which is held."""
-        assert self.decisions is not None
-        await self.decisions.platform_told(call.id or "")
+        await self._decisions.until_told(call.id or "")
 
     def tell_others(self) -> None:
         """Advertise to other processes whether this process accepts inbound calls, if that has changed."""

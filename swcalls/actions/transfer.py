@@ -61,9 +61,8 @@ class TransferVerbs(VerbBase):
         """
         command = Transfer(dest=dest)
         log_address(Transfer.command, "dest", dest)
-        leg = await self._send(Transfer.command, command)
+        leg = await self._engine.documents.replace(self._operation, Transfer.command, command)
         self._operation.handed_on = True
-        self._engine.registry.replaced(self._operation, None)
         return leg
 
     async def disconnect(self) -> Leg:

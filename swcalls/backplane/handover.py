@@ -9,6 +9,7 @@ from typing import Protocol
 
 from .._core.webhooks import INBOUND, Receipt, Webhook
 from ..events import Event, InboundCall
+from .held_calls import HeldCalls
 from .protocol import Backplane, BackplaneUnavailable, Delivery
 
 _log = logging.getLogger("swcalls.handover")
@@ -33,18 +34,34 @@ class Dispatcher(Protocol):
         """Return whether this call is accepted now: there is a handler for the address that was called."""
         ...
 
+    def holds(self, inbound: InboundCall) -> bool:
+        """Return whether a call is held until its handler decides on it, if this process gets the call."""
+        ...
+
     def dispatch(self, inbound: InboundCall, *, promised: bool = False) -> bool:
         """Run the handler for a call, if calls are accepted; *promised*: even if they are refused by now."""
         ...
 
 
 class Handover:
-    """Passes webhooks to other processes over a *backplane*; *dispatcher* accepts inbound calls in this process."""
+    """Passes webhooks to other processes over a *backplane*.
 
-    def __init__(self, backplane: Backplane, project: str, dispatcher: Dispatcher | None = None) -> None:
+    Args:
+        dispatcher: Accepts inbound calls in this process; ``None``: it accepts none.
+        held_calls: Knows which calls are held before they are answered; ``None``: no call is.
+    """
+
+    def __init__(
+        self,
+        backplane: Backplane,
+        project: str,
+        dispatcher: Dispatcher | None = None,
+        held_calls: HeldCalls | None = None,
+    ) -> None:
         self._backplane = backplane
         self._project = project
         self._dispatcher = dispatcher
+        self._held_calls = held_calls
         self._takes: set[asyncio.Task[str | None]] = set()
         self._passed = _Passed()
 
@@ -110,7 +127,17 @@ class Handover:
                 raise BackplaneUnavailable(f"call {call_id}: this process did not take the call within {ANNOUNCED:g} s")
             owner = take.result()
         owner = owner or await self._offer(call_id, inbound.to or "", body)
-        return Receipt("busy" if owner is None else "inbound", INBOUND, call_id)
+        if owner is None:
+            return Receipt("busy", INBOUND, call_id)
+        return Receipt("inbound", INBOUND, call_id, held_by=owner if await self._is_held(inbound, owner) else None)
+
+    async def _is_held(self, inbound: InboundCall, owner: str) -> bool:
+        """Return whether *owner*, which has the call, decides whether it is answered."""
+        if self._held_calls is None:
+            return False
+        if self._dispatcher is not None and owner == self._backplane.owner:
+            return self._dispatcher.holds(inbound)
+        return await self._held_calls.is_held(inbound.call_id, owner)
 
     async def _offer(self, call_id: str, to: str, body: bytes) -> str | None:
         """Offer an announced call to one process after another until one takes it; return its owner or ``None``.
@@ -146,6 +173,9 @@ class Handover:
         while backplane.holds(owner):
             try:
                 async with asyncio.timeout(ANNOUNCED):
+                    # Before the call is taken: who waits for an owner then asks at once whether the owner holds it.
+                    if self._held_calls is not None and dispatcher.holds(inbound):
+                        await self._held_calls.hold(inbound.call_id, owner)
                     taken_by = await backplane.take_call(self._project, inbound.call_id, owner)
             except (BackplaneUnavailable, TimeoutError) as fault:
                 # This process may own the call now, or not: ask again.

@@ -16,9 +16,11 @@ from swcalls._core.decoding import parse
 from swcalls._core.registry import Registry
 from swcalls._core.signature import Verifier
 from swcalls._core.webhooks import Reply, WebhookReader
+from swcalls._engine.decisions import Decisions
 from swcalls._engine.ingress import Ingress
 from swcalls.backplane import Backplane, BackplaneUnavailable, Delivery, RedisBackplane
 from swcalls.backplane.handover import Handover
+from swcalls.backplane.held_calls import HeldCalls
 from swcalls.backplane.member import Member
 from swcalls.events import InboundCall
 
@@ -148,10 +150,12 @@ class RedisProject:
 class Process:
     """What a client has of a backplane, without the client: it takes webhooks in, and calls if it *takes_calls*.
 
-    A process that is never opened only receives.
+    A process that is never opened only receives. One with *hold* seconds decides on its calls before they are answered.
     """
 
-    def __init__(self, backplane: Backplane, *, takes_calls: bool = True, number: str | None = None) -> None:
+    def __init__(
+        self, backplane: Backplane, *, takes_calls: bool = True, number: str | None = None, hold: float | None = None
+    ) -> None:
         self.backplane = backplane
         self.number = number
         """The only number that it has a handler for; ``None``: it handles all."""
@@ -159,9 +163,14 @@ class Process:
         self.registry = Registry(Limits())
         self.rung: list[str] = []
         self.takes_calls = takes_calls
-        handover = Handover(backplane, "project", self)
+        self.told: list[tuple[str, str]] = []
+        """What the platform was told, as far as this process knows."""
+        self._holds = hold is not None and takes_calls
+        held_calls = HeldCalls(backplane, "project", hold or 20.0)
+        self.decisions = Decisions(self.urls, hold or 20.0, self._note_told, backplane.owner, held_calls)
+        handover = Handover(backplane, "project", self, held_calls)
         reader = WebhookReader(self.urls, Verifier((), require=False), 10_000)
-        self.ingress = Ingress(reader, self.registry, self.dispatch, handover)
+        self.ingress = Ingress(reader, self.registry, self.dispatch, handover, self.decisions)
         self.member = Member(backplane, "project", self.registry, self.ingress, handover)
 
     async def open(self) -> Process:
@@ -195,7 +204,15 @@ class Process:
         # As the client's own, it knows a call that it was told of before.
         if inbound.call_id not in self.rung:
             self.rung.append(inbound.call_id)
+            if self._holds:
+                self.decisions.expect(inbound.call_id)
         return True
+
+    def holds(self, inbound: InboundCall) -> bool:
+        return self._holds
+
+    def _note_told(self, call_id: str, decision: str) -> None:
+        self.told.append((call_id, decision))
 
 
 class Collector:

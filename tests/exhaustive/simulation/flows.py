@@ -848,6 +848,35 @@ async def inbound_refused(stage: Stage) -> None:
             await done.wait()
 
 
+@flow(owns_client=True, callee=Callee(hangs_up_after=120))
+async def refused_elsewhere(stage: Stage) -> None:
+    """Two processes: one is asked about calls that are not answered yet, and the other one decides."""
+    async with (
+        stage.make_client("ours.example", backplane=stage.hub.member("front")) as front,
+        stage.make_client(
+            "second.example", public_url="http://ours.example", backplane=stage.hub.member("worker")
+        ) as worker,
+    ):
+        for refuses in (True, False):
+            done = asyncio.Event()
+
+            async def handler(call: Call, *, refuses: bool = refuses, done: asyncio.Event = done) -> None:
+                try:
+                    if refuses:
+                        await call.reject("busy")
+                    else:
+                        await call.answer()
+                        await call.say("Hello.").finished(timeout=60)
+                finally:
+                    done.set()
+
+            stage.take_calls(worker, handler, answer=False)
+            stage.space.ring(front.receiver.inbound_url)
+            async with asyncio.timeout(600):
+                await done.wait()
+        await asyncio.sleep(130)
+
+
 @flow(owns_client=True, callee=Callee(hangs_up_after=100))
 async def recover_a_bridge(stage: Stage) -> None:
     """A process dies while two people talk, and another one takes up the bridge."""
