@@ -384,6 +384,16 @@ async def test_a_reader_that_is_cancelled_when_it_has_got_a_frame_loses_nothing(
     assert await frames_of(feed) == []
 
 
+async def test_a_reader_whose_wait_is_broken_off_leaves_the_next_frame_to_another(feed: AudioFeed) -> None:
+    feed.receive(start())
+    reading = feed.next_frame()
+    reading.send(None)
+    with pytest.raises(asyncio.CancelledError):
+        reading.throw(asyncio.CancelledError())
+    feed.receive(media(1))
+    assert (await feed.next_frame()).timestamp_ms == 0
+
+
 async def test_a_frame_that_a_reader_has_not_seen_at_our_own_end_is_dropped(feed: AudioFeed) -> None:
     feed.receive(start())
     reading = asyncio.create_task(frames_of(feed))
