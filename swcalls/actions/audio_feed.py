@@ -166,7 +166,7 @@ class AudioFeed:
             try:
                 frame = await reader
             except asyncio.CancelledError:
-                if not reader.cancelled() and (frame := reader.result()) is not None:
+                if reader.done() and not reader.cancelled() and (frame := reader.result()) is not None:
                     self.frames.put_back(frame)
                 raise
             finally:

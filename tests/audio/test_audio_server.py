@@ -10,7 +10,10 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType
 from audio_platform import BEARER, FRAME, ID, STOP, Platform, expected, frames_of, media, message, start, until
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from swcalls._core.audio_frame import AudioFrame
 from swcalls._core.audio_listeners import AUDIO
 from swcalls._core.callback_urls import CallbackUrls
 from swcalls._engine import audio_server, audio_socket
@@ -384,6 +387,16 @@ async def test_a_reader_that_is_cancelled_when_it_has_got_a_frame_loses_nothing(
     assert await frames_of(feed) == []
 
 
+async def test_a_reader_whose_wait_is_broken_off_leaves_the_next_frame_to_another(feed: AudioFeed) -> None:
+    feed.receive(start())
+    reading = feed.next_frame()
+    reading.send(None)
+    with pytest.raises(asyncio.CancelledError):
+        reading.throw(asyncio.CancelledError())
+    feed.receive(media(1))
+    assert (await feed.next_frame()).timestamp_ms == 0
+
+
 async def test_a_frame_that_a_reader_has_not_seen_at_our_own_end_is_dropped(feed: AudioFeed) -> None:
     feed.receive(start())
     reading = asyncio.create_task(frames_of(feed))
@@ -400,3 +413,35 @@ async def test_a_frame_that_came_before_the_end_is_read(feed: AudioFeed) -> None
     feed.receive(media(1))
     feed.receive(STOP)
     assert [frame.timestamp_ms for frame in await reading] == [0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(["frame", "read", "cancel", "turn"]), max_size=40))
+def test_whenever_readers_are_cancelled_every_frame_is_read_once_and_in_order(steps: list[str]) -> None:
+    async def read() -> tuple[list[int], int]:
+        feed = AudioFeed(f"stream {ID}", BEARER, max_lag=60)
+        feed.receive(start())
+        come, read = 0, list[int]()
+        reader: asyncio.Task[AudioFrame] | None = None
+        for step in [*steps, "turn"]:
+            if step == "frame":
+                come += 1
+                feed.receive(media(come))
+            elif step == "read":
+                reader = reader or asyncio.ensure_future(feed.next_frame())
+            elif step == "cancel" and reader is not None:
+                reader.cancel()
+                await asyncio.wait([reader])
+            else:
+                await asyncio.sleep(0)
+            if reader is not None and reader.done():
+                if not reader.cancelled():
+                    read.append(reader.result().timestamp_ms)
+                reader = None
+        feed.end("stop")
+        last = [] if reader is None else await asyncio.gather(reader, return_exceptions=True)
+        read += [frame.timestamp_ms for frame in last if isinstance(frame, AudioFrame)]
+        return read + [frame.timestamp_ms for frame in await frames_of(feed)], come
+
+    read_in_order, come = asyncio.run(read())
+    assert read_in_order == [20 * number for number in range(come)]
