@@ -130,9 +130,7 @@ class Settler:
             self.close_call(call)
 
     def close_call(self, call: CallOperation) -> None:
-        """Note that no event of *call* can follow."""
-        if not (call.closed or call.has_ended):
-            self.notify_over(call)
+        """Note that no event of *call*, which has ended, can follow."""
         call.closed = True
         self.deadlines.clear(call)
         if self.calls.remove(call):
