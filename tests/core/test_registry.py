@@ -340,12 +340,20 @@ def test_an_adopted_call_is_up() -> None:
     call = CallOperation("key", "call-9")
     registry.deliver("call", "call-9", read("call", {"call_id": "call-9", "call_state": "ringing"}), 1, 0)
     registry.adopt(call, 0)
+    assert call.stage == "accepted"
     assert (call.state, call.states_reached) == ("answered", ("answered", "ringing"))
     assert len(call.history or ()) == 1
     assert (
         registry.deliver("call", "call-9", read("call", {"call_id": "call-9", "call_state": "ended"}), 1, 0)
         == "applied"
     )
+
+
+def test_an_adopted_call_that_is_silent_for_too_long_is_let_go() -> None:
+    registry, call = Registry(Limits(silence=1000)), CallOperation("key", "call-9")
+    registry.adopt(call, 0)
+    registry.expire(1000)
+    assert not registry.calls.is_held(call)
 
 
 def test_limits_are_checked() -> None:
@@ -645,6 +653,15 @@ def test_the_state_of_a_leg_is_kept_for_its_own_call_if_it_names_one() -> None:
     assert len(registry.early) == 0
     registry.deliver("connect.leg", "c", read("connect.leg", leg | {"call_id": "leg-1"}), 10, 0)
     assert [event.call_id for event in registry.early.take("call", "leg-1", 0)] == ["leg-1"]
+
+
+def test_the_state_of_a_leg_whose_connect_is_not_running_is_early_or_late() -> None:
+    registry, call = setup()
+    leg = {"call_state": "ringing", "call_id": "leg-1"}
+    assert deliver(registry, "c", "connect.leg", **leg) == "early"
+    connect = expect(registry, call, "connect", key="c")
+    registry.settler.settle(connect, "callback", error=ActionFailed("failed", action=connect.handle))
+    assert deliver(registry, "c", "connect.leg", **leg) == "late"
 
 
 def test_an_event_proves_that_the_command_was_accepted() -> None:
