@@ -409,8 +409,9 @@ async def test_after_an_answer_that_is_not_json_what_may_have_been_started_is_ke
     assert caught.value.status == 200
     assert list(client.actions.values()) == [caught.value.action]
     space.answers.append(web.json_response({"no": "id"}))
-    with pytest.raises(CommandUnconfirmed):
+    with pytest.raises(CommandUnconfirmed) as caught:
         await client.dial(to="+15550198765", from_="+12069708643")
+    assert caught.value.status == 200
 
 
 def free_port() -> int:

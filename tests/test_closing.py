@@ -18,7 +18,17 @@ import pytest
 from aiohttp import web
 
 import swcalls
-from swcalls import TTS, Call, Client, ClientClosed, CommandNotSent, ConfigurationError, Limits, Retry
+from swcalls import (
+    TTS,
+    Call,
+    Client,
+    ClientClosed,
+    CommandNotSent,
+    CommandUnconfirmed,
+    ConfigurationError,
+    Limits,
+    Retry,
+)
 from swcalls._engine.server import Address
 from swcalls.backplane import Backplane, BackplaneUnavailable
 
@@ -611,6 +621,26 @@ async def test_a_dial_without_an_answer_is_waited_for_as_long_as_handlers_are(
         await dialling
     assert "a phone may be ringing" in caplog.text
     assert not len(client._engine.tasks)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_dial_that_may_have_arrived_is_hung_up_when_a_webhook_brings_its_id(space, cancelled: bool) -> None:
+    release = asyncio.Event()
+    space.answers.append(space.held(release, web.Response(status=502)))
+    async with made(space) as client, client.receiver.serve():
+        dialling = asyncio.create_task(dial(client))
+        await space.arrived.get()
+        if cancelled:
+            dialling.cancel()
+            await asyncio.wait([dialling])
+        closing = asyncio.create_task(client.close())
+        await asyncio.sleep(0)
+        release.set()
+        with pytest.raises(asyncio.CancelledError if cancelled else CommandUnconfirmed):
+            await dialling
+        await space.tell_call("ringing")
+        await closing
+    assert [command["command"] for command in space.commands] == ["dial", "calling.end"]
 
 
 async def test_a_dial_of_a_handler_that_is_cancelled_is_hung_up(space) -> None:

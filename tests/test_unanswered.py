@@ -11,6 +11,9 @@ import msgspec
 import pytest
 
 from swcalls import TTS, Call, CallEnded, Client, CommandNotSent, ConfigurationError, Limits, Retry
+from swcalls._core.callback_urls import CallbackUrls
+from swcalls._engine import decisions
+from swcalls._engine.decisions import Decisions
 from swcalls.backplane import RedisBackplane
 from swcalls.testing import Callee, NotAnswered, Simulator
 
@@ -198,6 +201,50 @@ async def test_a_question_about_a_call_that_is_not_held_is_answered_with_answer(
         assert (reply.status, msgspec.json.decode(reply.body)) == (200, {"action": "answer"})
         forged = await s.client.accept(path=path[:-1] + "~", headers={}, body=b"{}")
         assert forged.status == 403
+
+
+@pytest.fixture
+def told() -> list[tuple[str, str]]:
+    """What the platform was told, by call."""
+    return []
+
+
+@pytest.fixture
+def undecided(told: list[tuple[str, str]]) -> Decisions:
+    """A call that is held for no time at all."""
+    urls = CallbackUrls("project", "token", "/swcalls", "http://127.0.0.1:9")
+    undecided = Decisions(urls, 0, lambda call_id, decision: told.append((call_id, decision)))
+    undecided.expect("c")
+    return undecided
+
+
+async def test_what_comes_after_the_limit_changes_nothing(undecided: Decisions, told) -> None:
+    assert msgspec.json.decode((await undecided.reply("c")).body) == {"action": "answer"}
+    assert undecided.decide("c", "busy") == "answer"
+    await undecided.platform_told("c")
+    assert told == [("c", "answer")]
+
+
+async def test_a_platform_that_never_asks_has_answered_the_call(undecided: Decisions, told) -> None:
+    undecided.decide("c", "busy")
+    for _ in range(2):
+        await undecided.platform_told("c")
+    await undecided.reply("c")
+    await undecided.platform_told("unknown")
+    assert told == [("c", "answer")]
+
+
+async def test_of_too_many_calls_that_are_held_the_oldest_is_answered(
+    undecided: Decisions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "MOST_HELD", 2)
+    undecided.seconds = 60
+    oldest = asyncio.create_task(undecided.reply("c"))
+    await asyncio.sleep(0)
+    for call_id in ("d", "e"):
+        undecided.expect(call_id)
+    assert msgspec.json.decode((await oldest).body) == {"action": "answer"}
+    assert [undecided.decide(call_id, "busy") for call_id in ("c", "d", "e")] == [None, "busy", "busy"]
 
 
 async def test_only_a_call_that_came_in_can_be_answered_and_any_can_be_refused() -> None:

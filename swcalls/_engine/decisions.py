@@ -84,11 +84,6 @@ class Decisions:
         held.decide(decision)
         return held.decision
 
-    def is_open(self, call_id: str) -> bool:
-        """Return whether a call is held, and no decision was made yet."""
-        held = self._held.get(call_id)
-        return held is not None and held.decision is None
-
     async def reply(self, call_id: str) -> Reply:
         """Hold the platform's request until somebody decides, and return the answer."""
         held = self._held.get(call_id)

@@ -8,9 +8,12 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from redis.exceptions import RedisError
 
+import swcalls.backplane.redis
 from swcalls import TTS, ActionExpired, Call, Client, ClientClosed, ConfigurationError, Limits, Retry, WebhookReceiver
-from swcalls.backplane import BackplaneUnavailable, Delivery, Memo, OwnerTaken, RedisBackplane
+from swcalls.backplane import BackplaneUnavailable, Delivery, Memo, OwnerTaken, RedisBackplane, _readers
+from swcalls.backplane._readers import Readers
 
 FROM, TO = "+12069708643", "+15550198765"
 Worker = Callable[..., Awaitable[Client]]
@@ -340,7 +343,9 @@ async def test_a_process_that_seemed_dead_settles_what_was_taken_over(space, wor
     assert await look.hexists(f"{prefix}:{{project:one}}:memos", "play/mine"), "it is the other's now"
 
 
-async def test_memos_and_deliveries_that_make_no_sense_harm_nobody(space, worker: Worker, look, prefix: str) -> None:
+async def test_memos_and_deliveries_that_make_no_sense_harm_nobody(
+    space, worker: Worker, look, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
     client = await worker("one")
     await look.hset(
         f"{prefix}:{{project:one}}:memos",
@@ -358,6 +363,151 @@ async def test_memos_and_deliveries_that_make_no_sense_harm_nobody(space, worker
     play = await call.play(TTS("Hi"))
     await space.tell("calling.play", state="finished")
     await play.finished(timeout=5)
+    await client._engine.member.backplane._batch.flush()
+    assert not await look.hexists(f"{prefix}:{{project:one}}:memos", "play/x")
+    assert not await look.xlen(stream)
+    for message in (
+        "owner one: a memo cannot be decoded, and is deleted",
+        "owner one: an entry of the stream cannot be decoded, and is deleted",
+        "a delivery of the backplane for nobody/x cannot be read, and is dropped",
+    ):
+        assert message in caplog.text
+
+
+async def test_publishing_is_tried_again_after_longer_and_longer_waits(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "swcalls.backplane")
+    backplane, waits = RedisBackplane("redis://127.0.0.1:1", owner="one"), list[float]()
+    answers: list[Any] = [RedisError("away")] * 6 + [b"1-0"]
+
+    async def run(command: object) -> Any:
+        if isinstance(answer := answers.pop(0), Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(backplane._batch, "run", run)
+    monkeypatch.setattr(swcalls.backplane.redis, "with_jitter", lambda wait: waits.append(wait) or 0)
+    await backplane.publish("project", Delivery(owner="two", kind="play", key="p", body=b"{}"))
+    assert waits == pytest.approx([0.02, 0.04, 0.08, 0.16, 0.32, 0.5])
+    assert caplog.text.count("publishing a delivery for owner two is retried: away") == 6
+    assert (backplane.published, backplane.refused) == (1, 0)
+
+
+async def test_reading_is_tried_again_after_longer_waits_and_begins_anew_when_it_has_worked(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    waits, read_all = list[float](), asyncio.Event()
+    answers: list[Any] = [*[RedisError("away")] * 4, {}, RedisError("away again")]
+
+    class Source:
+        async def xread(self, *_: object, **options: object) -> Any:
+            if not answers:
+                read_all.set()
+                await asyncio.Event().wait()
+            if isinstance(answer := answers.pop(0), Exception):
+                raise answer
+            return answer
+
+    monkeypatch.setattr(_readers, "with_jitter", lambda wait: waits.append(wait) or 0)
+    readers = Readers(Source(), None, str, patience=0.3)  # type: ignore[arg-type]
+    readers.start("one")
+    await read_all.wait()
+    assert readers.stop("one")
+    await readers.wait()
+    assert waits == pytest.approx([0.05, 0.1, 0.2, 0.3, 0.05])
+    assert "owner one: deliveries cannot be read; next attempt in 0.20 s: away" in caplog.text
+
+
+# The heartbeat
+
+
+async def alive(server, prefix: str, lost: Callable[[str], object] = lambda _: None, **settings: Any) -> RedisBackplane:
+    """An open backplane whose heart beats every 10 ms."""
+    backplane = RedisBackplane(server.url, owner="one", prefix=prefix, lifetime=5, **settings)
+
+    async def keep_it(delivery: Delivery) -> bool:
+        return False
+
+    await backplane.open("project", keep_it, lost)
+    backplane._lifetime = 0.04
+    return backplane
+
+
+async def test_the_memos_of_who_is_alive_are_kept_and_old_deliveries_are_deleted(server, prefix: str, look) -> None:
+    memos, stream = f"{prefix}:{{project:one}}:memos", f"{prefix}:{{project:one}}:deliveries"
+    await look.hset(memos, "play/p", b"{}")
+    async with look.pipeline(transaction=False) as pipeline:
+        for number in range(1, 151):  # Redis deletes a hundred at a time.
+            pipeline.xadd(stream, {"kind": "play", "key": "p", "body": b"{}"}, id=f"{number}-0")
+        *_, new = await pipeline.xadd(stream, {"kind": "play", "key": "q", "body": b"{}"}).execute()
+    backplane = await alive(server, prefix, keep=1000)
+    while await look.pttl(memos) < 0:
+        pass
+    assert 900_000 < await look.pttl(memos) <= 1_000_000
+    left = [entry for entry, _ in await look.xrange(stream)]
+    assert len(left) <= 100
+    assert left[-1] == new
+    await backplane.close()
+
+
+async def test_who_takes_calls_says_so_with_each_heartbeat(server, prefix: str, look) -> None:
+    takers = f"{prefix}:{{project}}:takers"
+    backplane = await alive(server, prefix)
+    backplane.offer(takes_calls=True)
+    await backplane._batch.flush()
+    first = await look.zscore(takers, "one")
+    while await look.zscore(takers, "one") == first:
+        pass
+    backplane.offer(takes_calls=False)
+    await backplane._batch.flush()
+    assert await look.zscore(takers, "one") is None
+    await backplane.close()
+
+
+async def test_a_name_that_is_released_while_the_heart_beats_is_not_taken_again(
+    server, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost: list[str] = []
+    backplane = await alive(server, prefix, lost=lost.append)
+    await backplane.claim("two")
+    taken: list[str] = []
+    beaten = asyncio.Event()
+
+    async def take(owner: str, now: float) -> bool:
+        taken.append(owner)
+        if len(taken) == 1:
+            backplane.release("two")
+        elif owner == "one":
+            beaten.set()
+        return True
+
+    monkeypatch.setattr(backplane._names, "take", take)
+    await beaten.wait()
+    assert set(taken) == {"one"}
+    assert not lost
+    await backplane.close()
+
+
+async def test_who_has_lost_a_name_goes_on_with_the_others(
+    server, prefix: str, look, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost: asyncio.Queue[str] = asyncio.Queue()
+
+    def lose(owner: str) -> None:
+        lost.put_nowait(owner)
+        raise LookupError("on purpose")
+
+    backplane = await alive(server, prefix, lost=lose)
+    backplane.offer(takes_calls=True)
+    await backplane.claim("two")
+    for owner, takes_calls in (("two", True), ("one", False)):
+        await look.set(f"{prefix}:{{project:{owner}}}:alive", "another process")
+        assert await lost.get() == owner
+        assert not backplane.holds(owner)
+        assert f"owner {owner}: the callback for a lost name failed" in caplog.text
+        assert backplane._takes_calls is takes_calls, "only who holds its own name is offered calls"
+    await backplane.close()
 
 
 @pytest.mark.parametrize(
