@@ -387,6 +387,18 @@ async def test_done_callbacks_are_as_on_a_future(space, call: Call) -> None:
     assert called.empty()
 
 
+async def test_only_the_callback_that_is_named_is_removed(space, call: Call) -> None:
+    play = await call.play(TTS("Hi"))
+    kept: asyncio.Queue[object] = asyncio.Queue()
+    removed: list[object] = []
+    play.add_done_callback(kept.put_nowait)
+    play.add_done_callback(removed.append)
+    assert play.remove_done_callback(removed.append) == 1
+    await space.tell("calling.play", state="finished")
+    assert await kept.get() is play
+    assert not removed
+
+
 async def test_an_exception_in_a_callback_reaches_the_handler_and_harms_nobody(space, call: Call) -> None:
     faults: asyncio.Queue[dict[str, object]] = asyncio.Queue()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.put_nowait(context))

@@ -414,6 +414,13 @@ async def test_after_an_answer_that_is_not_json_what_may_have_been_started_is_ke
     assert caught.value.status == 200
 
 
+async def test_an_error_of_a_command_that_has_the_id_in_its_parameters_names_the_call(space, client: Client) -> None:
+    space.answers.append(web.json_response({}, status=422))
+    with pytest.raises(InvalidParams) as caught:
+        await client.execute("update", params={"id": "call-1", "status": "canceled"})
+    assert caught.value.call_id == "call-1"
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

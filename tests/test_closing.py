@@ -30,6 +30,7 @@ from swcalls import (
     Retry,
 )
 from swcalls._engine.server import Address
+from swcalls._engine.tasks import Tasks
 from swcalls.backplane import Backplane, BackplaneUnavailable
 
 FROM = "+12069708643"
@@ -536,6 +537,41 @@ async def test_a_block_that_is_cancelled_closes_and_passes_the_cancellation_on(s
     with pytest.raises(asyncio.CancelledError):
         await task
     assert space.commands[-1]["command"] == "calling.end", "the block hangs up on its way out"
+
+
+async def test_a_start_that_gets_no_answer_while_it_closes_is_stopped(space, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = made(space, public_url="http://127.0.0.1:9", limits=Limits(drain=0.01))
+    await client.open()
+    call = await dial(client)
+    space.answers.append(space.hang)
+    starting = asyncio.create_task(call.play(TTS("Hi")).finished())
+    while (await space.arrived.get())["command"] != "calling.play":
+        pass
+    await client.close()
+    assert space.commands[-1]["command"] == "calling.play.stop"
+    with pytest.raises(CommandUnconfirmed):
+        await starting
+
+
+async def test_a_second_cancellation_ends_what_a_handler_does_to_clean_up() -> None:
+    tasks, began, cleaning = Tasks(), asyncio.Event(), asyncio.Event()
+
+    async def handler() -> None:
+        try:
+            began.set()
+            await asyncio.Event().wait()
+        finally:
+            cleaning.set()
+            await asyncio.Event().wait()
+
+    tasks.handle(handler(), lambda: None)
+    await began.wait()
+    draining = asyncio.create_task(tasks.drain(0))
+    await cleaning.wait()
+    draining.cancel()
+    await asyncio.wait([draining])
+    assert draining.cancelled()
+    assert not len(tasks)
 
 
 # A dial that is under way
@@ -1124,6 +1160,20 @@ async def test_an_application_behind_a_unix_socket(space, tmp_path: Path) -> Non
     client = made(space, public_url="http://hooks.example.com")
     async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path), force_close=True)) as session:
         await leave_an_application(space, client, lambda runner: web.UnixSite(runner, str(path)), session)
+
+
+def test_an_address_of_both_families_is_taken_over_where_sockets_are_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OneFamily(socket.socket):
+        """A socket as Windows makes it."""
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+
+    monkeypatch.setattr(socket, "socket", OneFamily)
+    listening = Address(socket.AF_INET6, ("::ffff:127.0.0.1", 0, 0, 0), None, None).listen()
+    assert listening.getsockname()[0] == "::ffff:127.0.0.1"
+    listening.close()
 
 
 @pytest.mark.parametrize("was", ["stale", "replaced", "gone"])

@@ -286,12 +286,27 @@ async def test_a_served_receiver_fills_in_the_public_url_for_its_time(space) -> 
         assert client._engine.urls.public_url is None
 
 
-async def test_a_port_that_is_taken_is_an_os_error(client: Client) -> None:
+@pytest.mark.parametrize(("host", "shown"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]")])
+async def test_the_url_of_a_server_on_all_interfaces_names_one_that_can_be_reached(host: str, shown: str) -> None:
+    async with Client("project", "token", "space").receiver.serve(host=host) as server:
+        assert server.url.rpartition(":")[0] == f"http://{shown}"
+
+
+async def test_a_port_that_is_taken_is_an_os_error(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[web.BaseRunner] = []
+    cleanup = web.BaseRunner.cleanup
+
+    async def note(runner: web.BaseRunner) -> None:
+        stopped.append(runner)
+        await cleanup(runner)
+
+    monkeypatch.setattr(web.BaseRunner, "cleanup", note)
     port = int(client._engine.urls.public_url.rpartition(":")[2])
     other = Client("project", "token", "space")
     with pytest.raises(OSError, match="address already in use"):
         async with other.receiver.serve(port=port):
             pass
+    assert len(stopped) == 1
 
 
 async def test_a_receiver_in_a_process_that_sends_no_commands(

@@ -13,6 +13,7 @@ from memory import Fault, MemoryHub
 from projects import Process, Project, fails
 
 from swcalls.backplane import handover
+from swcalls.events import InboundCall
 
 
 @pytest.fixture
@@ -228,6 +229,23 @@ async def test_a_call_that_was_being_taken_is_handled_though_its_process_is_clos
     assert one.rung == ["in-1"]
     assert (await announcing).status == 200
     assert (await receiver.announce("in-2")).status == 503
+
+
+async def test_a_fault_while_a_call_is_taken_is_logged(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = await worker(project, "one")
+
+    async def fail(*arguments: str) -> str | None:
+        raise LookupError("on purpose")
+
+    monkeypatch.setattr(one.backplane, "take_call", fail)
+    taking = one.member._handover.begin_to_take(InboundCall(call_id="in-1", raw={}))
+    assert taking is not None
+    await asyncio.wait([taking])
+    await asyncio.sleep(0)
+    assert "taking an inbound call failed" in caplog.text
+    assert "on purpose" in caplog.text
 
 
 async def test_one_that_is_told_and_takes_no_calls_any_more_leaves_it_to_another(
