@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import shutil
 import socket
@@ -30,7 +31,7 @@ from swcalls import (
     Retry,
 )
 from swcalls._engine.server import Address
-from swcalls._engine.tasks import Tasks
+from swcalls._engine.tasks import Tasks, each_of
 from swcalls.backplane import Backplane, BackplaneUnavailable
 
 FROM = "+12069708643"
@@ -862,6 +863,43 @@ async def test_two_that_open_it_at_once_open_it_once(space) -> None:
     await asyncio.gather(client.open(), client.open())
     await client.close()
     assert plane.said == ["open", "close"]
+
+
+async def test_an_opening_that_fails_says_what_else_failed(space, monkeypatch: pytest.MonkeyPatch) -> None:
+    plane = Plane()
+    plane.opening = OSError("the disk is full")
+    client = made(space, backplane=plane, public_url="http://127.0.0.1:9")
+    close = client._engine.transport.close
+
+    async def fail() -> None:
+        await close()
+        raise OSError("the socket, too")
+
+    monkeypatch.setattr(client._engine.transport, "close", fail)
+    with pytest.raises(OSError, match="the disk is full") as failure:
+        await client.open()
+    assert failure.value.__notes__ == [
+        "closing the parts that were open failed too: OSError('the socket, too')",
+    ]
+
+
+async def test_of_several_errors_of_a_close_the_first_is_raised_and_the_others_are_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    done: list[str] = []
+
+    async def fail(error: BaseException) -> None:
+        done.append(str(error))
+        raise error
+
+    steps = (OSError("first"), asyncio.CancelledError("cancelled"), OSError("last"))
+    with pytest.raises(asyncio.CancelledError, match="cancelled"):
+        await each_of(*(functools.partial(fail, error) for error in steps))
+    assert done == ["first", "cancelled", "last"]
+    assert [record.getMessage() for record in caplog.records if record.name == "swcalls.tasks"] == [
+        "a further error while closing: OSError('first')",
+        "a further error while closing: OSError('last')",
+    ]
 
 
 async def test_a_backplane_that_fails_to_close_keeps_nothing_open(space, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,14 +12,18 @@ from swcalls import (
     TTS,
     ActionExpired,
     ActionFailed,
+    Audio,
     Call,
     CallEnded,
     Client,
     Digits,
     InvalidParams,
     Limits,
+    Ringtone,
     ServerFault,
+    Silence,
 )
+from swcalls.actions.prompt import SECONDS_A_CHARACTER, _longest
 
 
 async def sent(space, command: str) -> dict[str, object]:
@@ -32,6 +36,13 @@ async def sent(space, command: str) -> dict[str, object]:
 
 def counted(space) -> Counter[str]:
     return Counter(command["command"].removeprefix("calling.") for command in space.commands)
+
+
+def test_a_prompt_lasts_as_long_as_what_it_plays_and_a_file_as_long_as_is_assumed() -> None:
+    media = (TTS("12345"), Silence(2), Audio("https://example.com/a.mp3"), Ringtone("us"))
+    assert _longest(media, None, 60) == pytest.approx(5 * SECONDS_A_CHARACTER + 2 + 60 + 60)
+    assert _longest(media[1:2], 3, 60) == 6
+    assert _longest(media, 0, 60) is None
 
 
 async def test_a_prompt_collects_and_plays_with_its_timers_held_back(space, call: Call) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -198,6 +199,47 @@ async def test_an_end_by_webhook_ends_a_stream_that_never_stops(
         assert await frames_of(feed) == []
         assert feed.ended_by == "call_ended"
         assert await closed(socket) == 1000
+
+
+async def test_a_stream_whose_frames_come_now_and_then_is_not_idle(
+    feed: AudioFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later: list[Callable[[], object]] = []
+    monkeypatch.setattr(feed, "_later", lambda seconds, then: later.append(then))
+    feed.receive(start())
+    feed._watch_idle(1, 0, 0)
+    for chunk in range(1, 3 * audio_feed.IDLE_CHECKS):
+        if chunk % (audio_feed.IDLE_CHECKS - 1) == 0:
+            feed.receive(media(chunk))
+        later.pop()()
+    assert feed.ended_by is None
+    while later:
+        later.pop()()
+    assert feed.ended_by == "idle"
+
+
+def test_a_feed_shows_its_state() -> None:
+    feed = AudioFeed("stream x", BEARER)
+    assert repr(feed) == "<AudioFeed stream x waiting>"
+    feed.receive(start())
+    assert repr(feed) == "<AudioFeed stream x started>"
+    feed.end("stop")
+    assert repr(feed) == "<AudioFeed stream x stop>"
+
+
+def test_a_connection_that_comes_when_nobody_listens_any_more_is_closed() -> None:
+    feed, closed = AudioFeed("stream x", BEARER), list[str]()
+    feed.leave()
+    feed.connect(lambda: closed.append("closed"))
+    assert closed == ["closed"]
+
+
+def test_messages_that_cannot_be_read_are_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    feed = AudioFeed("stream x", BEARER)
+    for _ in range(3):
+        assert feed.receive("{")
+    assert (feed.received, feed.messages.malformed) == (3, 3)
+    assert caplog.text.count("stream x: a message could not be read") == 1
 
 
 async def test_a_stream_without_frames_is_idle(platform: Platform) -> None:

@@ -415,6 +415,14 @@ async def test_what_was_saved_before_a_cancellation_is_in_the_file(call: Call, t
         assert saved.getnframes() >= 9 * 160
 
 
+async def test_no_more_is_saved_than_was_asked_for(call: Call, tmp_path: Path) -> None:
+    file = tmp_path / "call.wav"
+    async with call.listen() as audio:
+        assert await audio.save(file, seconds=0.03) == pytest.approx(0.03)
+    with wave.open(str(file)) as saved:
+        assert saved.getnframes() == 240
+
+
 async def test_what_cannot_be_decoded_is_not_saved(call: Call, tmp_path: Path) -> None:
     async with call.listen() as audio:
         started = audio._started
