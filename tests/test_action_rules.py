@@ -442,11 +442,13 @@ async def test_a_block_that_raises_stops_its_action_too(space, call: Call) -> No
 
 
 @pytest.mark.parametrize("status", [404, 409, 422])
-async def test_a_block_whose_stop_is_refused_ends_quietly(space, call: Call, status: int) -> None:
+async def test_a_block_whose_stop_is_refused_ends_quietly(space, call: Call, status: int, caplog) -> None:
+    caplog.set_level("INFO", "swcalls")
     space.answers.extend([space.leg({"id": call.id}), web.json_response({}, status=status)])
-    async with call.record():
+    async with call.record(control_id="r"):
         pass
     assert call._operation.outcome is None
+    assert ("record r: not stopped" in caplog.text) == (status != 404)
 
 
 async def test_a_stop_that_comes_too_late_is_no_error(space, call: Call) -> None:

@@ -601,6 +601,18 @@ async def test_a_dial_that_is_on_its_way_is_hung_up(space, borrowed: bool, cance
     assert not len(client._engine.tasks)
 
 
+async def test_a_hang_up_that_is_refused_is_logged(space, caplog: pytest.LogCaptureFixture) -> None:
+    client = made(space, public_url="http://127.0.0.1:9")
+    await client.open()
+    space.answers.extend([space.leg(), web.json_response({}, status=422)])
+    dialling = asyncio.create_task(dial(client))
+    await space.arrived.get()
+    await client.close()
+    with pytest.raises(ClientClosed):
+        await dialling
+    assert "not hung up: calling.end: refused with 422" in caplog.text
+
+
 async def test_a_dial_whose_answer_has_come_but_was_not_taken_is_hung_up(space) -> None:
     client = made(space, public_url="http://127.0.0.1:9")
     await client.open()
@@ -675,8 +687,11 @@ async def test_a_dial_that_may_have_arrived_is_hung_up_when_a_webhook_brings_its
         release.set()
         with pytest.raises(asyncio.CancelledError if cancelled else CommandUnconfirmed):
             await dialling
+        (operation,) = client._engine.registry.calls
+        await space.post(space.last("dial")["status_url"], {"call_state": "created"})
         await space.tell_call("ringing")
         await closing
+    assert not operation.watchers
     assert [command["command"] for command in space.commands] == ["dial", "calling.end"]
 
 

@@ -271,6 +271,15 @@ async def test_two_people_are_connected_and_the_peer_is_a_call() -> None:
         assert call.state == "answered"
 
 
+async def test_no_event_moves_a_deadline_that_was_asked_for() -> None:
+    async with scene() as s:
+        call, _ = await s.dial()
+        connect = await call.connect(BOB, max_duration=1, deadline=600)
+        due = connect._operation.due
+        await connect.connected(timeout=10)
+        assert connect._operation.due == due
+
+
 async def test_the_peer_can_be_hung_up() -> None:
     async with scene() as s:
         call, _ = await s.dial()

@@ -112,6 +112,27 @@ async def test_without_hanging_up_a_handler_that_does_not_decide_leaves_a_parked
         await call.end()
 
 
+async def test_an_answer_that_fails_after_the_handler_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "swcalls.inbound")
+
+    async def fail(call: Call) -> None:
+        raise CommandNotSent("no connection", command="calling.answer")
+
+    monkeypatch.setattr(Call, "answer", fail)
+    async with scene(hold=0.05) as s:
+
+        async def handler(call: Call) -> None:
+            pass
+
+        s.take(handler, hang_up=False)
+        await s.ring()
+        call = await s.calls.get()
+        await call.end()
+    assert f"call {call.id}: not answered: calling.answer: no connection" in caplog.text
+
+
 async def test_nobody_waits_longer_than_the_limit() -> None:
     async with scene(hold=0.05) as s:
         decided = asyncio.Event()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -357,9 +359,6 @@ async def test_messages_are_taken_where_they_are_parsed(
 async def test_samples_of_another_byte_order_than_was_said_are_noticed(
     platform: Platform, caplog: pytest.LogCaptureFixture, order: str
 ) -> None:
-    import array
-    import math
-
     feed = expected(platform, byte_order=order)
     tone = array.array("h", (round(8000 * math.sin(n / 8)) for n in range(320)))
     async with await platform.connect() as socket:
@@ -369,6 +368,24 @@ async def test_samples_of_another_byte_order_than_was_said_are_noticed(
         await socket.send_str(STOP)
         assert len(await frames_of(feed)) == 10
     assert ("byte_order='little'" in caplog.text) == (order == "big")
+
+
+@pytest.mark.parametrize(
+    ("orders", "is_noticed"),
+    [("ssss", False), ("sssss", True), ("rsssss", False), ("rssssss", True), ("rrrrrssssssssssss", False)],
+)
+def test_the_byte_order_is_decided_by_five_frames_more(
+    caplog: pytest.LogCaptureFixture, orders: str, is_noticed: bool
+) -> None:
+    tone = array.array("h", (round(8000 * math.sin(n / 8)) for n in range(320)))
+    frames = {"r": tone.tobytes()}
+    tone.byteswap()
+    frames["s"] = tone.tobytes()
+    feed = AudioFeed("stream x", BEARER)
+    feed.receive(start("audio/x-L16", 16000))
+    for chunk, order in enumerate(orders, 1):
+        feed.receive(media(chunk, frames[order]))
+    assert ("try byte_order='big'" in caplog.text) == is_noticed
 
 
 async def test_digits_are_kept_and_not_logged(

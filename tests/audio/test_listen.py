@@ -287,7 +287,7 @@ async def test_a_call_that_ends_before_the_start_is_no_longer_waited_for(space: 
             space.calls[call.id or ""].hang_up()
 
         tasks.create_task(hang_up())
-        with pytest.raises(CallEnded):
+        with pytest.raises(CallEnded, match=r"the call ended \(hangup\)"):
             async with call.listen():
                 pytest.fail("it began")
 

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 import swcalls.backplane.redis
 from swcalls import TTS, ActionExpired, Call, Client, ClientClosed, ConfigurationError, Limits, Retry, WebhookReceiver
 from swcalls.backplane import BackplaneUnavailable, Delivery, Memo, OwnerTaken, RedisBackplane, _readers
+from swcalls.backplane._memos import Memos
 from swcalls.backplane._readers import Readers
 
 FROM, TO = "+12069708643", "+15550198765"
@@ -213,7 +214,9 @@ async def test_an_opening_that_is_cancelled_gives_its_name_up(space, server, pre
         assert await look.get(f"{prefix}:{{project:one}}:alive") == backplane._names._token.encode()
 
 
-async def test_a_closing_that_is_cancelled_leaves_no_connection(space, fragile, prefix: str) -> None:
+async def test_a_closing_that_is_cancelled_leaves_no_connection(
+    space, fragile, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
     backplane = RedisBackplane(fragile.url, owner="one", prefix=prefix, patience=0.5)
     client = Client("project", "token", space.url, backplane=backplane, public_url="http://127.0.0.1:9")
     await client.open()
@@ -226,6 +229,7 @@ async def test_a_closing_that_is_cancelled_leaves_no_connection(space, fragile, 
     with pytest.raises(asyncio.CancelledError):
         await closing
     assert not connections(backplane)
+    assert "owner one: closing was not complete" in caplog.text
     assert (await play.outcome()).settled_by == "closed"
 
 
@@ -307,7 +311,7 @@ async def test_while_redis_is_away_a_webhook_is_refused_and_commands_go_on(space
         await play.finished(timeout=10)
 
 
-async def test_redis_may_die_and_come_back(space, fragile, prefix: str) -> None:
+async def test_redis_may_die_and_come_back(space, fragile, prefix: str, caplog: pytest.LogCaptureFixture) -> None:
     backplane = RedisBackplane(fragile.url, owner="one", prefix=prefix, lifetime=1, patience=0.5)
     front = RedisBackplane(fragile.url, owner="front", prefix=prefix, patience=0.5)
     async with Client("project", "token", space.url, public_url="http://127.0.0.1:9", backplane=backplane) as client:
@@ -316,6 +320,8 @@ async def test_redis_may_die_and_come_back(space, fragile, prefix: str) -> None:
         fragile.kill()
         with pytest.raises(BackplaneUnavailable):
             await front.publish("project", Delivery(owner="one", kind="play", key=play.control_id, body=b"{}"))
+        while "owner one: the heartbeat failed" not in caplog.text:
+            await asyncio.sleep(0.01)
         late = await call.play(TTS("Hi"), control_id="late")
         fragile.start()
         body = b'{"state":"finished"}'
@@ -441,14 +447,50 @@ async def test_the_memos_of_who_is_alive_are_kept_and_old_deliveries_are_deleted
         for number in range(1, 151):  # Redis deletes a hundred at a time.
             pipeline.xadd(stream, {"kind": "play", "key": "p", "body": b"{}"}, id=f"{number}-0")
         *_, new = await pipeline.xadd(stream, {"kind": "play", "key": "q", "body": b"{}"}).execute()
+    await look.zadd(f"{prefix}:{{project}}:owners", {"old": 1.0})
     backplane = await alive(server, prefix, keep=1000)
     while await look.pttl(memos) < 0:
+        pass
+    while "old" in await backplane.dead():
         pass
     assert 900_000 < await look.pttl(memos) <= 1_000_000
     left = [entry for entry, _ in await look.xrange(stream)]
     assert len(left) <= 100
     assert left[-1] == new
     await backplane.close()
+
+
+async def test_a_memo_that_could_not_be_written_is_written_with_the_next_heartbeat(
+    server, prefix: str, look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backplane = await alive(server, prefix)
+    post = backplane._batch.post
+
+    def fail(command: object, done: Callable[[object], object]) -> None:
+        monkeypatch.setattr(backplane._batch, "post", post)
+        done(RedisError("away"))
+
+    monkeypatch.setattr(backplane._batch, "post", fail)
+    await backplane.remember(Memo(kind="play", key="p", call_key="c", call_id="call-1"))
+    while not await look.hexists(f"{prefix}:{{project:one}}:memos", "play/p"):
+        pass
+    await backplane.close()
+
+
+def test_the_memos_of_one_name_are_given_up_without_those_of_another() -> None:
+    posted: list[Callable[[object], object]] = []
+
+    class Queue:
+        def post(self, command: object, done: Callable[[object], object]) -> None:
+            posted.append(done)
+
+    memos = Memos(Queue(), str, 1)  # type: ignore[arg-type]
+    for owner in ("one", "two", "three"):
+        memos.drop(owner, "play/p")
+        posted.pop()(RedisError("away"))
+    memos.abandon("two")
+    memos.catch_up()
+    assert len(posted) == 2
 
 
 async def test_who_takes_calls_says_so_with_each_heartbeat(server, prefix: str, look) -> None:
@@ -490,7 +532,7 @@ async def test_a_name_that_is_released_while_the_heart_beats_is_not_taken_again(
 
 
 async def test_who_has_lost_a_name_goes_on_with_the_others(
-    server, prefix: str, look, caplog: pytest.LogCaptureFixture
+    server, prefix: str, look, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     lost: asyncio.Queue[str] = asyncio.Queue()
 
@@ -499,12 +541,16 @@ async def test_who_has_lost_a_name_goes_on_with_the_others(
         raise LookupError("on purpose")
 
     backplane = await alive(server, prefix, lost=lose)
+    given_up: list[str] = []
+    monkeypatch.setattr(backplane._memos, "abandon", given_up.append)
     backplane.offer(takes_calls=True)
     await backplane.claim("two")
     for owner, takes_calls in (("two", True), ("one", False)):
         await look.set(f"{prefix}:{{project:{owner}}}:alive", "another process")
         assert await lost.get() == owner
         assert not backplane.holds(owner)
+        assert given_up.pop() == owner
+        assert f"owner {owner}: another process has taken over this name" in caplog.text
         assert f"owner {owner}: the callback for a lost name failed" in caplog.text
         assert backplane._takes_calls is takes_calls, "only who holds its own name is offered calls"
     await backplane.close()
