@@ -102,11 +102,14 @@ async def test_when_it_cannot_be_published_the_repetition_is_handled(
     assert await handled(one, two) == ["two in-1"]
 
 
-async def test_when_one_cannot_be_told_another_one_is(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_when_one_cannot_be_told_another_one_is(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     one, two, receiver = await worker(project, "one"), await worker(project, "two"), front(project)
     monkeypatch.setattr(receiver.backplane, "publish", fails(receiver.backplane.publish))
     assert (await receiver.announce()).status == 200
     assert len(await handled(one, two)) == 1
+    assert "call in-1: cannot be offered to process" in caplog.text
 
 
 async def test_one_that_has_just_died_is_passed_over(project: Project, quick_turns: None) -> None:

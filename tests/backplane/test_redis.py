@@ -13,6 +13,8 @@ from redis.exceptions import RedisError
 import swcalls.backplane.redis
 from swcalls import TTS, ActionExpired, Call, Client, ClientClosed, ConfigurationError, Limits, Retry, WebhookReceiver
 from swcalls.backplane import BackplaneUnavailable, Delivery, Memo, OwnerTaken, RedisBackplane, _readers
+from swcalls.backplane._calls import FIRST_PAUSE, LONGEST_PAUSE, Calls
+from swcalls.backplane._keys import Keys
 from swcalls.backplane._memos import Memos
 from swcalls.backplane._readers import Readers
 
@@ -491,6 +493,29 @@ def test_the_memos_of_one_name_are_given_up_without_those_of_another() -> None:
     memos.abandon("two")
     memos.catch_up()
     assert len(posted) == 2
+
+
+async def test_each_heartbeat_asks_for_the_time_of_redis(server, prefix: str) -> None:
+    backplane = await alive(server, prefix)
+    backplane._offset = 1000.0
+    while backplane._offset > 100:
+        await asyncio.sleep(0)
+    await backplane.close()
+
+
+async def test_the_owner_of_an_announced_call_is_asked_for_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers, pauses = [b""] * 9 + [b"one"], list[float]()
+
+    async def ask(command: object) -> bytes:
+        return answers.pop(0)
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    assert await Calls(ask, Keys("x"), 60).find("project", "in-1", 60) == "one"
+    assert pauses[:2] == [FIRST_PAUSE, 2 * FIRST_PAUSE]
+    assert pauses == [min(FIRST_PAUSE * 2**n, LONGEST_PAUSE) for n in range(9)]
 
 
 async def test_who_takes_calls_says_so_with_each_heartbeat(server, prefix: str, look) -> None:
