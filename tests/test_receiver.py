@@ -309,6 +309,28 @@ async def test_a_port_that_is_taken_is_an_os_error(client: Client, monkeypatch: 
     assert len(stopped) == 1
 
 
+async def test_a_connection_that_says_nothing_is_closed_when_the_server_stops(nothing_is_left_running: None) -> None:
+    async with Client("project", "token", "space").receiver.serve() as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+        while not server._runner.server.connections:
+            await asyncio.sleep(0)
+        (connection,) = server._runner.server.connections
+        assert connection.transport is not None
+    assert connection.transport is None
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_nothing_is_kept_of_connections_that_are_closed(space, client: Client) -> None:
+    async with client.receiver.serve() as server:
+        for _ in range(3):
+            async with aiohttp.ClientSession() as session:
+                assert (await session.post(f"{server.url}/nowhere")).status == 404
+        running = server._runner.server
+        while running.connections or running._awaited or running._tasks:
+            await asyncio.sleep(0)
+
+
 async def test_a_receiver_in_a_process_that_sends_no_commands(
     space, client: Client, nothing_is_left_running: None
 ) -> None:
