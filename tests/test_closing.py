@@ -673,7 +673,10 @@ async def test_a_dial_without_an_answer_is_waited_for_as_long_as_handlers_are(
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
-async def test_a_dial_that_may_have_arrived_is_hung_up_when_a_webhook_brings_its_id(space, cancelled: bool) -> None:
+async def test_a_dial_that_may_have_arrived_is_hung_up_when_a_webhook_brings_its_id(
+    space, cancelled: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "swcalls.engine")
     release = asyncio.Event()
     space.answers.append(space.held(release, web.Response(status=502)))
     async with made(space) as client, client.receiver.serve():
@@ -691,6 +694,8 @@ async def test_a_dial_that_may_have_arrived_is_hung_up_when_a_webhook_brings_its
         await space.post(space.last("dial")["status_url"], {"call_state": "created"})
         await space.tell_call("ringing")
         await closing
+    assert ("a cancelled dial failed" in caplog.text) == cancelled
+    assert f"call {operation.id}: hung up, since its dial was cancelled" in caplog.text
     assert not operation.watchers
     assert [command["command"] for command in space.commands] == ["dial", "calling.end"]
 

@@ -114,13 +114,16 @@ async def test_who_does_not_ask_for_a_websocket_is_refused(platform: Platform, f
     assert not feed.was_connected
 
 
-async def test_a_message_that_is_too_large_ends_the_connection(platform: Platform, feed: AudioFeed) -> None:
+async def test_a_message_that_is_too_large_ends_the_connection(
+    platform: Platform, feed: AudioFeed, caplog: pytest.LogCaptureFixture
+) -> None:
     async with await platform.connect() as socket:
         await socket.send_str(start())
         await socket.send_str(" " * 70_000)
         assert await frames_of(feed) == []
         assert await closed(socket) == 1009
     assert feed.ended_by == "closed"
+    assert "the connection failed: WebSocketError" in caplog.text
 
 
 async def test_compression_is_not_agreed_to(platform: Platform, feed: AudioFeed) -> None:

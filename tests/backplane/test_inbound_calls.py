@@ -169,8 +169,9 @@ async def test_repeated_everywhere_at_once_it_is_handled_once(project: Project) 
 
 
 async def test_when_the_answer_of_the_taking_is_lost_it_is_handled_all_the_same(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "swcalls.handover")
     one, receiver = await worker(project, "one"), front(project)
     monkeypatch.setattr(one.backplane, "take_call", fails(one.backplane.take_call, done=True))
     assert (await receiver.announce("in-1")).status == 200
@@ -179,6 +180,8 @@ async def test_when_the_answer_of_the_taking_is_lost_it_is_handled_all_the_same(
     while len(one.rung) < 2:
         await asyncio.sleep(0.005)
     assert await handled(one) == ["one in-1", "one in-2"]
+    for call_id in ("in-1", "in-2"):
+        assert f"call {call_id}: asking the backplane again who owns it" in caplog.text
 
 
 async def test_while_it_cannot_be_said_whose_a_call_is_it_is_refused(
@@ -274,7 +277,7 @@ async def test_the_end_of_a_call_that_is_being_announced_reaches_who_takes_it(pr
 
 
 async def test_while_the_backplane_hangs_webhooks_are_refused(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def hang(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
@@ -285,6 +288,7 @@ async def test_while_the_backplane_hangs_webhooks_are_refused(
         monkeypatch.setattr(receiver.backplane, method, hang)
     assert (await receiver.tell("play", "a", "one", '{"state": "finished"}')).verdict == "unavailable"
     assert (await receiver.announce()).verdict == "unavailable"
+    assert caplog.text.count("a webhook is refused with 503") == 2
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

@@ -686,7 +686,7 @@ async def test_a_handler_that_is_given_to_an_open_client_is_offered_calls(projec
 
 @pytest.mark.parametrize("fault", [Fault.FAIL, Fault.LOSE_ANSWER, Fault.HANG, Fault.HANG_AFTER], ids=lambda f: f.name)
 async def test_a_backplane_that_does_not_close_keeps_nobody_waiting(
-    space, fault: Fault, monkeypatch: pytest.MonkeyPatch
+    space, fault: Fault, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("swcalls.backplane.member.CLOSING", 0.05)
     project = MemoryProject()
@@ -701,6 +701,8 @@ async def test_a_backplane_that_does_not_close_keeps_nobody_waiting(
         await waiting
     assert client._engine.transport._session is None
     assert project.hub.operations[-1] == ("one", "close")
+    hangs = fault in (Fault.HANG, Fault.HANG_AFTER)
+    assert ("did not close within 0.05 s" if hangs else "the backplane failed to close") in caplog.text
 
 
 async def test_a_backplane_that_raises_anything_keeps_nobody_waiting(space, monkeypatch: pytest.MonkeyPatch) -> None:
