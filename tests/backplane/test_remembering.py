@@ -735,8 +735,9 @@ async def test_an_opening_that_fails_can_be_repeated(space, monkeypatch: pytest.
     await process.member.close()
 
 
-async def test_a_server_that_stops_waits_for_the_calls_that_are_being_taken(
-    hire: Hire, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("leave", ["drain", "close"])
+async def test_who_leaves_waits_for_the_calls_that_are_being_taken(
+    hire: Hire, monkeypatch: pytest.MonkeyPatch, leave: str
 ) -> None:
     one = await hire("one")
     entered, proceed, take = asyncio.Event(), asyncio.Event(), one.backplane.take_call
@@ -755,12 +756,12 @@ async def test_a_server_that_stops_waits_for_the_calls_that_are_being_taken(
     announced = {"call": {"call_id": "in-1", "call_state": "created", "direction": "inbound"}}
     announcing = asyncio.create_task(one.post(one.client.receiver.inbound_url, announced))
     await entered.wait()
-    draining = asyncio.create_task(one.client._engine.lifetime.drain())
+    leaving = asyncio.create_task(getattr(one.client._engine.lifetime, leave)())
     for _ in range(20):
         await asyncio.sleep(0)
-    assert not draining.done()
+    assert not leaving.done()
     proceed.set()
-    await draining
+    await leaving
     assert taken == ["in-1"]
     await announcing
 
