@@ -18,6 +18,7 @@ from aiohttp import web
 
 import swcalls
 from swcalls import (
+    ActionFailed,
     AudioFrame,
     AudioNotStarted,
     Call,
@@ -288,6 +289,26 @@ async def test_a_call_that_ends_before_the_start_is_no_longer_waited_for(space: 
 
         tasks.create_task(hang_up())
         with pytest.raises(CallEnded, match=r"the call ended \(hangup\)"):
+            async with call.listen():
+                pytest.fail("it began")
+
+
+async def test_a_stream_that_fails_before_the_start_is_no_longer_waited_for(
+    space: Simulator, client: Client, call: Call
+) -> None:
+    space.audio.faults = AudioFaults(no_connection=True)
+    async with asyncio.TaskGroup() as tasks:
+
+        async def fail() -> None:
+            while not sent(space, "calling.stream"):
+                await asyncio.sleep(0)
+            (params,) = sent(space, "calling.stream")
+            path = params["status_url"].removeprefix(client._engine.urls.public_url)
+            body = f'{{"control_id": "{params["control_id"]}", "state": "error"}}'.encode()
+            assert (await client.accept(path=path, headers={}, body=body)).status == 200
+
+        tasks.create_task(fail())
+        with pytest.raises(ActionFailed, match="the platform reported 'error'"):
             async with call.listen():
                 pytest.fail("it began")
 
