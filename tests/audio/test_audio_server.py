@@ -247,6 +247,14 @@ def test_messages_that_cannot_be_read_are_counted_and_logged_once(caplog: pytest
     assert caplog.text.count("stream x: a message could not be read") == 1
 
 
+def test_the_levels_of_a_few_tracks_are_kept() -> None:
+    feed = AudioFeed("stream x", BEARER, ended=lambda _: None)
+    feed.receive(start())
+    for number in range(audio_feed.TRACKS_KEPT + 2):
+        feed.receive(media(1 + 1000 * number, track=f"track-{number}"))
+    assert len(feed.levels) == audio_feed.TRACKS_KEPT
+
+
 async def test_a_stream_without_frames_is_idle(platform: Platform) -> None:
     feed = expected(platform, idle_timeout=0.02)
     async with await platform.connect() as socket:

@@ -12,8 +12,8 @@ import pytest
 from memory import Fault, MemoryHub
 from projects import Process, Project, fails
 
-from swcalls.backplane import handover
-from swcalls.events import InboundCall
+from swcalls._core.webhooks import INBOUND
+from swcalls.backplane import Delivery, handover
 
 
 @pytest.fixture
@@ -246,8 +246,9 @@ async def test_a_fault_while_a_call_is_taken_is_logged(
         raise LookupError("on purpose")
 
     monkeypatch.setattr(one.backplane, "take_call", fail)
-    taking = one.member._handover.begin_to_take(InboundCall(call_id="in-1", raw={}))
-    assert taking is not None
+    body = b'{"call": {"call_id": "in-1"}}'
+    assert await one.member.receive(Delivery(owner="one", kind=INBOUND, key="in-1", body=body))
+    (taking,) = one.member._handover._takes
     await asyncio.wait([taking])
     await asyncio.sleep(0)
     assert "taking an inbound call failed" in caplog.text
