@@ -180,6 +180,13 @@ async def test_a_call_is_hung_up_when_its_handler_has_come_to_its_end(space, con
     assert await handled(space, connect, handle) == sent
 
 
+async def test_a_text_of_a_command_must_be_one_that_utf_8_can_encode(client: Client) -> None:
+    call = client.call("c")
+    with pytest.raises(ValueError, match=r"control_id='\\udc80' must be text that UTF-8 can encode"):
+        call.record(control_id="\udc80")
+    call.record(control_id="Grüße").close()
+
+
 async def test_a_handler_that_raises_is_logged(space, connect, caplog) -> None:
     await handled(space, connect, raises)
     (record,) = [record for record in caplog.records if record.name == "swcalls.inbound"]

@@ -271,6 +271,15 @@ async def test_two_people_are_connected_and_the_peer_is_a_call() -> None:
         assert call.state == "answered"
 
 
+async def test_no_event_moves_a_deadline_that_was_asked_for() -> None:
+    async with scene() as s:
+        call, _ = await s.dial()
+        connect = await call.connect(BOB, max_duration=1, deadline=600)
+        due = connect._operation.due
+        await connect.connected(timeout=10)
+        assert connect._operation.due == due
+
+
 async def test_the_peer_can_be_hung_up() -> None:
     async with scene() as s:
         call, _ = await s.dial()
@@ -282,14 +291,30 @@ async def test_the_peer_can_be_hung_up() -> None:
         assert call.state == "answered"
 
 
+async def test_a_bridge_whose_end_is_refused_is_not_being_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(call: Call) -> None:
+        raise CommandNotSent("refused", command="calling.end")
+
+    async with scene() as s:
+        call, _ = await s.dial()
+        connect = await call.connect(BOB)
+        await connect.reached("connected", timeout=10)
+        with monkeypatch.context() as patched:
+            patched.setattr(Call, "end", refuse)
+            with pytest.raises(CommandNotSent, match="refused"):
+                await connect.stop()
+        assert not connect._operation.stopping
+
+
 @pytest.mark.parametrize(("answers", "reason"), [("busy", "busy"), (False, "no_answer")])
 async def test_a_connect_that_nobody_answers_is_a_result(answers: str | bool, reason: str) -> None:
     async with scene() as s:
         s.space.callees[BOB] = Callee(answers=answers)
         call, _ = await s.dial()
         connect = await call.connect(BOB, timeout=5)
-        with pytest.raises(ActionFailed, match=f"not connected: {reason}"):
+        with pytest.raises(ActionFailed, match=f"not connected: {reason}") as failure:
             await connect.connected(timeout=10)
+        assert failure.value.outcome is await connect.outcome()
         result = await connect.finished(timeout=10)
         assert (result.answered, result.reason, result.peer_id) == (False, reason, None)
         assert call.state == "answered"

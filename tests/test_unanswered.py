@@ -11,6 +11,9 @@ import msgspec
 import pytest
 
 from swcalls import TTS, Call, CallEnded, Client, CommandNotSent, Limits, Retry
+from swcalls._core.callback_urls import CallbackUrls
+from swcalls._engine import decisions
+from swcalls._engine.decisions import Decisions
 from swcalls.testing import Callee, NotAnswered, Simulator
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_running")
@@ -108,6 +111,27 @@ async def test_without_hanging_up_a_handler_that_does_not_decide_leaves_a_parked
         await call.end()
 
 
+async def test_an_answer_that_fails_after_the_handler_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "swcalls.inbound")
+
+    async def fail(call: Call) -> None:
+        raise CommandNotSent("no connection", command="calling.answer")
+
+    monkeypatch.setattr(Call, "answer", fail)
+    async with scene(hold=0.05) as s:
+
+        async def handler(call: Call) -> None:
+            pass
+
+        s.take(handler, hang_up=False)
+        await s.ring()
+        call = await s.calls.get()
+        await call.end()
+    assert f"call {call.id}: not answered: calling.answer: no connection" in caplog.text
+
+
 async def test_nobody_waits_longer_than_the_limit() -> None:
     async with scene(hold=0.05) as s:
         decided = asyncio.Event()
@@ -196,6 +220,50 @@ async def test_a_question_about_a_call_that_is_not_held_is_answered_with_answer(
         assert (reply.status, msgspec.json.decode(reply.body)) == (200, {"action": "answer"})
         forged = await s.client.accept(path=path[:-1] + "~", headers={}, body=b"{}")
         assert forged.status == 403
+
+
+@pytest.fixture
+def told() -> list[tuple[str, str]]:
+    """What the platform was told, by call."""
+    return []
+
+
+@pytest.fixture
+def undecided(told: list[tuple[str, str]]) -> Decisions:
+    """A call that is held for no time at all."""
+    urls = CallbackUrls("project", "token", "/swcalls", "http://127.0.0.1:9")
+    undecided = Decisions(urls, 0, lambda call_id, decision: told.append((call_id, decision)))
+    undecided.expect("c")
+    return undecided
+
+
+async def test_what_comes_after_the_limit_changes_nothing(undecided: Decisions, told) -> None:
+    assert msgspec.json.decode((await undecided.reply("c", "")).body) == {"action": "answer"}
+    assert await undecided.decide("c", "busy") == "answer"
+    await undecided.until_told("c")
+    assert told == [("c", "answer")]
+
+
+async def test_a_platform_that_never_asks_has_answered_the_call(undecided: Decisions, told) -> None:
+    await undecided.decide("c", "busy")
+    for _ in range(2):
+        await undecided.until_told("c")
+    await undecided.reply("c", "")
+    await undecided.until_told("unknown")
+    assert told == [("c", "answer")]
+
+
+async def test_of_too_many_calls_that_are_held_the_oldest_is_answered(
+    undecided: Decisions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "MOST_HELD", 2)
+    undecided._seconds = 60
+    oldest = asyncio.create_task(undecided.reply("c", ""))
+    await asyncio.sleep(0)
+    for call_id in ("d", "e"):
+        undecided.expect(call_id)
+    assert msgspec.json.decode((await oldest).body) == {"action": "answer"}
+    assert [await undecided.decide(call_id, "busy") for call_id in ("c", "d", "e")] == [None, "busy", "busy"]
 
 
 async def test_only_a_call_that_came_in_can_be_answered_and_any_can_be_refused() -> None:

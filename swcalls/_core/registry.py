@@ -257,8 +257,7 @@ class Registry:
         if was_up and call.has_ended:
             return  # The end of the call has started the grace period of its actions.
         for action in waited:
-            if action.outcome is None and not action.closed:
-                self.settler.give_up(action)
+            self.settler.give_up(action)
 
     # Closing
 

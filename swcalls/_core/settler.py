@@ -99,7 +99,10 @@ class Settler:
             self.close(action)
 
     def give_up(self, action: Operation) -> None:
-        """Settle *action*, whose last event did not come: with an error, or with a result if its kind allows that."""
+        """Settle *action*, unless it has settled, since its last event did not come.
+
+        The outcome is an error, or a result if the kind of *action* allows that.
+        """
         found = result_without_event(action)
         if found is not None:
             self.settle(action, found[0], result=found[1])
@@ -138,9 +141,7 @@ class Settler:
             self.close_call(call)
 
     def close_call(self, call: CallOperation) -> None:
-        """Note that no event of *call* can follow."""
-        if not (call.closed or call.has_ended):
-            self.notify_over(call)
+        """Note that no event of *call*, which has ended, can follow."""
         call.closed = True
         self.deadlines.clear(call)
         if self.calls.remove(call):

@@ -207,8 +207,8 @@ class StreamMessages:
             known = self._begin_track(track, timestamp or 0)
         elif chunk is not None and known.next is not None:
             self.missing += max(0, chunk - known.next)
-        elif sequence is not None and self._sequence is not None and sequence > self._sequence + 1:
-            self.missing += sequence - self._sequence - 1
+        elif sequence is not None and self._sequence is not None:
+            self.missing += max(0, sequence - self._sequence - 1)
         if timestamp is None:
             timestamp = round(known.end_ms)
         gap = round(timestamp - known.end_ms) if timestamp > known.end_ms else 0

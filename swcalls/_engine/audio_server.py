@@ -70,7 +70,6 @@ class _Link:
         self._known = 0
         """How many messages, pings and pongs had come at the last check."""
         self._is_asked = False
-        self._is_to_ask = False
 
     def cut(self) -> None:
         """Close the connection soon."""
@@ -85,8 +84,7 @@ class _Link:
                 # `_interrupt` ends the wait, to close the connection or to send a ping: so no message sets a timer.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(None) as self._timeout:
-                        if self._is_to_ask:
-                            self._is_to_ask = False
+                        if self._is_asked:
                             await self.socket.ping()
                         await self._read()
                         self._is_over = True
@@ -146,7 +144,7 @@ class _Link:
             self.cut()
             return
         else:
-            self._is_asked = self._is_to_ask = True
+            self._is_asked = True
             self._interrupt()
         self._look_later()
 

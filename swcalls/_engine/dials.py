@@ -56,6 +56,10 @@ class Dials:
                 dialling.cancel()
             self._tasks.hang_up(self._abandon(dialling, call))
             raise
+        except CommandUnconfirmed:
+            if self._is_too_late:
+                self._tasks.hang_up(self._hang_up_once_known(call))
+            raise
         finally:
             self._users.pop(dialling, None)
         if self._is_too_late:
@@ -95,10 +99,6 @@ class Dials:
         except asyncio.CancelledError:
             if call.stage != "not_sent":
                 _log.warning("a dial is cancelled without its response: a phone may be ringing", extra=about(call))
-                self._tasks.hang_up(self._hang_up_once_known(call))
-            raise
-        except CommandUnconfirmed:
-            if self._is_too_late:
                 self._tasks.hang_up(self._hang_up_once_known(call))
             raise
         if self._is_too_late:

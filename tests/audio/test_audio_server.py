@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import logging
+import math
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -114,13 +117,16 @@ async def test_who_does_not_ask_for_a_websocket_is_refused(platform: Platform, f
     assert not feed.was_connected
 
 
-async def test_a_message_that_is_too_large_ends_the_connection(platform: Platform, feed: AudioFeed) -> None:
+async def test_a_message_that_is_too_large_ends_the_connection(
+    platform: Platform, feed: AudioFeed, caplog: pytest.LogCaptureFixture
+) -> None:
     async with await platform.connect() as socket:
         await socket.send_str(start())
         await socket.send_str(" " * 70_000)
         assert await frames_of(feed) == []
         assert await closed(socket) == 1009
     assert feed.ended_by == "closed"
+    assert "the connection failed: WebSocketError" in caplog.text
 
 
 async def test_compression_is_not_agreed_to(platform: Platform, feed: AudioFeed) -> None:
@@ -201,6 +207,55 @@ async def test_an_end_by_webhook_ends_a_stream_that_never_stops(
         assert await frames_of(feed) == []
         assert feed.ended_by == "call_ended"
         assert await closed(socket) == 1000
+
+
+async def test_a_stream_whose_frames_come_now_and_then_is_not_idle(
+    feed: AudioFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later: list[Callable[[], object]] = []
+    monkeypatch.setattr(feed, "_later", lambda seconds, then: later.append(then))
+    feed.receive(start())
+    feed._watch_idle(1, 0, 0)
+    for chunk in range(1, 3 * audio_feed.IDLE_CHECKS):
+        if chunk % (audio_feed.IDLE_CHECKS - 1) == 0:
+            feed.receive(media(chunk))
+        later.pop()()
+    assert feed.ended_by is None
+    while later:
+        later.pop()()
+    assert feed.ended_by == "idle"
+
+
+def test_a_feed_shows_its_state() -> None:
+    feed = AudioFeed("stream x", BEARER)
+    assert repr(feed) == "<AudioFeed stream x waiting>"
+    feed.receive(start())
+    assert repr(feed) == "<AudioFeed stream x started>"
+    feed.end("stop")
+    assert repr(feed) == "<AudioFeed stream x stop>"
+
+
+def test_a_connection_that_comes_when_nobody_listens_any_more_is_closed() -> None:
+    feed, closed = AudioFeed("stream x", BEARER), list[str]()
+    feed.leave()
+    feed.connect(lambda: closed.append("closed"))
+    assert closed == ["closed"]
+
+
+def test_messages_that_cannot_be_read_are_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    feed = AudioFeed("stream x", BEARER)
+    for _ in range(3):
+        assert feed.receive("{")
+    assert (feed.received, feed.messages.malformed) == (3, 3)
+    assert caplog.text.count("stream x: a message could not be read") == 1
+
+
+def test_the_levels_of_a_few_tracks_are_kept() -> None:
+    feed = AudioFeed("stream x", BEARER, ended=lambda _: None)
+    feed.receive(start())
+    for number in range(audio_feed.TRACKS_KEPT + 2):
+        feed.receive(media(1 + 1000 * number, track=f"track-{number}"))
+    assert len(feed.levels) == audio_feed.TRACKS_KEPT
 
 
 async def test_a_stream_without_frames_is_idle(platform: Platform) -> None:
@@ -318,9 +373,6 @@ async def test_messages_are_taken_where_they_are_parsed(
 async def test_samples_of_another_byte_order_than_was_said_are_noticed(
     platform: Platform, caplog: pytest.LogCaptureFixture, order: str
 ) -> None:
-    import array
-    import math
-
     feed = expected(platform, byte_order=order)
     tone = array.array("h", (round(8000 * math.sin(n / 8)) for n in range(320)))
     async with await platform.connect() as socket:
@@ -330,6 +382,24 @@ async def test_samples_of_another_byte_order_than_was_said_are_noticed(
         await socket.send_str(STOP)
         assert len(await frames_of(feed)) == 10
     assert ("byte_order='little'" in caplog.text) == (order == "big")
+
+
+@pytest.mark.parametrize(
+    ("orders", "is_noticed"),
+    [("ssss", False), ("sssss", True), ("rsssss", False), ("rssssss", True), ("rrrrrssssssssssss", False)],
+)
+def test_the_byte_order_is_decided_by_five_frames_more(
+    caplog: pytest.LogCaptureFixture, orders: str, is_noticed: bool
+) -> None:
+    tone = array.array("h", (round(8000 * math.sin(n / 8)) for n in range(320)))
+    frames = {"r": tone.tobytes()}
+    tone.byteswap()
+    frames["s"] = tone.tobytes()
+    feed = AudioFeed("stream x", BEARER)
+    feed.receive(start("audio/x-L16", 16000))
+    for chunk, order in enumerate(orders, 1):
+        feed.receive(media(chunk, frames[order]))
+    assert ("try byte_order='big'" in caplog.text) == is_noticed
 
 
 async def test_digits_are_kept_and_not_logged(

@@ -12,6 +12,7 @@ import pytest
 from memory import Fault, MemoryHub
 from projects import Process, Project, fails
 
+from swcalls._core.webhooks import INBOUND
 from swcalls.backplane import handover
 from swcalls.backplane.protocol import Delivery
 
@@ -102,11 +103,14 @@ async def test_when_it_cannot_be_published_the_repetition_is_handled(
     assert await handled(one, two) == ["two in-1"]
 
 
-async def test_when_one_cannot_be_told_another_one_is(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_when_one_cannot_be_told_another_one_is(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     one, two, receiver = await worker(project, "one"), await worker(project, "two"), front(project)
     monkeypatch.setattr(receiver.backplane, "publish", fails(receiver.backplane.publish))
     assert (await receiver.announce()).status == 200
     assert len(await handled(one, two)) == 1
+    assert "call in-1: cannot be offered to process" in caplog.text
 
 
 async def test_one_that_has_just_died_is_passed_over(project: Project, quick_turns: None) -> None:
@@ -241,8 +245,9 @@ async def test_repeated_everywhere_at_once_it_is_handled_once(project: Project) 
 
 
 async def test_when_the_answer_of_the_taking_is_lost_it_is_handled_all_the_same(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "swcalls.handover")
     one, receiver = await worker(project, "one"), front(project)
     monkeypatch.setattr(one.backplane, "take_call", fails(one.backplane.take_call, done=True))
     assert (await receiver.announce("in-1")).status == 200
@@ -251,6 +256,8 @@ async def test_when_the_answer_of_the_taking_is_lost_it_is_handled_all_the_same(
     while len(one.rung) < 2:
         await asyncio.sleep(0.005)
     assert await handled(one) == ["one in-1", "one in-2"]
+    for call_id in ("in-1", "in-2"):
+        assert f"call {call_id}: asking the backplane again who owns it" in caplog.text
 
 
 async def test_while_it_cannot_be_said_whose_a_call_is_it_is_refused(
@@ -306,6 +313,24 @@ async def test_a_call_that_was_being_taken_is_handled_though_its_process_is_clos
     assert (await receiver.announce("in-2")).status == 503
 
 
+async def test_a_fault_while_a_call_is_taken_is_logged(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = await worker(project, "one")
+
+    async def fail(*arguments: str) -> str | None:
+        raise LookupError("on purpose")
+
+    monkeypatch.setattr(one.backplane, "take_call", fail)
+    body = b'{"call": {"call_id": "in-1"}}'
+    assert await one.member.receive(Delivery(owner="one", kind=INBOUND, key="in-1", body=body))
+    (taking,) = one.member._handover._takes
+    await asyncio.wait([taking])
+    await asyncio.sleep(0)
+    assert "taking an inbound call failed" in caplog.text
+    assert "on purpose" in caplog.text
+
+
 async def test_one_that_is_told_and_takes_no_calls_any_more_leaves_it_to_another(
     project: Project, quick_turns: None
 ) -> None:
@@ -329,7 +354,7 @@ async def test_the_end_of_a_call_that_is_being_announced_reaches_who_takes_it(pr
 
 
 async def test_while_the_backplane_hangs_webhooks_are_refused(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def hang(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
@@ -340,6 +365,7 @@ async def test_while_the_backplane_hangs_webhooks_are_refused(
         monkeypatch.setattr(receiver.backplane, method, hang)
     assert (await receiver.tell("play", "a", "one", '{"state": "finished"}')).verdict == "unavailable"
     assert (await receiver.announce()).verdict == "unavailable"
+    assert caplog.text.count("a webhook is refused with 503") == 2
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
