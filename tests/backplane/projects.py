@@ -111,8 +111,8 @@ class RedisProject:
         backplane._heart.cancel()
         await asyncio.wait([backplane._heart])
         await backplane._readers.wait()
-        await backplane._batch.close()
-        await backplane._redis.aclose()
+        await backplane._sender.close()
+        await backplane._sender.disconnect()
         backplane._is_open, backplane._is_closed = False, True
 
     async def bury(self, backplane: Backplane) -> None:
@@ -127,7 +127,7 @@ class RedisProject:
 
     async def settle(self, backplane: Backplane) -> None:
         assert isinstance(backplane, RedisBackplane)
-        await backplane._batch.flush()
+        await backplane._sender.flush()
 
     async def memos(self, backplane: Backplane, owner: str | None = None) -> set[str]:
         await self.settle(backplane)
