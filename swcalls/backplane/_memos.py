@@ -1,4 +1,4 @@
-"""`Memos`: writes the memos of running actions to Redis, and retries when Redis was unavailable."""
+"""`Memos`: writes the memos of running actions to the store, and retries when the store was unavailable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ._batch import Batch, Done, ignore_answer
+from ._queue import Done, ignore_answer
 from .protocol import Memo
 
 _log = logging.getLogger("swcalls.backplane")
@@ -18,25 +18,27 @@ _log = logging.getLogger("swcalls.backplane")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Memo).decode
 
+Write = Callable[[str, str, bytes | None, Done], object]
+"""Queues the writing of a memo: owner, field, value (``None``: delete it), and what to call with the answer."""
+
 
 class _Change:
-    """A change of one field of a Redis hash that is not written yet."""
+    """A change of a memo that is not written yet."""
 
     __slots__ = ("is_posted", "value")
 
     def __init__(self, value: bytes | None) -> None:
         self.value = value
-        """``None``: the field is to be deleted."""
+        """``None``: the memo is to be deleted."""
         self.is_posted = False
-        """Whether the command was queued, and is not answered yet."""
+        """Whether the change was queued, and is not answered yet."""
 
 
 class Memos:
-    """Sets and deletes memos in one Redis hash for each owner."""
+    """Sets and deletes the memos of owners; each memo is a field, ``kind/key``, of its owner."""
 
-    def __init__(self, batch: Batch, name_of: Callable[[str], str], patience: float) -> None:
-        self._batch = batch
-        self._name_of = name_of
+    def __init__(self, write: Write, patience: float) -> None:
+        self._write_to_store = write
         self._patience = patience
         self._unsaved: dict[tuple[str, str], _Change] = {}
         """By owner and field."""
@@ -46,7 +48,7 @@ class Memos:
     async def put(self, owner: str, memo: Memo) -> None:
         """Write *memo*, and wait until it is written, but at most ``patience`` seconds.
 
-        While Redis is unavailable, return at once: `catch_up` writes the memo later. It is also written if `put` is
+        While the store is unavailable, return at once: `catch_up` writes the memo later. It is also written if `put` is
         cancelled, unless it is dropped.
         """
         written = asyncio.Event()
@@ -92,15 +94,6 @@ class Memos:
         self._write((owner, field), change, done)
 
     def _write(self, place: tuple[str, str], change: _Change, done: Done) -> None:
-        owner, field = place
-        name = self._name_of(owner)
-
-        def command(pipeline: Any) -> None:
-            if change.value is None:
-                pipeline.hdel(name, field)
-            else:
-                pipeline.hset(name, field, change.value)
-
         def written(answer: Any) -> None:
             self._is_away = isinstance(answer, Exception)
             change.is_posted = False
@@ -110,4 +103,4 @@ class Memos:
             done(answer)
 
         change.is_posted = True
-        self._batch.post(command, written)
+        self._write_to_store(*place, change.value, written)

@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 
 from .._engine.tasks import to_the_end
 from ..errors import ConfigurationError
-from ._batch import Batch, Command, ignore_answer
+from ._batch import Batch, Command, Done, ignore_answer
 from ._calls import Calls
 from ._keys import Keys
 from ._memos import Memos
@@ -100,7 +100,7 @@ class RedisBackplane:
         self._patience = patience
         self._keys = Keys(prefix)
         self._batch = Batch(self._redis)
-        self._memos = Memos(self._batch, lambda owner: self._name(owner, "memos"), patience)
+        self._memos = Memos(self._write_memo, patience)
         self._calls = Calls(self._ask, self._keys, keep)
         self._readers = Readers(self._redis, self._batch, lambda owner: self._name(owner, "deliveries"), patience)
         self._names = Names(self._ask, self._post, self._keys, lifetime, keep)
@@ -258,6 +258,13 @@ class RedisBackplane:
 
     def _name(self, owner: str, what: str) -> str:
         return self._keys.of(self._names.project, owner, what)
+
+    def _write_memo(self, owner: str, field: str, value: bytes | None, done: Done) -> None:
+        name = self._name(owner, "memos")
+        if value is None:
+            self._batch.post(lambda pipeline: pipeline.hdel(name, field), done)
+        else:
+            self._batch.post(lambda pipeline: pipeline.hset(name, field, value), done)
 
     def _check_open(self) -> None:
         if not self._is_open:
