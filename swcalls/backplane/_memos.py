@@ -1,4 +1,4 @@
-"""`Memos`: writes the memos of running actions to Redis, and retries when Redis was unavailable."""
+"""`Memos`: writes the memos of running actions to the store, and retries when the store was unavailable."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from . import _keys
-from ._batch import Done, Sender, ignore_answer
+from . import _format
+from ._queue import Done, ignore_answer
 from .protocol import Memo
 
 _log = logging.getLogger("swcalls.backplane")
@@ -22,6 +22,9 @@ MOST_UNSAVED = 100_000
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Memo).decode
 
+Write = Callable[[str, str, bytes | None, Done], object]
+"""Queues the writing of a memo: owner, field, value (``None``: delete it), and what to call with the answer."""
+
 
 class _Version(msgspec.Struct):
     v: int = 1
@@ -31,24 +34,23 @@ _decode_version = msgspec.json.Decoder(_Version).decode
 
 
 class _Change:
-    """A change of one field of a Redis hash that is not written yet."""
+    """A change of a memo that is not written yet."""
 
     __slots__ = ("done", "is_posted", "value")
 
     def __init__(self, value: bytes | None, done: Done) -> None:
         self.value = value
-        """``None``: the field is to be deleted."""
+        """``None``: the memo is to be deleted."""
         self.done = done
         self.is_posted = False
-        """Whether the command was queued, and is not answered yet."""
+        """Whether the change was queued, and is not answered yet."""
 
 
 class Memos:
-    """Sets and deletes memos in one Redis hash for each owner."""
+    """Sets and deletes the memos of owners; each memo is a field, ``kind/key``, of its owner."""
 
-    def __init__(self, sender: Sender, name_of: Callable[[str], str], patience: float) -> None:
-        self._sender = sender
-        self._name_of = name_of
+    def __init__(self, write: Write, patience: float) -> None:
+        self._write_to_store = write
         self._patience = patience
         self._unsaved: dict[tuple[str, str], _Change] = {}
         """By owner and field."""
@@ -64,7 +66,7 @@ class Memos:
     async def put(self, owner: str, memo: Memo) -> None:
         """Write *memo*, and wait until it is written, but at most ``patience`` seconds.
 
-        While Redis is unavailable, return at once: `catch_up` writes the memo later. It is also written if `put` is
+        While the store is unavailable, return at once: `catch_up` writes the memo later. It is also written if `put` is
         cancelled, unless it is dropped.
         """
         written = asyncio.Event()
@@ -103,7 +105,7 @@ class Memos:
                 continue
             try:
                 version = _decode_version(value).v
-                if version > _keys.FORMAT:
+                if version > _format.FORMAT:
                     self._warn_of(owner, version)
                 else:
                     memos.append(_decode(value))
@@ -116,7 +118,7 @@ class Memos:
         if owner not in self._is_warned_of:
             self._is_warned_of.add(owner)
             text = "owner %s: memos of format %d are left alone: this version of swcalls reads format %d and older"
-            _log.error(text, owner, version, _keys.FORMAT)
+            _log.error(text, owner, version, _format.FORMAT)
 
     def _change(self, owner: str, field: str, value: bytes | None, done: Done) -> None:
         place = owner, field
@@ -134,14 +136,6 @@ class Memos:
     def _write(self, place: tuple[str, str], change: _Change) -> None:
         if place in self._under_way:
             return
-        owner, field = place
-        name = self._name_of(owner)
-
-        def command(pipeline: Any) -> None:
-            if change.value is None:
-                pipeline.hdel(name, field)
-            else:
-                pipeline.hset(name, field, change.value)
 
         def written(answer: Any) -> None:
             self._under_way.discard(place)
@@ -156,9 +150,9 @@ class Memos:
 
         change.is_posted = True
         self._under_way.add(place)
-        self._sender.post(command, written, name, durable=True)
+        self._write_to_store(*place, change.value, written)
 
 
 def _encoded(memo: Memo) -> bytes:
     encoded = _encode(memo)
-    return encoded if _keys.FORMAT == 1 else b'{"v":%d,' % _keys.FORMAT + encoded[1:]
+    return encoded if _format.FORMAT == 1 else b'{"v":%d,' % _format.FORMAT + encoded[1:]

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from . import _keys
+from . import _format
 from ._batch import Command
 from ._keys import Keys
 from .protocol import BackplaneError
@@ -63,7 +63,7 @@ class Names:
         Raises:
             BackplaneError: The data of the name has a format that is newer than that of this version of swcalls.
         """
-        alive, form, known, version = self._of(owner, "alive"), self._of(owner, "format"), self._known, _keys.FORMAT
+        alive, form, known, version = self._of(owner, "alive"), self._of(owner, "format"), self._known, _format.FORMAT
         arguments = self._token, self._milliseconds, version, int(self._keep * 1000)
         answer = await self._ask(lambda pipeline: pipeline.eval(_HOLD, 2, alive, form, *arguments), alive)
         if answer < 0:

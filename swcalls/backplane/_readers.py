@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from . import _keys
+from . import _format
 from ._batch import Command, Sender, ignore_answer
 from ._retries import REDIS_ERRORS, with_jitter
 from .protocol import Delivery, Receive
@@ -148,7 +148,7 @@ class Readers:
         if len(self._newer) > MOST_SET_ASIDE:
             del self._newer[next(iter(self._newer))]
         text = "deliveries of format %s stay in the stream: this version of swcalls reads format %d and older"
-        self._log_once(owner, version, text, version, _keys.FORMAT)
+        self._log_once(owner, version, text, version, _format.FORMAT)
 
     def _log_once(self, owner: str, why: str, text: str, *values: object) -> None:
         if (owner, why) not in self._logged and len(self._logged) < MOST_SET_ASIDE:
@@ -160,7 +160,7 @@ def _delivery(owner: str, fields: Fields) -> Delivery:
     version = fields.get(b"v", b"1")
     if not version.isdigit():
         raise _Unreadable("the version of the format is no number")
-    if int(version[:9]) > _keys.FORMAT:
+    if int(version[:9]) > _format.FORMAT:
         raise _Newer(version[:9].decode())
     try:
         kind, key, body = fields[b"kind"].decode(), fields[b"key"].decode(), fields[b"body"]

@@ -19,8 +19,8 @@ from redis.asyncio import Redis, RedisCluster
 
 from .._engine.tasks import to_the_end
 from ..errors import ConfigurationError
-from . import _keys
-from ._batch import Command, ignore_answer
+from . import _format
+from ._batch import Command, Done, ignore_answer
 from ._calls import Calls
 from ._connect import connect
 from ._keys import Keys
@@ -97,7 +97,7 @@ class RedisBackplane:
         self._capacity = capacity
         self._patience = patience
         self._keys = Keys(prefix)
-        self._memos = Memos(self._sender, lambda owner: self._name(owner, "memos"), patience)
+        self._memos = Memos(self._write_memo, patience)
         self._calls = Calls(self._ask, self._keys, keep)
         self._readers = Readers(self._sender, self._name, patience, keep)
         self._names = Names(self._ask, self._post, self._keys, lifetime, keep)
@@ -169,8 +169,8 @@ class RedisBackplane:
         """Store *delivery* in the stream of its owner, with retries for up to ``patience`` seconds."""
         stream, milliseconds = self._keys.of(project, delivery.owner, "deliveries"), int(self._keep * 1000)
         fields: list[Any] = ["kind", delivery.kind, "key", delivery.key, "body", delivery.body]
-        if _keys.FORMAT > 1:
-            fields += ["v", _keys.FORMAT]
+        if _format.FORMAT > 1:
+            fields += ["v", _format.FORMAT]
 
         def command(pipeline: Any) -> None:
             pipeline.eval(_PUBLISH, 1, stream, self._capacity, milliseconds, *fields)
@@ -267,6 +267,13 @@ class RedisBackplane:
 
     def _name(self, owner: str, what: str) -> str:
         return self._keys.of(self._names.project, owner, what)
+
+    def _write_memo(self, owner: str, field: str, value: bytes | None, done: Done) -> None:
+        name = self._name(owner, "memos")
+        if value is None:
+            self._sender.post(lambda pipeline: pipeline.hdel(name, field), done, name, durable=True)
+        else:
+            self._sender.post(lambda pipeline: pipeline.hset(name, field, value), done, name, durable=True)
 
     def _check_open(self) -> None:
         if not self._is_open:

@@ -37,7 +37,9 @@ def executable() -> str:
 
 def has_tls() -> bool:
     """Whether the server was built with TLS: another one takes the option for a mistake."""
-    tried = subprocess.run([executable(), "--tls-replication", "nonsense"], capture_output=True, check=False, timeout=10)
+    tried = subprocess.run(
+        [executable(), "--tls-replication", "nonsense"], capture_output=True, check=False, timeout=10
+    )
     return b"argument must be" in tried.stdout + tried.stderr
 
 
@@ -169,7 +171,9 @@ class ClusterServers:
         for number, replica in enumerate(self.replicas):
             replica.ask("CLUSTER", "REPLICATE", self.name_of(self.masters[number % 3]))
         until(
-            lambda: all("master_link_status:up" in _text(node.ask("INFO", "replication"), "\n") for node in self.replicas)
+            lambda: all(
+                "master_link_status:up" in _text(node.ask("INFO", "replication"), "\n") for node in self.replicas
+            )
         )
 
     def name_of(self, node: Server) -> str:
@@ -239,9 +243,7 @@ class SentinelServers:
                 "sentinel failover-timeout main 5000\n"
             )
             command = [executable(), str(settings), "--sentinel"]
-            self._processes.append(
-                subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            )
+            self._processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         for port in self._ports:
             until(lambda port=port: self._sees_all(port))
 
@@ -279,7 +281,13 @@ class SentinelServers:
 def limited(directory: Path) -> Server:
     """Return a server whose user has the fewest rights, for the keys of the tests."""
     return Server(
-        directory, "--user", "swcalls", "on", ">a-password", *rights("t*"), url="redis://swcalls:a-password@127.0.0.1:{port}"
+        directory,
+        "--user",
+        "swcalls",
+        "on",
+        ">a-password",
+        *rights("t*"),
+        url="redis://swcalls:a-password@127.0.0.1:{port}",
     )
 
 
@@ -290,7 +298,9 @@ def secured(directory: Path) -> Server:
     files = {name: directory / name for name in ("ca.crt", "server.crt", "server.key", "client.crt", "client.key")}
     client = {"ssl_ca_certs": files["ca.crt"], "ssl_certfile": files["client.crt"], "ssl_keyfile": files["client.key"]}
     query = "&".join(f"{name}={path}" for name, path in client.items())
-    server = Server(directory, url=f"rediss://127.0.0.1:{{port}}?{query}", ssl=True, **{k: str(v) for k, v in client.items()})
+    server = Server(
+        directory, url=f"rediss://127.0.0.1:{{port}}?{query}", ssl=True, **{k: str(v) for k, v in client.items()}
+    )
     server._options[:2] = ["--port", 0, "--tls-port", server.port]
     server._options += ["--tls-cert-file", files["server.crt"], "--tls-key-file", files["server.key"]]
     server._options += ["--tls-ca-cert-file", files["ca.crt"], "--tls-auth-clients", "yes"]
