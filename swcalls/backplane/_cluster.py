@@ -29,6 +29,7 @@ FIRST_PAUSE = 0.01
 """Seconds after which a command whose keys are being moved is sent again; they double each time."""
 BETWEEN_LOOKS = 0.2
 """Seconds from the end of a look at the table of slots to the next look."""
+NOBODY = "no node of the cluster has the slot, or none can be reached"
 
 Address = tuple[str, int]
 """The host and port of a node."""
@@ -55,6 +56,7 @@ class Cluster(Sender):
         """Commands that wait for the table of slots."""
         self._delayed: dict[asyncio.TimerHandle, Request] = {}
         self._look: asyncio.Task[None] | None = None
+        self._look_timer: asyncio.TimerHandle | None = None
         self._next_look = 0.0
         self._suspects: set[Address] = set()
         """Nodes that failed since the last look; they are asked last."""
@@ -67,7 +69,7 @@ class Cluster(Sender):
 
     def open(self) -> None:
         """Accept commands, also again after `close`."""
-        self._is_closed = False
+        self._is_closed, self._next_look = False, 0.0
         for batch in self._nodes.values():
             batch.open()
 
@@ -84,7 +86,7 @@ class Cluster(Sender):
         for _ in range(MOST_HOPS):
             node = asked or self._slots[slot]
             if node is None:
-                node = await self._find(slot)
+                node = await self._find(stream)
             try:
                 return await self._batch(node).read(stream, last, block, asking=asked is not None)
             except MovedError as moved:
@@ -103,9 +105,7 @@ class Cluster(Sender):
             busy = [batch for batch in self._nodes.values() if not batch.is_idle]
             if busy:
                 await asyncio.gather(*(batch.flush() for batch in busy))
-            elif self._parked and self._look is not None:
-                await asyncio.wait([self._look])
-            elif self._delayed:
+            elif self._parked or self._delayed:
                 await asyncio.sleep(FIRST_PAUSE)
             else:
                 return
@@ -113,6 +113,9 @@ class Cluster(Sender):
     async def close(self) -> None:
         """Let all waiting commands fail, and accept no more."""
         self._is_closed = True
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+            self._look_timer = None
         while self._look is not None:
             self._look.cancel()
             await asyncio.wait([self._look], timeout=0.05)
@@ -136,12 +139,11 @@ class Cluster(Sender):
         node = self._slots[key_slot(request.key.encode())]
         if node is not None:
             self._send(request, hops, node)
-        elif not self._look_soon():
-            request.done(ClusterDownError("no node of the cluster has the slot"))
         elif len(self._parked) >= MOST_WAITING:
             request.done(RedisError("too many commands are waiting"))
         else:
             self._parked.append(request)
+            self._look_soon()
 
     def _send(self, request: Request, hops: int, node: Address, *, asking: bool = False) -> None:
         done = partial(self._answered, request, hops, node)
@@ -189,21 +191,27 @@ class Cluster(Sender):
             batch = self._nodes[node] = self._make(*node)
         return batch
 
-    async def _find(self, slot: int) -> Address:
-        if self._look_soon() and self._look is not None:
-            await asyncio.wait([self._look])
-        node = self._slots[slot]
+    async def _find(self, stream: str) -> Address:
+        await self.run(lambda pipeline: pipeline.exists(stream), stream)
+        node = self._slots[key_slot(stream.encode())]
         if node is None:
-            raise ClusterDownError("no node of the cluster has the slot")
+            raise ClusterDownError(NOBODY)
         return node
 
-    def _look_soon(self) -> bool:
-        """Begin to ask for the table of slots, unless that was done a moment ago; return whether it is being asked."""
+    def _look_soon(self) -> None:
+        """Ask for the table of slots, but not at once if that was done a moment ago."""
+        if self._look is not None or self._look_timer is not None or self._is_closed:
+            return
         loop = asyncio.get_running_loop()
-        if self._look is None and not self._is_closed and loop.time() >= self._next_look:
-            self._look = loop.create_task(self._ask_for_slots())
-            self._look.add_done_callback(self._looked)
-        return self._look is not None
+        if loop.time() < self._next_look:
+            self._look_timer = loop.call_at(self._next_look, self._begin_to_look)
+        else:
+            self._begin_to_look()
+
+    def _begin_to_look(self) -> None:
+        self._look_timer = None
+        self._look = asyncio.get_running_loop().create_task(self._ask_for_slots())
+        self._look.add_done_callback(self._looked)
 
     def _looked(self, look: asyncio.Task[None]) -> None:
         self._look = None
@@ -212,7 +220,10 @@ class Cluster(Sender):
             _log.error("asking for the table of slots failed", exc_info=look.exception())
         parked, self._parked = self._parked, deque()
         for request in parked:
-            self.add(request)
+            if self._slots[key_slot(request.key.encode())] is None:
+                request.done(ClusterDownError(NOBODY))
+            else:
+                self.add(request)
 
     async def _ask_for_slots(self) -> None:
         known = list(dict.fromkeys((*self._nodes, *self._seeds)))

@@ -13,11 +13,10 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import redis
 import redis.asyncio
-import redis.asyncio.sentinel
 from redis.crc import key_slot
 
 SLOTS = 16_384
@@ -84,7 +83,7 @@ class Servers(Protocol):
     def kill(self) -> None: ...
     def pause(self) -> None: ...
     def go_on(self) -> None: ...
-    def client(self) -> Any: ...
+    def client(self, **options: Any) -> Any: ...
 
 
 class Server:
@@ -131,8 +130,8 @@ class Server:
         with redis.Redis(**self.admin) as client:
             return client.execute_command(*command)
 
-    def client(self) -> redis.asyncio.Redis:
-        return redis.asyncio.Redis(**self.admin)
+    def client(self, **options: Any) -> redis.asyncio.Redis:
+        return redis.asyncio.Redis(**self.admin, **options)
 
 
 class ClusterServers:
@@ -183,7 +182,7 @@ class ClusterServers:
         """Return the master that has *key* now."""
         slot = key_slot(key.encode())
         alive = next(node for node in self.nodes if node.process is not None and node.process.poll() is None)
-        for first, last, master, *_ in alive.ask("CLUSTER SLOTS ") if False else _slots(alive):
+        for first, last, master, *_ in alive.ask("CLUSTER", "SLOTS"):
             if first <= slot <= last:
                 return next(node for node in self.nodes if node.port == master[1])
         raise AssertionError(f"no node has slot {slot}")
@@ -211,8 +210,8 @@ class ClusterServers:
         for node in self.nodes:
             node.go_on()
 
-    def client(self) -> redis.asyncio.RedisCluster:
-        return redis.asyncio.RedisCluster(host="127.0.0.1", port=self.nodes[0].port)
+    def client(self, **options: Any) -> redis.asyncio.RedisCluster:
+        return redis.asyncio.RedisCluster(host="127.0.0.1", port=self.nodes[0].port, **options)
 
 
 class SentinelServers:
@@ -273,9 +272,8 @@ class SentinelServers:
         for server in (self.master, self.replica):
             server.go_on()
 
-    def client(self) -> redis.asyncio.Redis:
-        sentinel = redis.asyncio.sentinel.Sentinel([("127.0.0.1", port) for port in self._ports])
-        return sentinel.master_for("main")
+    def client(self, **options: Any) -> redis.asyncio.Redis:
+        return self.master.client(**options)
 
 
 def limited(directory: Path) -> Server:
@@ -322,11 +320,6 @@ def make_certificates(directory: Path) -> None:
         openssl("x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.crt", *signing)
 
 
-def _slots(node: Server) -> Any:
-    with redis.Redis(**node.admin) as client:
-        return client.execute_command("CLUSTER", "SLOTS")
-
-
 def _text(answer: Any, separator: str = "") -> str:
     if isinstance(answer, dict):
         return "\n".join(f"{key}:{value}" for key, value in answer.items())
@@ -346,7 +339,7 @@ class Proxy:
         self._pipes: set[asyncio.Task[None]] = set()
         self.url = ""
 
-    async def __aenter__(self) -> Proxy:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-import redis.asyncio
 from projects import Collector
 from redis.exceptions import RedisError
 
@@ -223,7 +222,7 @@ async def test_one_backplane_serves_one_client() -> None:
 
 @pytest.mark.parametrize("protocol", [2, 3])
 async def test_a_client_of_ones_own_may_speak_either_protocol(server, prefix: str, protocol: int) -> None:
-    async with redis.asyncio.Redis.from_url(server.url, protocol=protocol) as client:
+    async with server.client(protocol=protocol) as client:
         backplane, collector = RedisBackplane(client, owner="one", prefix=prefix), Collector()
         backplane.offer(takes_calls=True)
         await collector.open(backplane)

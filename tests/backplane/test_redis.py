@@ -8,9 +8,11 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from projects import connections
 
 from swcalls import TTS, ActionExpired, Call, Client, ClientClosed, ConfigurationError, Limits, Retry, WebhookReceiver
 from swcalls.backplane import BackplaneUnavailable, Delivery, Memo, OwnerTaken, RedisBackplane
+from swcalls.backplane._batch import Batch
 
 FROM, TO = "+12069708643", "+15550198765"
 Worker = Callable[..., Awaitable[Client]]
@@ -152,11 +154,6 @@ async def test_a_name_that_is_in_use_is_refused(space, server, prefix: str, work
     await client.close()
 
 
-def connections(backplane: RedisBackplane) -> list[object]:
-    pool = backplane._sender.redis.connection_pool
-    return [found for found in (*pool._available_connections, *pool._in_use_connections) if found.is_connected]
-
-
 async def test_a_name_that_was_in_use_may_be_tried_again_and_whoever_has_it_is_left_alone(
     space, server, prefix: str, worker: Worker, look
 ) -> None:
@@ -181,18 +178,20 @@ async def test_a_name_that_was_in_use_may_be_tried_again_and_whoever_has_it_is_l
 
 
 @pytest.mark.parametrize("step", range(1, 7))
-async def test_an_opening_that_is_cancelled_gives_its_name_up(space, server, prefix: str, look, step: int) -> None:
+async def test_an_opening_that_is_cancelled_gives_its_name_up(
+    space, server, prefix: str, look, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     backplane = RedisBackplane(server.url, owner="one", prefix=prefix)
     client = Client("project", "token", space.url, backplane=backplane)
     replies = asyncio.Semaphore(0)
-    send = backplane._sender._send_batch
+    send = Batch._send_batch
 
-    async def count(batch: Any) -> None:
+    async def count(self: Batch, batch: Any) -> None:
         replies.release()
-        await send(batch)
+        await send(self, batch)
         replies.release()
 
-    backplane._sender._send_batch = count
+    monkeypatch.setattr(Batch, "_send_batch", count)
     opening = asyncio.create_task(client.open())
     for _ in range(step):
         if opening.done():
