@@ -35,10 +35,10 @@ _log = logging.getLogger("swcalls.backplane")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 
 # Checks the length of the stream and appends in one step. XADD with MAXLEN would drop older deliveries instead. All
-# arguments after the second are the fields.
+# arguments after the second are the fields. XADD is the first command that writes: after another one, Redis would carry
+# it out although its memory is full.
 _PUBLISH = """
 if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return false end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
 local id = redis.call('XADD', KEYS[1], '*', unpack(ARGV, 3))
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return id
