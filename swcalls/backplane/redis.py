@@ -20,7 +20,7 @@ from redis.asyncio import Redis, RedisCluster
 from .._engine.tasks import to_the_end
 from ..errors import ConfigurationError
 from . import _format
-from ._batch import Command, Done, ignore_answer
+from ._batch import Command, Done, ignore_answer, is_full
 from ._calls import Calls
 from ._connect import connect
 from ._keys import Keys
@@ -186,7 +186,7 @@ class RedisBackplane:
                         if self._is_closed:
                             raise BackplaneUnavailable("the backplane is closed") from None
                         why = f"Redis cannot be reached, or refuses: {fault}"
-                        if "OOM " in why:
+                        if is_full(fault):
                             self.refused += 1
                             raise BackplaneUnavailable(f"the memory of Redis is full: {fault}") from None
                         _log.info("publishing a delivery for owner %s is retried: %s", delivery.owner, fault)

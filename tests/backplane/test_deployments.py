@@ -223,7 +223,7 @@ async def test_when_a_sentinel_makes_another_the_master_clients_follow(
 
 
 async def test_what_no_replica_confirms_is_refused(server: Server, prefix: str) -> None:
-    backplane = RedisBackplane(server.url, prefix=prefix, replicas=1, patience=0.2)
+    backplane = RedisBackplane(server.url, prefix=prefix, replicas=1, patience=0.8)
     with pytest.raises(BackplaneUnavailable, match="0 of 1 replicas"):
         await backplane.publish("project", delivery("a"))
     assert backplane.refused == 1
