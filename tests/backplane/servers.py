@@ -123,7 +123,7 @@ class Server:
 
     def go_on(self) -> None:
         assert self.process is not None
-        os.kill(self.process.pid, signal.SIGCONT)
+        self.process.send_signal(signal.SIGCONT)
 
     def ask(self, *command: object) -> Any:
         """Send one command, and return its answer."""
