@@ -28,9 +28,11 @@ AT_ONCE = 32
 def cluster(tmp_path: Path) -> Iterator[ClusterServers]:
     servers = ClusterServers(tmp_path, replicas=1)
     servers.start()
-    yield servers
-    servers.go_on()
-    servers.kill()
+    try:
+        yield servers
+    finally:
+        servers.go_on()
+        servers.kill()
 
 
 @pytest.fixture
