@@ -18,7 +18,8 @@ import redis.asyncio
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from projects import MemoryProject, Project, RedisProject
+from postgres_server import PostgresServer, missing
+from projects import MemoryProject, PostgresProject, Project, RedisProject
 
 from swcalls.backplane import handover
 
@@ -92,6 +93,23 @@ def fragile(tmp_path: Path) -> Iterator[Server]:
     server.kill()
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One for all tests; each has a schema of its own. A test that does it harm leaves it running."""
+    if missing():
+        pytest.skip(missing())
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def fragile_postgres(postgres: PostgresServer) -> Iterator[PostgresServer]:
+    """The same one, for a test that does it harm."""
+    yield postgres
+    postgres.go_on()
+    postgres.start()
+
+
 @pytest.fixture
 def prefix(request: pytest.FixtureRequest) -> str:
     return f"t{abs(hash(request.node.nodeid)):x}"
@@ -113,11 +131,13 @@ def no_call_is_refused_for_a_busy_machine(request: pytest.FixtureRequest, monkey
         monkeypatch.setattr(handover, "ANSWERED", 120.0)
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "postgres"])
 async def project(request: pytest.FixtureRequest, nothing_is_left_running: None) -> AsyncIterator[Project]:
-    """The processes of one project, on either backplane."""
+    """The processes of one project, on each backplane."""
     if request.param == "memory":
         project: Project = MemoryProject()
+    elif request.param == "postgres":
+        project = PostgresProject(request.getfixturevalue("postgres").url, request.getfixturevalue("prefix"))
     else:
         server = request.getfixturevalue("server")
         project = RedisProject(server.url, request.getfixturevalue("prefix"))
