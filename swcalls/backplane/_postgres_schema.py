@@ -57,6 +57,12 @@ CREATE TABLE IF NOT EXISTS {schema}.format (
     version integer NOT NULL
 )
 """
+_HAS_FORMAT = """
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_class AS found JOIN pg_catalog.pg_namespace AS place ON found.relnamespace = place.oid
+    WHERE place.nspname = $1 AND found.relname = 'format'
+)
+"""
 
 
 class Refused(StoreError):
@@ -119,7 +125,8 @@ class Schema:
 
     async def _version(self, connection: Any) -> int:
         """Return the format of the tables; 0: there are none."""
-        if await connection.fetchval("SELECT to_regclass($1)::text", self.sql("{schema}.format")) is None:
+        # Not `to_regclass`: its cache may not know yet what another process has just made.
+        if not await connection.fetchval(_HAS_FORMAT, self.name):
             return 0
         return await connection.fetchval(self.sql("SELECT max(version) FROM {schema}.format")) or 0
 

@@ -165,7 +165,8 @@ class PostgresBackplane:
             raise
         self._readers.start(self._owner)
         self._heart = asyncio.get_running_loop().create_task(self._beat())
-        self._advertise()
+        if self._takes_calls:
+            self._advertise()
 
     async def close(self) -> None:
         """Write pending changes, release all names, and close the connections, or return them to the user's pool.

@@ -162,6 +162,7 @@ class PostgresProject:
     async def crash(self, backplane: Backplane) -> None:
         assert isinstance(backplane, PostgresBackplane)
         assert backplane._heart is not None
+        await backplane._queue.flush()
         for owner in backplane._readers.owners:
             backplane._readers.stop(owner)
         backplane._heart.cancel()
