@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 import asyncpg
-import redis.asyncio
 from memory import MemoryBackplane, MemoryHub
+from servers import Servers
 
 from swcalls import Limits
 from swcalls._core.callback_urls import CallbackUrls
@@ -92,11 +92,11 @@ class MemoryProject:
 
 
 class RedisProject:
-    def __init__(self, url: str, prefix: str) -> None:
-        self._url = url
+    def __init__(self, servers: Servers, prefix: str) -> None:
+        self._url = servers.url
         self._prefix = prefix
         self._members: list[RedisBackplane] = []
-        self._look = redis.asyncio.Redis.from_url(url)
+        self._look = servers.client()
 
     def member(self, owner: str, **settings: Any) -> RedisBackplane:
         # A long life, so that only what the test does ends it.
@@ -112,8 +112,8 @@ class RedisProject:
         backplane._heart.cancel()
         await asyncio.wait([backplane._heart])
         await backplane._readers.wait()
-        await backplane._batch.close()
-        await backplane._redis.aclose()
+        await backplane._sender.close()
+        await backplane._sender.disconnect()
         backplane._is_open, backplane._is_closed = False, True
 
     async def bury(self, backplane: Backplane) -> None:
@@ -128,7 +128,7 @@ class RedisProject:
 
     async def settle(self, backplane: Backplane) -> None:
         assert isinstance(backplane, RedisBackplane)
-        await backplane._batch.flush()
+        await backplane._sender.flush()
 
     async def memos(self, backplane: Backplane, owner: str | None = None) -> set[str]:
         await self.settle(backplane)
@@ -210,6 +210,13 @@ class PostgresProject:
             await member.close()
         await self.look("DROP SCHEMA IF EXISTS {schema} CASCADE")
         await self._look.close()
+
+
+def connections(backplane: RedisBackplane) -> list[object]:
+    sender = backplane._sender
+    pools = [batch.redis.connection_pool for batch in getattr(sender, "_nodes", {"": sender}).values()]
+    found = [each for pool in pools for each in (*pool._available_connections, *pool._in_use_connections)]
+    return [each for each in found if each.is_connected]
 
 
 class Process:
