@@ -1,7 +1,8 @@
-"""A real Redis server, on a free port of the loopback, which a test may kill, stop and start again.
+"""Real servers, on free ports of the loopback, which a test may kill, stop and start again.
 
-SWCALLS_BACKPLANES names what the tests run on, separated by commas (default: memory,redis). ``cluster``, ``sentinel``,
-``tls`` and ``limited`` (a user with the fewest rights) are Redis, too. SWCALLS_REDIS_SERVER is the program to run.
+SWCALLS_BACKPLANES names what the tests run on, separated by commas: ``memory``, ``redis``, ``postgres``. ``cluster``,
+``sentinel``, ``tls`` and ``limited`` (a user with the fewest rights) are Redis, too. SWCALLS_REDIS_SERVER is the program
+to run. By default they run in memory, on Redis, and a sample of them on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -77,6 +78,12 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
 def server(request: pytest.FixtureRequest, started: Callable[[str], Servers]) -> Servers:
     """One for all tests that leave it alone; each has a prefix of its own."""
     return started(request.param)
+
+
+@pytest.fixture(params=[kind for kind in BACKPLANES if kind != "memory"])
+def any_server(request: pytest.FixtureRequest, started: Callable[[str], Servers]) -> Servers | PostgresServer:
+    """A server of any kind, for tests that only need its URL."""
+    return request.getfixturevalue("postgres") if request.param == "postgres" else started(request.param)
 
 
 @pytest.fixture(params=[kind for kind in BACKPLANES if kind in KINDS])

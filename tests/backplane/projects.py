@@ -132,7 +132,11 @@ class RedisProject:
 
     async def memos(self, backplane: Backplane, owner: str | None = None) -> set[str]:
         await self.settle(backplane)
-        return {field.decode() for field in await self._look.hkeys(self._name(owner or backplane.owner, "memos"))}
+        return await self.stored(owner or backplane.owner)
+
+    async def stored(self, owner: str) -> set[str]:
+        """Return the memos of *owner* that are stored now."""
+        return {field.decode() for field in await self._look.hkeys(self._name(owner, "memos"))}
 
     async def deliveries(self, owner: str) -> list[str]:
         return [fields[b"key"].decode() for _, fields in await self._look.xrange(self._name(owner, "deliveries"))]
@@ -190,8 +194,11 @@ class PostgresProject:
 
     async def memos(self, backplane: Backplane, owner: str | None = None) -> set[str]:
         await self.settle(backplane)
-        found = await self.look("SELECT field FROM {schema}.memos WHERE owner = $1", owner or backplane.owner)
-        return {row[0] for row in found}
+        return await self.stored(owner or backplane.owner)
+
+    async def stored(self, owner: str) -> set[str]:
+        """Return the memos of *owner* that are stored now."""
+        return {row[0] for row in await self.look("SELECT field FROM {schema}.memos WHERE owner = $1", owner)}
 
     async def deliveries(self, owner: str) -> list[str]:
         found = await self.look(

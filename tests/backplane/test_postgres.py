@@ -317,3 +317,20 @@ async def test_no_password_is_shown(address: str, caplog: pytest.LogCaptureFixtu
     await backplane.close()
     assert "a-pass" not in shown + caplog.text
     assert "word" not in shown + caplog.text
+
+
+async def test_a_backplane_that_is_closed_publishes_nothing(project: PostgresProject) -> None:
+    front = project.member("front")
+    await front.publish("project", delivery("a"))
+    await front.close()
+    with pytest.raises(BackplaneUnavailable, match="closed"):
+        await front.publish("project", delivery("b"))
+    with pytest.raises(BackplaneUnavailable, match="closed"):
+        await front.taker("project")
+    assert not front._link.is_connected
+
+
+def test_where_no_loop_runs_it_can_be_offered_all_the_same() -> None:
+    backplane = PostgresBackplane("postgresql://127.0.0.1", owner="one")
+    backplane.offer(takes_calls=True)
+    backplane.offer(takes_calls=False)
