@@ -12,7 +12,7 @@ from msgspec import Struct
 
 DISTRIBUTIONS = (
     "aiohttp", "msgspec", "yarl", "uvloop", "fastapi", "starlette", "pydantic", "uvicorn", "httptools",
-    "signalwire-sdk", "requests", "telnyx", "httpx", "httpx-aiohttp", "twilio", "redis",
+    "signalwire-sdk", "requests", "telnyx", "httpx", "httpx-aiohttp", "twilio", "redis", "asyncpg",
 )  # fmt: skip
 
 

@@ -18,11 +18,12 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from postgres_server import PostgresServer, missing
 from projects import MemoryProject, PostgresProject, Project, RedisProject
 from servers import ClusterServers, SentinelServers, Server, Servers, has_tls, limited, secured
 
+from benchmarks.postgres_server import FAST, PostgresServer, missing
 from swcalls.backplane import handover
 
 BACKPLANES = os.environ.get("SWCALLS_BACKPLANES", "memory,redis").split(",")
@@ -101,7 +102,7 @@ def postgres() -> Iterator[PostgresServer]:
     """One for all tests; each has a schema of its own. A test that does it harm leaves it running."""
     if missing():
         pytest.skip(missing())
-    with PostgresServer() as server:
+    with PostgresServer(FAST) as server:
         yield server
 
 

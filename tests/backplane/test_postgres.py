@@ -9,9 +9,9 @@ from typing import Any
 
 import asyncpg
 import pytest
-from postgres_server import PostgresServer
 from projects import Collector, PostgresProject
 
+from benchmarks.postgres_server import PostgresServer
 from swcalls import TTS, Client, ConfigurationError, WebhookReceiver
 from swcalls.backplane import BackplaneUnavailable, Delivery, Memo, PostgresBackplane, _postgres_schema
 from swcalls.backplane._postgres_readers import OLD, _Place

@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from postgres_server import PostgresServer
 from projects import PostgresProject, RedisProject
+
+from benchmarks.postgres_server import PostgresServer
 
 ROOT = Path(__file__).parents[2]
 SCALE = float(os.environ.get("SWCALLS_DEEP", "1"))

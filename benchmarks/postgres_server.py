@@ -1,4 +1,4 @@
-"""A real PostgreSQL server, on a free port of the loopback, which a test may kill, stop and start again."""
+"""A real PostgreSQL server, on a free port of the loopback, for benchmarks and tests."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Self
 
-SETTINGS = {
-    "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",
+SETTINGS = {"listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
+FAST = {
     "fsync": "off",  # a process that is killed loses nothing that way
     "full_page_writes": "off",
     "wal_level": "minimal",
@@ -24,6 +24,7 @@ SETTINGS = {
     "shared_buffers": "16MB",
     "autovacuum": "off",
 }
+"""For tests: as little work as possible."""
 
 
 @cache
@@ -58,11 +59,25 @@ def _user() -> int:
     return 0
 
 
-class PostgresServer:
-    """One server, with its data in a directory of its own, so that it survives its own end."""
+def _times(process: int) -> list[int]:
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return [0, 0, 0, 0]
+    return [int(field) for field in fields[11:15]]
 
-    def __init__(self, **settings: str) -> None:
-        self._settings = SETTINGS | settings
+
+class PostgresServer:
+    """One server, with its data in a directory of its own, so that it survives its own end.
+
+    Args:
+        settings: What is not to be as usual.
+        core: The core on which it runs; ``None``: on any.
+    """
+
+    def __init__(self, settings: Mapping[str, str] | None = None, *, core: int | None = None) -> None:
+        self._settings = {**SETTINGS, **(settings or {})}
+        self._core = core
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -92,6 +107,8 @@ class PostgresServer:
             command += ["-c", f"{name}={value}"]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, user=_user(), cwd=self.directory)
+        if self._core is not None:
+            os.sched_setaffinity(self._process.pid, {self._core})
         while self._run("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)).returncode:
             assert self._process.poll() is None, (self.directory / "log").read_text()
             time.sleep(0.02)
@@ -113,11 +130,15 @@ class PostgresServer:
 
     def spent(self) -> float:
         """Return the CPU seconds of all its processes so far, those that have ended included."""
-        ticks = 0
-        for process in self._processes():
-            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-            ticks += sum(map(int, fields[11:15] if process == self._processes()[0] else fields[11:13]))
+        server, *children = self._processes()
+        # utime and stime; of the server also cutime and cstime: those of its children that have ended.
+        ticks = sum(_times(server)) + sum(sum(_times(child)[:2]) for child in children)
         return ticks / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def version(self) -> str:
+        """Its version."""
+        return self._run("postgres", "--version").stdout.decode().split()[2]
 
     def _signal(self, number: signal.Signals) -> None:
         for process in self._processes():
