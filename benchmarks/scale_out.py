@@ -70,7 +70,8 @@ def run(size: Size) -> Result:
         skipped={"everything": lacking} if lacking else {POSTGRES: f"needs it: {no_postgres}"} if no_postgres else {},
         notes=[
             f"{versions} {CONNECTIONS} connections an owner post at once.",
-            "The receiver has a core to itself; the owners, the store, and what posts share the other ones.",
+            "What posts has a core to itself; on two cores the receiver, the owners and the store share the other one.",
+            "A start is a command without HTTP, and the memo of its action.",
             "CPU is that of the receiver, the owners and the store together; of it, that of each is beside it.",
             "p50 and p99 are from the moment a webhook is posted until whoever awaits it goes on.",
         ],
@@ -102,8 +103,12 @@ def _measure(
 def _volley(front: Party, owners: Sequence[Party], load: Party, count: int, store: Store | None) -> Sample:
     """Post *count* webhooks, in turn to each of the *owners*, and see what they cost whom."""
     each = count // len(owners)
-    requests = list(chain.from_iterable(zip(*(owner.ask("arm", each) for owner in owners), strict=True)))
     parties = {front, *owners}
+    start = {party: party.ask("spent") for party in parties}
+    store_start = store.spent() if store else 0.0
+    requests = list(chain.from_iterable(zip(*(owner.ask("arm", each) for owner in owners), strict=True)))
+    starting = sum(owner.ask("spent") - start[owner] for owner in owners)
+    store_starting = store.spent() - store_start if store else 0.0
     load.ask("connect", front.ask("port"), CONNECTIONS * len(owners))
     for party in parties:
         party.ask("tidy")
@@ -121,6 +126,8 @@ def _volley(front: Party, owners: Sequence[Party], load: Party, count: int, stor
         "receiver": spent[front] / len(requests),
         "owners": waiting / len(requests),
         "store": of_store / len(requests),
+        "start": starting / len(requests),
+        "store start": store_starting / len(requests),
         "wall": (max(ended) - min(fired.began)) / len(requests),
         "p50": quantile(delays, 0.5),
         "p99": quantile(delays, 0.99),
@@ -177,6 +184,8 @@ def _measured(name: str, found: Sequence[Sample]) -> Measured:
             "receiver us": per_event("receiver"),
             "owners us": per_event("owners"),
             f"{POSTGRES if POSTGRES in name else 'Redis'} us": per_event("store"),
+            "a start, owners us": per_event("start"),
+            "a start, store us": per_event("store start"),
             "events/s": spread(1 / sample["wall"] for sample in found),
             "p50 ms": spread(sample["p50"] * 1e3 for sample in found),
             "p99 ms": spread(sample["p99"] * 1e3 for sample in found),
