@@ -17,6 +17,13 @@ from .wire import ANYWHERE, PROJECT, SPEECH, TOKEN, Unsent, call_ids
 ACTIONS_A_CALL = 10
 PREFIX = "benchmark"
 
+CONNECTIONS = 64
+"""For each owner, so that all of them are equally busy: one that is not reads its events one by one."""
+EVENTS = 4000
+
+ALONE = "in one process, serve()"
+POSTGRES = "PostgreSQL"
+
 
 def backplane_of(store: str, owner: str) -> Backplane:
     """Connect to a Redis, or to a PostgreSQL, by its URL."""

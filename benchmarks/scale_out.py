@@ -11,7 +11,7 @@ from . import report
 from .harness import Measured, Result, Row, Sample, Samples, Size, interleave, quantile, ratio, ratios, spread
 from .load import Fired, Load
 from .machine import core_of
-from .owners import PREFIX, Front, Owner
+from .owners import ALONE, CONNECTIONS, EVENTS, POSTGRES, PREFIX, Front, Owner
 from .party import Party
 from .peers import lacks
 from .postgres_server import PostgresServer, missing
@@ -20,12 +20,6 @@ from .wire import PROJECT
 
 OWNERS = (1, 2, 4, 8)
 OWNERS_ON_POSTGRES = (1, 8)
-CONNECTIONS = 64
-"""For each owner, so that all of them are equally busy: one that is not reads its events one by one."""
-EVENTS = 4000
-
-ALONE = "in one process, serve()"
-POSTGRES = "PostgreSQL"
 
 
 Store = RedisServer | PostgresServer
