@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
 LARGEST_BATCH = 500
 """The most commands in a pipeline."""
@@ -37,6 +37,11 @@ def is_from_replica(answer: Any) -> bool:
     """Return whether *answer* says that the server is no master any more."""
     # Redis 6.2 reports it from inside a script as a plain error.
     return isinstance(answer, ReadOnlyError) or (isinstance(answer, ResponseError) and "READONLY" in str(answer))
+
+
+def is_full(answer: Any) -> bool:
+    """Return whether *answer* says that the memory of Redis is full."""
+    return isinstance(answer, OutOfMemoryError) or (isinstance(answer, ResponseError) and "OOM " in str(answer))
 
 
 class Request(NamedTuple):

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from redis.exceptions import ResponseError
+
 from . import _format
 from ._batch import Command, Sender, ignore_answer
 from ._retries import REDIS_ERRORS, with_jitter
@@ -23,6 +25,9 @@ redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'entry', ARGV[1], unpac
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 return redis.call('XDEL', KEYS[1], ARGV[1])
 """
+
+QUIET = 4
+"""After so many reads that brought nothing, the reader checks that the stream is still the one that it has read."""
 
 Fields = dict[bytes, bytes]
 
@@ -92,18 +97,23 @@ class Readers:
 
     async def _read(self, owner: str) -> None:
         stream, last, wait = self._name_of(owner, "deliveries"), b"0-0", 0.05
-        block = max(1, int(self._patience * 1000 / 4))
+        block, quiet = max(1, int(self._patience * 1000 / 4)), 0
         # This check is needed besides the cancellation, which the Redis client may lose.
         while self._by_owner.get(owner) is asyncio.current_task():
             try:
                 async with asyncio.timeout(self._patience + block / 1000):
                     found = await self._sender.read(stream, last, block)
+                    quiet = 0 if found else quiet + 1
+                    if quiet >= QUIET:
+                        quiet = 0
+                        if last != b"0-0" and not await self._is_the_same(stream, last):
+                            last = b"0-0"
                 wait = 0.05
             except REDIS_ERRORS as fault:
                 _log.warning("owner %s: deliveries cannot be read; next attempt in %.2f s: %s", owner, wait, fault)
                 await asyncio.sleep(with_jitter(wait))
                 wait = min(2 * wait, self._patience)
-                # From the beginning: a server that has lost entries, or another master, may give new ones lower ids.
+                # From the beginning: another master may have given lower ids to new entries.
                 last = b"0-0"
                 continue
             done = []
@@ -115,6 +125,17 @@ class Readers:
                 # Deleted after the memos that the delivery changed were queued: after a crash in between, the
                 # delivery is read again.
                 self._sender.post(_deleting(stream, done), ignore_answer, stream)
+
+    async def _is_the_same(self, stream: str, last: bytes) -> bool:
+        """Return whether new entries of *stream* get ids above *last*.
+
+        They do not if Redis has lost the stream, and its clock went back.
+        """
+        try:
+            found = await self._sender.run(lambda pipeline: pipeline.xinfo_stream(stream), stream)
+        except ResponseError:
+            return False  # There is no such stream.
+        return _order(found["last-generated-id"]) >= _order(last)
 
     async def _hand_over(self, owner: str, entry: bytes, fields: Fields) -> bool:
         assert self.receive is not None
@@ -183,6 +204,11 @@ def _entries(found: Any) -> Sequence[tuple[bytes, Fields | None]]:
         return ()
     entries: Any = next(iter(found.values()))[0] if isinstance(found, dict) else found[0][1]
     return entries or ()
+
+
+def _order(entry: bytes) -> tuple[int, ...]:
+    """Return what orders ids of entries: milliseconds and number."""
+    return tuple(map(int, entry.split(b"-")))
 
 
 def _deleting(stream: str, entries: list[bytes]) -> Command:

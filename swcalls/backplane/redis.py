@@ -20,7 +20,7 @@ from redis.asyncio import Redis, RedisCluster
 from .._engine.tasks import to_the_end
 from ..errors import ConfigurationError
 from . import _format
-from ._batch import Command, Done, ignore_answer
+from ._batch import Command, Done, ignore_answer, is_full
 from ._calls import Calls
 from ._connect import connect
 from ._keys import Keys
@@ -35,10 +35,10 @@ _log = logging.getLogger("swcalls.backplane")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 
 # Checks the length of the stream and appends in one step. XADD with MAXLEN would drop older deliveries instead. All
-# arguments after the second are the fields.
+# arguments after the second are the fields. XADD is the first command that writes: after another one, Redis would carry
+# it out although its memory is full.
 _PUBLISH = """
 if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return false end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
 local id = redis.call('XADD', KEYS[1], '*', unpack(ARGV, 3))
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return id
@@ -186,7 +186,7 @@ class RedisBackplane:
                         if self._is_closed:
                             raise BackplaneUnavailable("the backplane is closed") from None
                         why = f"Redis cannot be reached, or refuses: {fault}"
-                        if "OOM " in why:
+                        if is_full(fault):
                             self.refused += 1
                             raise BackplaneUnavailable(f"the memory of Redis is full: {fault}") from None
                         _log.info("publishing a delivery for owner %s is retried: %s", delivery.owner, fault)

@@ -123,7 +123,7 @@ class Server:
 
     def go_on(self) -> None:
         assert self.process is not None
-        os.kill(self.process.pid, signal.SIGCONT)
+        self.process.send_signal(signal.SIGCONT)
 
     def ask(self, *command: object) -> Any:
         """Send one command, and return its answer."""
@@ -189,14 +189,22 @@ class ClusterServers:
 
     def move(self, key: str, target: Server) -> None:
         """Move the slot of *key*, key by key, as ``redis-cli --cluster reshard`` does."""
+        self.begin_to_move(key, target)()
+
+    def begin_to_move(self, key: str, target: Server) -> Callable[[], None]:
+        """Let *target* accept the slot of *key*; return what moves the keys and makes *target* its master."""
         slot, source = key_slot(key.encode()), self.master_of(key)
         target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", self.name_of(source))
         source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", self.name_of(target))
-        while names := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 10):
-            for name in names:
-                source.ask("MIGRATE", "127.0.0.1", target.port, name, 0, 5000)
-        for node in (target, source, *(node for node in self.masters if node not in {target, source})):
-            node.ask("CLUSTER", "SETSLOT", slot, "NODE", self.name_of(target))
+
+        def finish() -> None:
+            while names := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 10):
+                for name in names:
+                    source.ask("MIGRATE", "127.0.0.1", target.port, name, 0, 5000)
+            for node in (target, source, *(node for node in self.masters if node not in {target, source})):
+                node.ask("CLUSTER", "SETSLOT", slot, "NODE", self.name_of(target))
+
+        return finish
 
     def kill(self) -> None:
         for node in self.nodes:
