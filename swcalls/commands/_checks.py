@@ -39,8 +39,8 @@ class Checked:
     def __post_init__(self: Any) -> None:
         if _is_valid(self):
             return
-        for field in fields(type(self)):
-            fault = _fault(getattr(self, field.name), field.type)
+        for field in _twins[type(self)].fields:
+            fault = _fault(getattr(self, field.name), field)
             if fault is not None:
                 raise self._error(field.name, fault)
         raise AssertionError(f"{type(self).__name__} is refused, but no field of it is")
@@ -69,7 +69,7 @@ class _Fault(NamedTuple):
 
 
 def _is_valid(params: Struct) -> bool:
-    twin, converted = _twins.get(type(params)) or _make_twin(type(params))
+    twin, converted, _ = _twins.get(type(params)) or _make_twin(type(params))
     values = astuple(params)
     try:
         msgspec.convert(values, twin)
@@ -82,17 +82,34 @@ def _is_valid(params: Struct) -> bool:
     return True
 
 
-_Twin = tuple[type[Struct], tuple[tuple[int, type], ...]]
-"""A class with the same fields, for ``convert``; and for some fields, by index, the result of ``_converted``."""
+class _Field(NamedTuple):
+    """A field, and the type that ``convert`` would convert to fit its annotation: that is sent unconverted."""
+
+    name: str
+    annotation: Any
+    converted: type | None
+
+
+class _Twin(NamedTuple):
+    """What a class of parameters is checked with."""
+
+    twin: type[Struct]
+    """A class with the same fields, for ``convert``."""
+    converted: tuple[tuple[int, type], ...]
+    """For each field that has it: its index, and ``_Field.converted``."""
+    fields: tuple[_Field, ...]
+
+
 _twins: dict[type, _Twin] = {}
 
 
 def _make_twin(cls: type[Struct]) -> _Twin:
     """Make the twin of *cls*: ``convert`` does not check an object that is of the right class already."""
-    annotated = [(field.name, field.type) for field in fields(cls)]
-    twin = msgspec.defstruct(cls.__name__, annotated, array_like=True)
-    kinds = ((index, _converted(annotation)) for index, (_, annotation) in enumerate(annotated))
-    _twins[cls] = made = twin, tuple((index, kind) for index, kind in kinds if kind is not None)
+    # Kept, since msgspec evaluates the annotations of a class at every call of `fields`.
+    found = tuple(_Field(field.name, field.type, _converted(field.type)) for field in fields(cls))
+    twin = msgspec.defstruct(cls.__name__, [field[:2] for field in found], array_like=True)
+    converted = tuple((index, field.converted) for index, field in enumerate(found) if field.converted is not None)
+    _twins[cls] = made = _Twin(twin, converted, found)
     return made
 
 
@@ -108,10 +125,10 @@ def _converted(annotation: Any) -> type | None:
     return None
 
 
-def _fault(value: object, annotation: Any) -> _Fault | None:
-    """Return what is wrong with *value*, as a value of *annotation*."""
-    converted = _converted(annotation)
-    if converted is not None and isinstance(value, converted):
+def _fault(value: object, field: _Field) -> _Fault | None:
+    """Return what is wrong with *value*, as a value of *field*."""
+    annotation = field.annotation
+    if field.converted is not None and isinstance(value, field.converted):
         return _Fault(rule_of(annotation), TypeError)
     try:
         msgspec.convert(value, annotation)
@@ -127,8 +144,11 @@ def _fault(value: object, annotation: Any) -> _Fault | None:
     return None
 
 
+_DOCUMENT = _Field("", Document, _converted(Document))
+
+
 def check_document(name: str, value: object) -> None:
     """Refuse what is no JSON object, for the parameter *name* of a method that has no command of its own."""
-    fault = _fault(value, Document)
+    fault = _fault(value, _DOCUMENT)
     if fault is not None:
         raise fault.error(f"{name}={shown_without_secrets(value)} must be {fault.rule}")
