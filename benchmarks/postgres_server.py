@@ -29,7 +29,9 @@ FAST = {
 
 @cache
 def programs() -> Path | None:
-    """Where the programs of the newest PostgreSQL are that is installed; ``None``: there is none."""
+    """Where the programs of PostgreSQL are: SWCALLS_POSTGRES_BIN, or the newest installed; ``None``: nowhere."""
+    if "SWCALLS_POSTGRES_BIN" in os.environ:
+        return Path(os.environ["SWCALLS_POSTGRES_BIN"])
     found = [path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=_version)]
     on_path = shutil.which("initdb")
     return found[-1] if found else Path(on_path).parent if on_path else None

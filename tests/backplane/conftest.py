@@ -2,7 +2,8 @@
 
 SWCALLS_BACKPLANES names what the tests run on, separated by commas: ``memory``, ``redis``, ``postgres``. ``cluster``,
 ``sentinel``, ``tls`` and ``limited`` (a user with the fewest rights) are Redis, too. SWCALLS_REDIS_SERVER is the program
-to run. By default they run in memory, on Redis, and a sample of them on PostgreSQL.
+to run. By default they run in memory, on Redis, and a sample of them on PostgreSQL, whose programs are in
+SWCALLS_POSTGRES_BIN or where Debian has them.
 """
 
 from __future__ import annotations

@@ -169,6 +169,36 @@ async def test_without_the_right_to_make_tables_they_are_missing_until_somebody_
     assert (await collector.got.get()).key == "a"
 
 
+async def test_a_user_with_the_fewest_rights_can_do_everything_but_make_tables(
+    project: PostgresProject, postgres: PostgresServer
+) -> None:
+    role = f"limited_{project._schema}"
+    url = postgres.url.replace("postgres@", f"{role}@")
+    await project.look(f"CREATE ROLE {role} LOGIN")
+    try:
+        one = PostgresBackplane(url, owner="one", schema=project._schema)
+        with pytest.raises(BackplaneUnavailable, match="permission denied"):
+            await Collector().open(one)
+        await project.member("admin").migrate()
+        await project.look(f"GRANT USAGE ON SCHEMA {{schema}} TO {role}")
+        await project.look(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {{schema}} TO {role}")
+        collector = await Collector().open(one)
+        await one.publish("project", delivery("a"))
+        assert (await collector.got.get()).key == "a"
+        await one.remember(memo("a"))
+        assert [found.key for found in await one.remembered("one")] == ["a"]
+        one.offer(takes_calls=True)
+        await one.announce_call("project", "in-1", 60)
+        assert await one.take_call("project", "in-1", "one") == "one"
+        assert await one.taker("project") == "one"
+        assert await one.dead() == []
+        await one._names.sweep()
+        await one.close()
+    finally:
+        await project.look(f"DROP OWNED BY {role}")
+        await project.look(f"DROP ROLE {role}")
+
+
 async def test_older_tables_are_upgraded_and_newer_ones_are_refused(
     project: PostgresProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
