@@ -18,7 +18,8 @@ LONGEST = 10.0
 _SETTINGS = """
 SET enable_seqscan = off;
 SET plan_cache_mode = force_generic_plan;
-SET jit = off
+SET jit = off;
+SET default_transaction_isolation = 'read committed'
 """
 """A plan is made once for a connection, perhaps while a table is empty, and must be good when the table is full."""
 

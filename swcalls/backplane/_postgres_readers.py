@@ -108,10 +108,11 @@ class Readers:
         return self._schema.channel(self._change.project, owner)
 
     async def _read(self, owner: str, awake: asyncio.Event) -> None:
-        place, wait = _Place(), 0.05
+        clock = asyncio.get_running_loop().time
+        place, wait = _Place(clock()), 0.05
         while self._by_owner.get(owner) is asyncio.current_task():
             awake.clear()
-            row = (self._change.project, owner, place.after, place.seen(), OLD, PAGE)
+            row = (self._change.project, owner, place.after, place.seen(), place.age(clock()), PAGE)
             try:
                 async with asyncio.timeout(2 * self._patience):
                     found = await self.link.queue.run(Task(self._statements.read, row))
@@ -122,7 +123,7 @@ class Readers:
                 wait = min(2 * wait, self._patience)
                 continue
             was_behind = place.is_behind
-            place.passed(found, asyncio.get_running_loop().time())
+            place.passed(found, clock())
             done = [delivery["id"] for delivery in found if await self._hand_over(owner, delivery)]
             if done:
                 # Deleted with, or after, the memos that the delivery changed: after a crash in between, the delivery
@@ -147,7 +148,8 @@ class Readers:
 class _Place:
     """How far the deliveries of an owner were read. First all that are stored, page by page; then new ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: float) -> None:
+        self._began = now
         self.is_behind = True
         """Whether there may be further pages of what is stored."""
         self._last = 0
@@ -166,16 +168,22 @@ class _Place:
         """Return the deliveries that must not be read again."""
         return [] if self.is_behind else list(self._seen)
 
+    def age(self, now: float) -> float:
+        """Return from which age on a delivery is old: all with smaller ids could be read from the beginning."""
+        return OLD + now - self._began
+
     def passed(self, found: Sequence[Any], now: float) -> None:
         """Note that *found* was read at the time *now*."""
         self._seen.update(row["id"] for row in found)
         low = max((row["id"] for row in found if row["is_old"]), default=0)
         self._last = max(self._last, max((row["id"] for row in found), default=0))
+        # While it is behind, what was stored late below `_last` is not read; and a full page may not be all there is.
+        if not self.is_behind and len(found) < PAGE:
+            while self._marks and now - self._marks[0][0] > OLD:
+                low = max(low, self._marks.popleft()[1])
+            if not self._marks or now - self._marks[-1][0] >= 1:
+                self._marks.append((now, self._last))
         self.is_behind = self.is_behind and len(found) == PAGE
-        while self._marks and now - self._marks[0][0] > OLD:
-            low = max(low, self._marks.popleft()[1])
-        if not self._marks or now - self._marks[-1][0] >= 1:
-            self._marks.append((now, self._last))
         if low > self._low:
             self._low = low
             self._seen = {number for number in self._seen if number > low}

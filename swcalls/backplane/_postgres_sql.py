@@ -123,7 +123,7 @@ WITH old AS MATERIALIZED (
         SELECT field FROM {schema}.memos WHERE project = known.project AND owner = known.owner
         LIMIT $1 FOR UPDATE SKIP LOCKED
     ) AS memo
-    WHERE known.expires <= now() LIMIT $1
+    WHERE known.expires <= now() AND known.alive_until <= now() LIMIT $1
 ), gone AS (
     DELETE FROM {schema}.memos AS memo USING old
     WHERE memo.project = old.project AND memo.owner = old.owner AND memo.field = old.field RETURNING 1
@@ -132,12 +132,13 @@ SELECT count(*) FROM gone
 """
 _EXPIRED_OWNERS = """
 WITH old AS (
-    SELECT project, owner FROM {schema}.owners AS known WHERE expires <= now() AND NOT EXISTS (
+    SELECT project, owner FROM {schema}.owners AS known WHERE expires <= now() AND alive_until <= now() AND NOT EXISTS (
         SELECT FROM {schema}.memos AS memo WHERE memo.project = known.project AND memo.owner = known.owner
     ) LIMIT $1 FOR UPDATE SKIP LOCKED
 ), gone AS (
     DELETE FROM {schema}.owners AS known USING old
-    WHERE known.project = old.project AND known.owner = old.owner AND known.expires <= now() RETURNING 1
+    WHERE known.project = old.project AND known.owner = old.owner
+        AND known.expires <= now() AND known.alive_until <= now() RETURNING 1
 )
 SELECT count(*) FROM gone
 """

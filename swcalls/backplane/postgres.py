@@ -276,14 +276,22 @@ class PostgresBackplane:
         self._queue.post(Task(self._change, (owner, field, value), turn=0), done)
 
     async def _ask(self, operation: Operation, *row: Any) -> Any:
-        """Execute one operation, and return what was found.
+        """Execute one operation, and return what was found. After a lost connection, try again once.
 
         Raises:
             BackplaneUnavailable: The operation failed, or was not answered in time.
         """
+        task = Task(operation, row)
         try:
             async with asyncio.timeout(self._patience):
-                return await self._queue.run(Task(operation, row))
+                had_connection = self._link.is_connected
+                try:
+                    return await self._queue.run(task)
+                except StoreError:
+                    # Each of these operations may be done twice.
+                    if not had_connection or self._link.is_connected or self._is_closed:
+                        raise
+                return await self._queue.run(task)
         except TimeoutError:
             raise BackplaneUnavailable(f"PostgreSQL gave no answer within {self._patience:g} s") from None
         except Refused as fault:

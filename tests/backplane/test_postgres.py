@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
+from hypothesis import settings as settings_of
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from projects import Collector, PostgresProject
 
 from benchmarks.postgres_server import PostgresServer
 from swcalls import TTS, Client, ConfigurationError, WebhookReceiver
-from swcalls.backplane import BackplaneUnavailable, Delivery, Memo, PostgresBackplane, _postgres_schema
-from swcalls.backplane._postgres_readers import OLD, _Place
+from swcalls.backplane import (
+    BackplaneUnavailable,
+    Delivery,
+    Memo,
+    PostgresBackplane,
+    _postgres_readers,
+    _postgres_schema,
+)
+from swcalls.backplane._postgres_readers import _Place
 
+DEEP = max(1, int(float(os.environ.get("SWCALLS_DEEP", "1"))))
 FROM, TO = "+12069708643", "+15550198765"
 
 
@@ -75,6 +87,15 @@ async def test_a_lost_connection_is_made_again_and_what_came_in_between_is_read(
         await one.remember(memo(key))
     one._memos.catch_up()
     assert await project.memos(one) == {"play/a", "play/b", "play/c"}
+
+
+async def test_a_question_on_a_connection_that_was_cut_is_asked_again(project: PostgresProject) -> None:
+    one = project.member("one")
+    await Collector().open(one)
+    for number in range(5):
+        await terminate(project)
+        assert await one.announce_call("project", f"in-{number}", 60) is None
+        assert await one.take_call("project", f"in-{number}", "one") == "one"
 
 
 async def test_a_server_that_dies_and_comes_back_has_lost_nothing(
@@ -258,7 +279,8 @@ async def test_what_has_expired_is_deleted(project: PostgresProject) -> None:
     await one.remember(memo("b"))
     await two.announce_call("project", "in-1", 0.001)
     await project.crash(two)
-    await project.look("UPDATE {schema}.owners SET expires = now() WHERE owner = 'two'")
+    await project.look("UPDATE {schema}.owners SET expires = now()")
+    await project.bury(two)
     await one._names.sweep()
     assert await project.look("SELECT FROM {schema}.deliveries") == []
     assert await project.look("SELECT FROM {schema}.calls") == []
@@ -294,20 +316,79 @@ async def test_it_works_on_a_pool_of_the_user_and_leaves_that_open(
         assert await pool.fetchval("SHOW enable_seqscan") == "on"
 
 
-def place(*ids: int, old: bool = False) -> list[dict[str, Any]]:
-    return [{"id": number, "is_old": old} for number in ids]
+class Transactions(RuleBasedStateMachine):
+    """Deliveries get ids in order, and are stored in any order, within ten seconds; each is read once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.place = _Place(0.0)
+        self.last = 0
+        self.begun: list[int] = []
+        self.stored: set[int] = set()
+        self.created: dict[int, float] = {}
+        self.read: list[int] = []
+
+    @rule(count=st.integers(1, 7))
+    def begin(self, count: int) -> None:
+        for _ in range(count):
+            self.last += 1
+            self.begun.append(self.last)
+            self.created[self.last] = self.now
+
+    @precondition(lambda self: self.begun)
+    @rule(data=st.data())
+    def commit(self, data: st.DataObject) -> None:
+        self.stored.add(self.begun.pop(data.draw(st.integers(0, len(self.begun) - 1))))
+
+    @rule()
+    def look(self) -> None:
+        seen = set(self.place.seen())
+        ids = sorted(number for number in self.stored if number > self.place.after and number not in seen)[:3]
+        age = self.place.age(self.now)
+        rows = [{"id": number, "is_old": self.now - self.created[number] > age} for number in ids]
+        self.read += ids
+        self.place.passed(rows, self.now)
+
+    @precondition(lambda self: self.read)
+    @rule(data=st.data())
+    def delete(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(self.read))
+        self.stored.discard(number)
+        self.place.forget([number], None)
+
+    @rule(seconds=st.sampled_from([0.5, 9.0, 30.0, 61.0, 200.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        # Whatever lasts longer was refused.
+        late = [number for number in self.begun if self.now - self.created[number] > 10]
+        self.stored.update(late)
+        self.begun = [number for number in self.begun if number not in late]
+        self.created = {
+            number: at for number, at in self.created.items() if number in self.stored or number in self.begun
+        }
+
+    def teardown(self) -> None:
+        self.stored.update(self.begun)
+        before = -1
+        while before != len(self.read) or self.place.is_behind:
+            before = len(self.read)
+            self.look()
+        assert sorted(self.read) == list(range(1, self.last + 1))
+        self.wait(61.0)
+        self.look()
+        self.wait(61.0)
+        self.look()
+        assert self.place.seen() == [], "nothing is looked at again for ever"
 
 
-def test_a_delivery_whose_transaction_ended_late_is_still_read_and_in_time_nothing_is_looked_at_again() -> None:
-    reading = _Place()
-    reading.passed(place(3, 4, old=True) + place(5), 0.0)
-    assert (reading.is_behind, reading.after, reading.seen()) == (False, 4, [5])
-    reading.passed(place(7, 9), 1.0)
-    reading.forget([7], None)
-    # 8 may come any time: it is larger than `after`, and was not seen.
-    assert (reading.after, sorted(reading.seen())) == (4, [5, 9])
-    reading.passed([], 1.5 + OLD)
-    assert (reading.after, reading.seen()) == (9, [])
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_postgres_readers, "PAGE", 3)
+
+
+TestTransactions = Transactions.TestCase
+TestTransactions.settings = settings_of(max_examples=30 * DEEP, stateful_step_count=40, deadline=None)
 
 
 @pytest.mark.parametrize(
