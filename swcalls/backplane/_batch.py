@@ -178,7 +178,10 @@ class Batch(Sender):
         pipeline = self.redis.pipeline(transaction=False)
         pipeline.execute_command("ASKING")
         pipeline.xread({stream: last}, count=100, block=block)
-        return (await pipeline.execute())[1]
+        found = (await pipeline.execute(raise_on_error=False))[1]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def _ended(self, sender: asyncio.Task[None]) -> None:
         if self._sender is sender:

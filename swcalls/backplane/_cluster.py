@@ -31,6 +31,13 @@ BETWEEN_LOOKS = 0.2
 """Seconds from the end of a look at the table of slots to the next look."""
 NOBODY = "no node of the cluster has the slot, or none can be reached"
 
+_ERRORS: dict[str, type[ResponseError]] = {
+    "MOVED": MovedError,
+    "ASK": AskError,
+    "TRYAGAIN": TryAgainError,
+    "CLUSTERDOWN": ClusterDownError,
+}
+
 Address = tuple[str, int]
 """The host and port of a node."""
 
@@ -89,14 +96,16 @@ class Cluster(Sender):
                 node = await self._find(stream)
             try:
                 return await self._batch(node).read(stream, last, block, asking=asked is not None)
-            except MovedError as moved:
-                asked = None
-                self._move(moved, node)
-            except AskError as ask:
-                asked = _address(ask, node)
-            except REDIS_ERRORS as fault:
-                self._note_fault(node, fault)
-                raise
+            except REDIS_ERRORS as error:
+                fault = _understood(error)
+                if isinstance(fault, MovedError):
+                    asked = None
+                    self._move(fault, node)
+                elif isinstance(fault, AskError):
+                    asked = _address(fault, node)
+                else:
+                    self._note_fault(node, fault)
+                    raise
         raise ClusterDownError("too many redirections")
 
     async def flush(self) -> None:
@@ -150,6 +159,7 @@ class Cluster(Sender):
         self._batch(node).add(request._replace(done=done, asking=asking))
 
     def _answered(self, request: Request, hops: int, node: Address, answer: Any) -> None:
+        answer = _understood(answer)
         if isinstance(answer, Exception) and not self._is_closed:
             if hops >= MOST_HOPS:
                 pass
@@ -257,6 +267,15 @@ class Cluster(Sender):
                     await batch.disconnect()
             except REDIS_ERRORS as fault:
                 _log.info("node %s:%s: closing its connections failed: %s", *node, fault)
+
+
+def _understood(answer: Any) -> Any:
+    """Return *answer*; if it is an error that only the clients of clusters of older redis-py know, as that error."""
+    if type(answer) is ResponseError:
+        word, _, text = str(answer).partition(" ")
+        kind = _ERRORS.get(word)
+        return answer if kind is None else kind(text)
+    return answer
 
 
 def _address(redirection: AskError, node: Address) -> Address:

@@ -19,11 +19,11 @@ _log = logging.getLogger("swcalls.backplane")
 MOST_SET_ASIDE = 1_000
 """The most entries in the stream of those that could not be read; older ones are deleted."""
 
-# Moves an entry that cannot be read to a stream beside, where a person can look at it.
+# Moves an entry that cannot be read to a stream beside, where a person can look at it; once, if it is asked for twice.
 _SET_ASIDE = """
+if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'entry', ARGV[1], unpack(ARGV, 4))
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
-return redis.call('XDEL', KEYS[1], ARGV[1])
+return redis.call('PEXPIRE', KEYS[2], ARGV[3])
 """
 
 QUIET = 4
@@ -60,8 +60,8 @@ class Readers:
         """All tasks that have not ended, also stopped ones."""
         self._logged: set[tuple[str, str]] = set()
         """Owner and reason."""
-        self._newer: dict[tuple[str, bytes], None] = {}
-        """The entries of a newer format that were counted, at most `MOST_SET_ASIDE`."""
+        self._counted: dict[tuple[str, bytes], None] = {}
+        """The latest entries that were counted in `set_aside`, at most `MOST_SET_ASIDE`."""
 
     def __contains__(self, owner: str) -> bool:
         return owner in self._by_owner
@@ -142,10 +142,12 @@ class Readers:
         try:
             delivery = _delivery(owner, fields)
         except _Newer as newer:
-            self._note_newer(owner, entry, str(newer))
+            text = "deliveries of format %s stay in the stream: this version of swcalls reads format %d and older"
+            self._note(owner, entry, str(newer), text, newer, _format.FORMAT)
             return False
         except _Unreadable as why:
-            self._set_aside(owner, entry, fields, str(why))
+            self._note(owner, entry, str(why), "entries of the stream are moved to the stream 'rejected': %s", why)
+            self._set_aside(owner, entry, fields)
             return False
         self.received += 1
         try:
@@ -154,24 +156,19 @@ class Readers:
             _log.exception("owner %s: a delivery for %s/%s could not be processed", owner, delivery.kind, delivery.key)
             return False
 
-    def _set_aside(self, owner: str, entry: bytes, fields: Fields, why: str) -> None:
-        self.set_aside += 1
+    def _set_aside(self, owner: str, entry: bytes, fields: Fields) -> None:
         stream, beside = self._name_of(owner, "deliveries"), self._name_of(owner, "rejected")
         values = [entry, MOST_SET_ASIDE, self._keep, *_flat(fields.items())]
         self._sender.post(lambda pipeline: pipeline.eval(_SET_ASIDE, 2, stream, beside, *values), ignore_answer, stream)
-        self._log_once(owner, why, "entries of the stream are moved to the stream 'rejected': %s", why)
 
-    def _note_newer(self, owner: str, entry: bytes, version: str) -> None:
-        if (owner, entry) in self._newer:
+    def _note(self, owner: str, entry: bytes, why: str, text: str, *values: object) -> None:
+        """Count an entry that cannot be read, and log the first one of its owner and reason."""
+        if (owner, entry) in self._counted:
             return
         self.set_aside += 1
-        self._newer[owner, entry] = None
-        if len(self._newer) > MOST_SET_ASIDE:
-            del self._newer[next(iter(self._newer))]
-        text = "deliveries of format %s stay in the stream: this version of swcalls reads format %d and older"
-        self._log_once(owner, version, text, version, _format.FORMAT)
-
-    def _log_once(self, owner: str, why: str, text: str, *values: object) -> None:
+        self._counted[owner, entry] = None
+        if len(self._counted) > MOST_SET_ASIDE:
+            del self._counted[next(iter(self._counted))]
         if (owner, why) not in self._logged and len(self._logged) < MOST_SET_ASIDE:
             self._logged.add((owner, why))
             _log.error("owner %s: " + text, owner, *values)

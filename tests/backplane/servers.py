@@ -61,6 +61,12 @@ def rights(keys: str = "swcalls:*") -> list[str]:
     return line.replace("~swcalls:*", f"~{keys}").split()
 
 
+def further_rights() -> list[str]:
+    """The rights that the documentation names for a cluster and for replicas that confirm."""
+    (text,) = re.findall(r"^A cluster also needs (.*?)\. ", WORKERS.read_text(), re.MULTILINE)
+    return re.findall(r"\+[a-z|]+", text)
+
+
 def until(reached: Callable[[], object]) -> None:
     """Wait until *reached* returns something true; an error of Redis counts as false."""
     end = time.monotonic() + PATIENCE

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis.asyncio
 from projects import Collector
-from servers import ClusterServers, SentinelServers, Server, has_tls, limited, rights, secured
+from servers import ClusterServers, SentinelServers, Server, further_rights, has_tls, limited, rights, secured
 
 from swcalls import ConfigurationError
 from swcalls.backplane import BackplaneUnavailable, Delivery, Memo, OwnerTaken, RedisBackplane
@@ -190,6 +190,26 @@ async def test_of_a_slot_on_its_way_each_node_is_asked_for_what_it_has(
     await publish(one, delivery("b"))
     await received(collector, "b")
     assert one.holds("one")
+
+
+async def test_the_rights_that_are_documented_suffice_for_a_cluster(
+    cluster: ClusterServers, prefix: str, opened: Open
+) -> None:
+    for node in cluster.nodes:
+        node.ask("ACL", "SETUSER", "limited", "on", ">a-password", *rights(f"{prefix}:*"), *further_rights())
+    url = cluster.url.replace("://", "://limited:a-password@")
+    one, collector = await opened(url, prefix=prefix)
+    key = one._name("one", "deliveries")
+    finish = cluster.begin_to_move(key, next(node for node in cluster.masters if node is not cluster.master_of(key)))
+    await publish(one, delivery("a"))
+    await received(collector, "a")
+    finish()
+    await one.close()
+    await use_all_of_it(url, opened, prefix)
+    confirmed = RedisBackplane(url, prefix=prefix, replicas=1, patience=0.5)
+    with pytest.raises(BackplaneUnavailable, match="0 of 1 replicas"):
+        await confirmed.publish("project", delivery("b"))
+    await confirmed.close()
 
 
 # Sentinels

@@ -349,10 +349,14 @@ async def test_memos_and_deliveries_that_make_no_sense_harm_nobody(space, worker
     for fields in (
         {"a": "b"},
         {"kind": "play", "key": "x", "body": b"\xff"},
+        {"kind": "play", "key": "x", "body": b'{"a": {}'},
         {"kind": "nobody", "key": "x", "body": b"{}"},
     ):
         await look.xadd(stream, fields)
     assert await _recovered(client) == []
+    while client.stats.webhooks.get("malformed", 0) < 2:
+        await asyncio.sleep(0.005)
+    assert client.stats.set_aside == 2
     call = await client.dial(to=TO, from_=FROM)
     play = await call.play(TTS("Hi"))
     await space.tell("calling.play", state="finished")
