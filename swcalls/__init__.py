@@ -19,6 +19,7 @@ Where to look:
 - ``call.listen()`` gives a ``CallAudio``: the call's ``AudioFrame``s, digits, and a WAV file.
 - Errors are ``SwcallsError``: for commands ``CommandError``, for actions ``ActionError``, for calls ``CallEnded``.
 - ``WebhookReceiver`` receives webhooks in a process without a client; ``setup`` and ``CLIENT`` are for aiohttp.
+- ``dashboard`` adds a page with the calls that are up to an aiohttp application.
 - ``call.timeline`` is a ``Timeline`` of ``Mark``s: everything that happened on the call.
 - ``swcalls.swml`` has the steps of SWML documents, for `Call.run_swml` and the other methods that send documents.
 - ``swcalls.testing`` simulates a space, ``swcalls.backplane`` connects processes, ``swcalls.otel`` traces calls.
@@ -147,10 +148,17 @@ if TYPE_CHECKING:
     from .aiohttp_app import CLIENT, setup
     from .receiver import WebhookReceiver
     from .recording import Recorder
+    from .web import dashboard
 
 __version__ = "0.1.0"
 
-_SERVER_SIDE = {"CLIENT": "aiohttp_app", "setup": "aiohttp_app", "WebhookReceiver": "receiver", "Recorder": "recording"}
+_SERVER_SIDE = {
+    "CLIENT": "aiohttp_app",
+    "Recorder": "recording",
+    "WebhookReceiver": "receiver",
+    "dashboard": "web",
+    "setup": "aiohttp_app",
+}
 
 
 if not TYPE_CHECKING:  # For a type checker, there would be no name that is not here.
@@ -280,6 +288,7 @@ __all__ = [
     "UnknownEvent",
     "WebhookReceiver",
     "WsDevice",
+    "dashboard",
     "setup",
     "swml",
 ]

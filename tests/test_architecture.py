@@ -31,7 +31,7 @@ LAYERS = [
     ("actions", "recording"),
     ("call", "receiver", "backplane.recovery"),
     ("client",),
-    ("aiohttp_app", "otel"),
+    ("aiohttp_app", "otel", "web"),
     ("testing",),
     ("cli", "pytest_plugin"),
     ("__main__",),

@@ -327,6 +327,28 @@ async def test_the_embedding_example_runs(space: Simulator, monkeypatch: pytest.
     assert await ring(module["make_app"], with_aiohttp, space, monkeypatch) == {"answered": True}
 
 
+async def test_the_dashboard_example_runs(space: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = runpy.run_path(str(ROOT / "examples/dashboard.py"))
+    for name, value in environment(space).items():
+        monkeypatch.setenv(name, value)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        app, headers = (
+            module["make_app"]("0123456789abcdef", public_url=url),
+            {"Authorization": "Bearer 0123456789abcdef"},
+        )
+        async with with_aiohttp(app, listening), aiohttp.ClientSession(headers=headers) as session:
+            async with session.get(f"{url}/swcalls-dashboard") as page:
+                assert "Timelines" in await page.text()
+            async with session.get(f"{url}/swcalls-dashboard/events", read_bufsize=2**20) as events:
+                async for line in events.content:
+                    if b'"play: playing"' in line:
+                        break
+    assert {call.to for call in space.calls.values()} <= set(module["make_app"].__globals__["NUMBERS"])
+
+
 def with_a_free_port(name: str) -> Callable[..., Any]:
     """Return what makes the application of an example, whose receiver has a port of its own."""
     namespace: dict[str, Any] = {"__name__": "example"}

@@ -97,6 +97,8 @@ def _listen(options: argparse.Namespace) -> Coroutine[None, None, int]:
         public_url=options.public_url,
         path=options.path,
         record=options.record,
+        web=options.web,
+        show_private=options.show_private,
     )
 
 
@@ -226,6 +228,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="also append each delivery to this file, for swcalls replay",
     )
+    page = "also show the calls on a page of this machine (default port: 8081); SWCALLS_DASHBOARD_TOKEN opens it"
+    listen.add_argument("--web", type=_port, nargs="?", const=8081, metavar="PORT", help=page)
+    listen.add_argument("--show-private", action="store_true", help="numbers, digits and texts, too, on the page")
     listen.set_defaults(run=_listen, interrupted=0)
 
     replay = commands.add_parser(

@@ -13,11 +13,22 @@ from swcalls.testing import Replayed
 from swcalls.timeline.terminal_style import TerminalStyle, quoted
 
 from .failure import Failure, reason
+from .listened_calls import ListenedCalls
 from .output import local_time, print_line
+from .page_server import page_token, served_page
 from .serving import bind_errors_as_failure, shutdown_event
 
 
-async def listen(*, host: str, port: int, public_url: str | None, path: str, record: str | None = None) -> int:
+async def listen(
+    *,
+    host: str,
+    port: int,
+    public_url: str | None,
+    path: str,
+    record: str | None = None,
+    web: int | None = None,
+    show_private: bool = False,
+) -> int:
     """Serve until the process gets SIGINT or SIGTERM, or its output is closed; return the exit status.
 
     Args:
@@ -26,6 +37,8 @@ async def listen(*, host: str, port: int, public_url: str | None, path: str, rec
         public_url: Overrides SWCALLS_PUBLIC_URL.
         path: The path of the receiver below the public URL.
         record: A file to record the deliveries in, for ``swcalls replay``.
+        web: The port of a page that shows the calls; ``None``: there is no page.
+        show_private: Whether the page shows numbers, and what parties press and say.
     """
     shutdown = shutdown_event()
     settings = _settings(public_url)
@@ -44,13 +57,20 @@ async def listen(*, host: str, port: int, public_url: str | None, path: str, rec
 
     # Replaces the receiver's own observers, which would log the same deliveries.
     receiver._ingress.observers[:] = [lambda receipt: show(receipt_line(receipt, local_time(), terminal))]
+    calls, token = ListenedCalls(), None if web is None else page_token(sys.stderr)
     recorder = None if record is None else _recorder(receiver, record)
     async with AsyncExitStack() as stack:
+        if web is not None and token is not None:
+            receiver._ingress.observers.append(calls.take)
+            page = served_page(calls, web, token, show_private=show_private)
+            url = await stack.enter_async_context(page)
         if recorder is not None:
             stack.enter_context(recorder)
         with bind_errors_as_failure(host, port):
             server = await stack.enter_async_context(receiver.serve(host, port))
         show(f"listening on {server.url}{path}/; Ctrl-C ends it")
+        if web is not None:
+            show(f"the calls are shown at {url}")
         await shutdown.wait()
     if recorder is not None:
         lost = f"; {recorder.dropped} could not be written" if recorder.dropped else ""
