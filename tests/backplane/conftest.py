@@ -39,12 +39,9 @@ KINDS: dict[str, Callable[[Path], Servers]] = {
     "limited": limited,
 }
 SAMPLE = (
-    "test_a_delivery_reaches_its_owner_and_is_kept_until_it_is_dealt_with",
     "test_a_name_that_is_alive_cannot_be_claimed_and_one_claimer_wins",
     "test_what_is_remembered_outlives_its_process",
     "test_of_many_who_ask_for_a_call_one_gets_it",
-    "test_a_call_that_nobody_took_in_time_is_nobodys",
-    "test_the_call_of_an_owner_that_died_is_announced_anew",
     "test_who_loses_its_name_is_told",
 )
 """What runs on PostgreSQL, too, unless SWCALLS_BACKPLANES is set: the others take too long for every run."""

@@ -388,7 +388,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 TestTransactions = Transactions.TestCase
-TestTransactions.settings = settings_of(max_examples=30 * DEEP, stateful_step_count=40, deadline=None)
+TestTransactions.settings = settings_of(max_examples=20 * DEEP, stateful_step_count=40, deadline=None)
 
 
 @pytest.mark.parametrize(
