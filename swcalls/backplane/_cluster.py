@@ -51,12 +51,20 @@ class Cluster(Sender):
         seeds: The nodes that are asked first for the table of slots.
         make: Makes the `Batch` of one node.
         patience: The timeout of a question for the table of slots, in seconds.
+        remap: Returns where a node is reached, for the address that the cluster has for it.
     """
 
-    def __init__(self, seeds: Sequence[Address], make: Callable[[str, int], Batch], patience: float) -> None:
+    def __init__(
+        self,
+        seeds: Sequence[Address],
+        make: Callable[[str, int], Batch],
+        patience: float,
+        remap: Callable[[Address], Address] | None = None,
+    ) -> None:
         self._seeds = list(seeds)
         self._make = make
         self._patience = patience
+        self._remap = remap or (lambda address: address)
         self._nodes: dict[Address, Batch] = {}
         self._slots: list[Address | None] = [None] * SLOTS
         self._parked: deque[Request] = deque()
@@ -102,7 +110,7 @@ class Cluster(Sender):
                     asked = None
                     self._move(fault, node)
                 elif isinstance(fault, AskError):
-                    asked = _address(fault, node)
+                    asked = self._address(fault, node)
                 else:
                     self._note_fault(node, fault)
                     raise
@@ -167,7 +175,7 @@ class Cluster(Sender):
                 self._move(answer, node)
                 return self._route(request, hops + 1)
             elif isinstance(answer, AskError):
-                return self._send(request, hops + 1, _address(answer, node), asking=True)
+                return self._send(request, hops + 1, self._address(answer, node), asking=True)
             elif isinstance(answer, TryAgainError):
                 # The script has two keys, and one of them was moved already.
                 return self._delay(request, hops + 1)
@@ -184,7 +192,7 @@ class Cluster(Sender):
         self._delayed[timer] = request
 
     def _move(self, moved: MovedError, node: Address) -> None:
-        self._slots[moved.slot_id] = _address(moved, node)
+        self._slots[moved.slot_id] = self._address(moved, node)
         self._look_soon()
 
     def _note_fault(self, node: Address, fault: Exception) -> None:
@@ -244,7 +252,7 @@ class Cluster(Sender):
                 async with asyncio.timeout(self._patience):
                     # In two words: for one, the client would apply a parser that depends on its version.
                     found = await self._batch(node).redis.execute_command("CLUSTER", "SLOTS")
-                slots = _table(found, node[0])
+                slots = self._table(found, node[0])
             except REDIS_ERRORS as error:
                 fault = error
                 continue
@@ -268,6 +276,21 @@ class Cluster(Sender):
             except REDIS_ERRORS as fault:
                 _log.info("node %s:%s: closing its connections failed: %s", *node, fault)
 
+    def _address(self, redirection: AskError, node: Address) -> Address:
+        """Return where *redirection* of *node* leads to; its host is empty if it is that of *node*."""
+        if not redirection.host:
+            return node[0], redirection.port
+        return self._remap((redirection.host, redirection.port))
+
+    def _table(self, found: Any, host: str) -> list[Address | None]:
+        """Return the address of the master of each slot, from the answer of ``CLUSTER SLOTS``."""
+        slots: list[Address | None] = [None] * SLOTS
+        for first, last, master, *_ in found:
+            name = master[0].decode() if isinstance(master[0], bytes) else master[0]
+            address = self._remap((name or host, int(master[1])))
+            slots[first : last + 1] = [address] * (last + 1 - first)
+        return slots
+
 
 def _understood(answer: Any) -> Any:
     """Return *answer*; if it is an error that only the clients of clusters of older redis-py know, as that error."""
@@ -276,17 +299,3 @@ def _understood(answer: Any) -> Any:
         kind = _ERRORS.get(word)
         return answer if kind is None else kind(text)
     return answer
-
-
-def _address(redirection: AskError, node: Address) -> Address:
-    """Return where *redirection* of *node* leads to; its host is empty if it is that of *node*."""
-    return redirection.host or node[0], redirection.port
-
-
-def _table(found: Any, host: str) -> list[Address | None]:
-    """Return the address of the master of each slot, from the answer of ``CLUSTER SLOTS``."""
-    slots: list[Address | None] = [None] * SLOTS
-    for first, last, master, *_ in found:
-        name = master[0].decode() if isinstance(master[0], bytes) else master[0]
-        slots[first : last + 1] = [(name or host, int(master[1]))] * (last + 1 - first)
-    return slots

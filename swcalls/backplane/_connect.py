@@ -36,7 +36,8 @@ def connect(redis: str | Redis | RedisCluster, patience: float, replicas: int) -
     if isinstance(redis, RedisCluster):
         found = [(node.host, int(node.port)) for node in redis.nodes_manager.startup_nodes.values()]
         settings = dict(redis.get_connection_kwargs())
-        return _cluster(found, settings.pop("connection_class", None), settings, patience, batch)
+        remap = getattr(redis.nodes_manager, "address_remap", None)
+        return _cluster(found, settings.pop("connection_class", None), settings, patience, batch, remap)
     if not isinstance(redis, str):
         return batch(redis)
     timeouts: dict[str, Any] = {
@@ -72,7 +73,9 @@ def connect(redis: str | Redis | RedisCluster, patience: float, replicas: int) -
     return batch(sentinel.master_for(unquote(name), db=int(database or 0)), tuple(sentinel.sentinels))
 
 
-def _cluster(seeds: list[Address], connection: Any, settings: dict[str, Any], patience: float, batch: Any) -> Cluster:
+def _cluster(
+    seeds: list[Address], connection: Any, settings: dict[str, Any], patience: float, batch: Any, remap: Any = None
+) -> Cluster:
     # What concerns the client of a whole cluster, or its number of connections, is not for a connection.
     for name in ("response_callbacks", "max_connections", "db"):
         settings.pop(name, None)
@@ -83,7 +86,7 @@ def _cluster(seeds: list[Address], connection: Any, settings: dict[str, Any], pa
         made: Batch = batch(Redis.from_pool(pool), ())
         return made
 
-    return Cluster(seeds, make, patience / 2)
+    return Cluster(seeds, make, patience / 2, remap)
 
 
 def _address(text: str, default: int) -> Address:

@@ -146,8 +146,15 @@ async def test_on_a_cluster_owners_are_spread_over_the_masters(
 async def test_a_cluster_can_do_all_of_it_with_a_client_of_ones_own(
     cluster: ClusterServers, prefix: str, opened: Open
 ) -> None:
-    async with cluster.client(socket_timeout=1) as client:
+    asked: set[Any] = set()
+
+    def remap(address: tuple[str, int]) -> tuple[str, int]:
+        asked.add(address)
+        return "localhost", address[1]
+
+    async with cluster.client(socket_timeout=1, address_remap=remap) as client:
         await use_all_of_it(client, opened, prefix)
+        assert asked >= {("127.0.0.1", node.port) for node in cluster.masters}
         assert await client.ping(), "it is its owner's to close"
 
 

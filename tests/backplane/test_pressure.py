@@ -299,6 +299,7 @@ async def test_deliveries_of_the_next_version_wait_for_it(
     await collector.open(one)
     await front.publish("project", delivery("c"))
     assert (await collector.got.get()).key == "c"
+    await one._sender.flush()
     one.redeliver("one")
     await front.publish("project", delivery("d"))
     assert (await collector.got.get()).key == "d"
