@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from swcalls import TTS, Call, CallEnded, Client, CommandNotSent, ConfigurationError, Limits, Retry
-from swcalls.backplane import RedisBackplane
+from swcalls import TTS, Call, CallEnded, Client, CommandNotSent, Limits, Retry
 from swcalls.testing import Callee, NotAnswered, Simulator
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_running")
@@ -160,9 +159,8 @@ async def test_a_second_question_of_the_platform_gets_the_same_answer() -> None:
         bodies: list[bytes] = []
 
         async def handler(call: Call) -> None:
-            swml = msgspec.json.decode(s.client._engine.inbound.decisions.announced(str(call.id)).body)
-            url = swml["sections"]["main"][0]["request"]["url"]
-            path = "/" + url.split("/", 3)[3]
+            urls = s.client._engine.urls
+            path = urls.mint("hold", str(call.id)).removeprefix(str(urls.public_url))
             await call.reject("busy")
             bodies.append((await s.client.accept(path=path, headers={}, body=b"{}")).body)
 
@@ -210,12 +208,3 @@ async def test_only_a_call_that_came_in_can_be_answered_and_any_can_be_refused()
             await call.reject("bored")  # type: ignore[arg-type]
         await call.reject("busy")
         assert await call.ended(timeout=10) == "busy"
-
-
-async def test_with_a_backplane_a_call_cannot_be_held() -> None:
-    client = Client("project", "token", "example", backplane=RedisBackplane("redis://127.0.0.1:1"))
-
-    async def handler(call: Call) -> None: ...
-
-    with pytest.raises(ConfigurationError, match="answer=False must not be used with a backplane"):
-        client.receiver.on_call(handler, answer=False)
