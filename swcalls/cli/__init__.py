@@ -303,7 +303,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_address(doctor, 8080)
     _add_public_address(doctor)
-    doctor.add_argument("--backplane", metavar="URL", help="Redis to check as well (default: SWCALLS_BACKPLANE)")
+    doctor.add_argument(
+        "--backplane", metavar="URL", help="Redis or PostgreSQL to check as well (default: SWCALLS_BACKPLANE)"
+    )
     _add_json(doctor)
     doctor.set_defaults(run=_doctor, interrupted=130)
     return parser
