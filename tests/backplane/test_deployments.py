@@ -72,7 +72,7 @@ async def received(collector: Collector, *keys: str) -> None:
 
 async def use_all_of_it(where: Any, opened: Open, prefix: str = "swcalls") -> None:
     """Do everything that a backplane can do."""
-    settings = {"prefix": prefix, "lifetime": 0.4}
+    settings = {"prefix": prefix, "lifetime": 1.0}
     one, collector = await opened(where, "one", **settings)
     heir, inherited = await opened(where, "heir", **settings)
     one.offer(takes_calls=True)
