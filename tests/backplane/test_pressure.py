@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("nothing_is_left_running")
 
 FROM, TO = "+12069708643", "+15550198765"
 PARTITION = 30.0 if os.environ.get("SWCALLS_DEEP") else 1.0
-LATENCY = 0.2 if os.environ.get("SWCALLS_DEEP") else 0.05
+LATENCY = 0.2 if os.environ.get("SWCALLS_DEEP") else 0.02
 """Seconds, as all of these."""
 LIFETIME = max(1.0, PARTITION / 3)
 
@@ -50,7 +50,7 @@ async def proxy(server: Server) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-async def beaten(server: Server, backplane: RedisBackplane, times: int = 2) -> None:
+async def beaten(server: Server, backplane: RedisBackplane, times: int = 1) -> None:
     """Wait for heartbeats that have kept the name."""
     for _ in range(times):
         left = server.ask("PTTL", backplane._name("one", "alive"))
