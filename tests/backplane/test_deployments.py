@@ -196,9 +196,8 @@ async def test_a_cluster_can_do_all_of_it_with_a_client_of_ones_own_and_the_righ
         return "localhost", address[1]
 
     user = {"username": "limited", "password": "a-password"}
-    async with cluster.client(socket_timeout=1, address_remap=remap, **user) as client:
-        await use_all_of_it(client, opened, prefix)
-        assert asked >= {("127.0.0.1", node.port) for node in cluster.masters}
+    await use_all_of_it(cluster.client(socket_timeout=1, address_remap=remap, **user), opened, prefix)
+    assert asked >= {("127.0.0.1", node.port) for node in cluster.masters}
 
 
 async def test_what_no_replica_confirms_is_refused_also_while_a_slot_is_on_its_way(
