@@ -240,7 +240,7 @@ async def test_when_a_sentinel_makes_another_the_master_clients_follow(
     sentinels.fail_over()
     await publish(front, *(delivery(str(number)) for number in range(20, 40)))
     await received(collector, *map(str, range(40)))
-    while sentinels.replica.ask("ROLE")[0] != b"master":
+    while not sentinels.has_failed_over():
         await asyncio.sleep(0.02)
     sentinels.master.kill()
     await publish(front, delivery("last"))
