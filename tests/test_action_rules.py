@@ -387,6 +387,18 @@ async def test_done_callbacks_are_as_on_a_future(space, call: Call) -> None:
     assert called.empty()
 
 
+async def test_only_the_callback_that_is_named_is_removed(space, call: Call) -> None:
+    play = await call.play(TTS("Hi"))
+    kept: asyncio.Queue[object] = asyncio.Queue()
+    removed: list[object] = []
+    play.add_done_callback(kept.put_nowait)
+    play.add_done_callback(removed.append)
+    assert play.remove_done_callback(removed.append) == 1
+    await space.tell("calling.play", state="finished")
+    assert await kept.get() is play
+    assert not removed
+
+
 async def test_an_exception_in_a_callback_reaches_the_handler_and_harms_nobody(space, call: Call) -> None:
     faults: asyncio.Queue[dict[str, object]] = asyncio.Queue()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.put_nowait(context))
@@ -430,11 +442,13 @@ async def test_a_block_that_raises_stops_its_action_too(space, call: Call) -> No
 
 
 @pytest.mark.parametrize("status", [404, 409, 422])
-async def test_a_block_whose_stop_is_refused_ends_quietly(space, call: Call, status: int) -> None:
+async def test_a_block_whose_stop_is_refused_ends_quietly(space, call: Call, status: int, caplog) -> None:
+    caplog.set_level("INFO", "swcalls")
     space.answers.extend([space.leg({"id": call.id}), web.json_response({}, status=status)])
-    async with call.record():
+    async with call.record(control_id="r"):
         pass
     assert call._operation.outcome is None
+    assert ("record r: not stopped" in caplog.text) == (status != 404)
 
 
 async def test_a_stop_that_comes_too_late_is_no_error(space, call: Call) -> None:

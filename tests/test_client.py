@@ -409,8 +409,16 @@ async def test_after_an_answer_that_is_not_json_what_may_have_been_started_is_ke
     assert caught.value.status == 200
     assert list(client.actions.values()) == [caught.value.action]
     space.answers.append(web.json_response({"no": "id"}))
-    with pytest.raises(CommandUnconfirmed):
+    with pytest.raises(CommandUnconfirmed) as caught:
         await client.dial(to="+15550198765", from_="+12069708643")
+    assert caught.value.status == 200
+
+
+async def test_an_error_of_a_command_that_has_the_id_in_its_parameters_names_the_call(space, client: Client) -> None:
+    space.answers.append(web.json_response({}, status=422))
+    with pytest.raises(InvalidParams) as caught:
+        await client.execute("update", params={"id": "call-1", "status": "canceled"})
+    assert caught.value.call_id == "call-1"
 
 
 def free_port() -> int:

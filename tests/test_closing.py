@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import shutil
 import socket
@@ -18,8 +19,19 @@ import pytest
 from aiohttp import web
 
 import swcalls
-from swcalls import TTS, Call, Client, ClientClosed, CommandNotSent, ConfigurationError, Limits, Retry
+from swcalls import (
+    TTS,
+    Call,
+    Client,
+    ClientClosed,
+    CommandNotSent,
+    CommandUnconfirmed,
+    ConfigurationError,
+    Limits,
+    Retry,
+)
 from swcalls._engine.server import Address
+from swcalls._engine.tasks import Tasks, each_of
 from swcalls.backplane import Backplane, BackplaneUnavailable
 
 FROM = "+12069708643"
@@ -528,6 +540,41 @@ async def test_a_block_that_is_cancelled_closes_and_passes_the_cancellation_on(s
     assert space.commands[-1]["command"] == "calling.end", "the block hangs up on its way out"
 
 
+async def test_a_start_that_gets_no_answer_while_it_closes_is_stopped(space, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = made(space, public_url="http://127.0.0.1:9", limits=Limits(drain=0.01))
+    await client.open()
+    call = await dial(client)
+    space.answers.append(space.hang)
+    starting = asyncio.create_task(call.play(TTS("Hi")).finished())
+    while (await space.arrived.get())["command"] != "calling.play":
+        pass
+    await client.close()
+    assert space.commands[-1]["command"] == "calling.play.stop"
+    with pytest.raises(CommandUnconfirmed):
+        await starting
+
+
+async def test_a_second_cancellation_ends_what_a_handler_does_to_clean_up() -> None:
+    tasks, began, cleaning = Tasks(), asyncio.Event(), asyncio.Event()
+
+    async def handler() -> None:
+        try:
+            began.set()
+            await asyncio.Event().wait()
+        finally:
+            cleaning.set()
+            await asyncio.Event().wait()
+
+    tasks.handle(handler(), lambda: None)
+    await began.wait()
+    draining = asyncio.create_task(tasks.drain(0))
+    await cleaning.wait()
+    draining.cancel()
+    await asyncio.wait([draining])
+    assert draining.cancelled()
+    assert not len(tasks)
+
+
 # A dial that is under way
 
 
@@ -552,6 +599,18 @@ async def test_a_dial_that_is_on_its_way_is_hung_up(space, borrowed: bool, cance
             await dialling
     assert [command["command"] for command in space.commands] == ["dial", "calling.end"]
     assert not len(client._engine.tasks)
+
+
+async def test_a_hang_up_that_is_refused_is_logged(space, caplog: pytest.LogCaptureFixture) -> None:
+    client = made(space, public_url="http://127.0.0.1:9")
+    await client.open()
+    space.answers.extend([space.leg(), web.json_response({}, status=422)])
+    dialling = asyncio.create_task(dial(client))
+    await space.arrived.get()
+    await client.close()
+    with pytest.raises(ClientClosed):
+        await dialling
+    assert "not hung up: calling.end: refused with 422" in caplog.text
 
 
 async def test_a_dial_whose_answer_has_come_but_was_not_taken_is_hung_up(space) -> None:
@@ -611,6 +670,34 @@ async def test_a_dial_without_an_answer_is_waited_for_as_long_as_handlers_are(
         await dialling
     assert "a phone may be ringing" in caplog.text
     assert not len(client._engine.tasks)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_dial_that_may_have_arrived_is_hung_up_when_a_webhook_brings_its_id(
+    space, cancelled: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "swcalls.engine")
+    release = asyncio.Event()
+    space.answers.append(space.held(release, web.Response(status=502)))
+    async with made(space) as client, client.receiver.serve():
+        dialling = asyncio.create_task(dial(client))
+        await space.arrived.get()
+        if cancelled:
+            dialling.cancel()
+            await asyncio.wait([dialling])
+        closing = asyncio.create_task(client.close())
+        await asyncio.sleep(0)
+        release.set()
+        with pytest.raises(asyncio.CancelledError if cancelled else CommandUnconfirmed):
+            await dialling
+        (operation,) = client._engine.registry.calls
+        await space.post(space.last("dial")["status_url"], {"call_state": "created"})
+        await space.tell_call("ringing")
+        await closing
+    assert ("a cancelled dial failed" in caplog.text) == cancelled
+    assert f"call {operation.id}: hung up, since its dial was cancelled" in caplog.text
+    assert not operation.watchers
+    assert [command["command"] for command in space.commands] == ["dial", "calling.end"]
 
 
 async def test_a_dial_of_a_handler_that_is_cancelled_is_hung_up(space) -> None:
@@ -796,6 +883,43 @@ async def test_two_that_open_it_at_once_open_it_once(space) -> None:
     await asyncio.gather(client.open(), client.open())
     await client.close()
     assert plane.said == ["open", "close"]
+
+
+async def test_an_opening_that_fails_says_what_else_failed(space, monkeypatch: pytest.MonkeyPatch) -> None:
+    plane = Plane()
+    plane.opening = OSError("the disk is full")
+    client = made(space, backplane=plane, public_url="http://127.0.0.1:9")
+    close = client._engine.transport.close
+
+    async def fail() -> None:
+        await close()
+        raise OSError("the socket, too")
+
+    monkeypatch.setattr(client._engine.transport, "close", fail)
+    with pytest.raises(OSError, match="the disk is full") as failure:
+        await client.open()
+    assert failure.value.__notes__ == [
+        "closing the parts that were open failed too: OSError('the socket, too')",
+    ]
+
+
+async def test_of_several_errors_of_a_close_the_first_is_raised_and_the_others_are_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    done: list[str] = []
+
+    async def fail(error: BaseException) -> None:
+        done.append(str(error))
+        raise error
+
+    steps = (OSError("first"), asyncio.CancelledError("cancelled"), OSError("last"))
+    with pytest.raises(asyncio.CancelledError, match="cancelled"):
+        await each_of(*(functools.partial(fail, error) for error in steps))
+    assert done == ["first", "cancelled", "last"]
+    assert [record.getMessage() for record in caplog.records if record.name == "swcalls.tasks"] == [
+        "a further error while closing: OSError('first')",
+        "a further error while closing: OSError('last')",
+    ]
 
 
 async def test_a_backplane_that_fails_to_close_keeps_nothing_open(space, caplog: pytest.LogCaptureFixture) -> None:
@@ -1094,6 +1218,20 @@ async def test_an_application_behind_a_unix_socket(space, tmp_path: Path) -> Non
     client = made(space, public_url="http://hooks.example.com")
     async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path), force_close=True)) as session:
         await leave_an_application(space, client, lambda runner: web.UnixSite(runner, str(path)), session)
+
+
+def test_an_address_of_both_families_is_taken_over_where_sockets_are_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OneFamily(socket.socket):
+        """A socket as Windows makes it."""
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+
+    monkeypatch.setattr(socket, "socket", OneFamily)
+    listening = Address(socket.AF_INET6, ("::ffff:127.0.0.1", 0, 0, 0), None, None).listen()
+    assert listening.getsockname()[0] == "::ffff:127.0.0.1"
+    listening.close()
 
 
 @pytest.mark.parametrize("was", ["stale", "replaced", "gone"])

@@ -67,6 +67,20 @@ async def test_where_nobody_reads_it_nothing_is_made_for_the_log(space, connect,
     assert not client._engine.observers
 
 
+async def test_at_debug_a_webhook_that_is_accepted_is_logged_without_what_could_forge_a_line(
+    space, call, client: Client, caplog
+) -> None:
+    caplog.set_level(logging.DEBUG, "swcalls.ingress")
+    await call.play(TTS("Hi"), control_id="p1")
+    assert await space.tell("calling.play", state="playing\nforged") == 200
+    (record,) = [record for record in caplog.records if record.name == "swcalls.ingress"]
+    assert (record.levelname, record.verdict, record.kind, record.control_id) == ("WARNING", "unknown", "play", "p1")
+    assert await space.tell("calling.play", state="finished") == 200
+    record = caplog.records[-1]
+    assert (record.levelname, record.verdict, record.kind, record.control_id) == ("DEBUG", "applied", "play", "p1")
+    assert not any("\n" in record.getMessage() for record in caplog.records)
+
+
 async def test_a_refused_webhook_says_which(space, call, client: Client, caplog) -> None:
     action = await call.play(TTS("Hi"), control_id="p1")
     caplog.set_level(logging.WARNING, "swcalls.ingress")

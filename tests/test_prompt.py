@@ -12,14 +12,18 @@ from swcalls import (
     TTS,
     ActionExpired,
     ActionFailed,
+    Audio,
     Call,
     CallEnded,
     Client,
     Digits,
     InvalidParams,
     Limits,
+    Ringtone,
     ServerFault,
+    Silence,
 )
+from swcalls.actions.prompt import SECONDS_A_CHARACTER, _longest, quietly
 
 
 async def sent(space, command: str) -> dict[str, object]:
@@ -34,6 +38,13 @@ def counted(space) -> Counter[str]:
     return Counter(command["command"].removeprefix("calling.") for command in space.commands)
 
 
+def test_a_prompt_lasts_as_long_as_what_it_plays_and_a_file_as_long_as_is_assumed() -> None:
+    media = (TTS("12345"), Silence(2), Audio("https://example.com/a.mp3"), Ringtone("us"))
+    assert _longest(media, None, 60) == pytest.approx(5 * SECONDS_A_CHARACTER + 2 + 60 + 60)
+    assert _longest(media[1:2], 3, 60) == 6
+    assert _longest(media, 0, 60) is None
+
+
 async def test_a_prompt_collects_and_plays_with_its_timers_held_back(space, call: Call) -> None:
     prompt = await call.prompt(TTS("Your PIN?"), digits=Digits(4), initial_timeout=5, volume=3)
     collect, play = space.last("calling.collect"), space.last("calling.play")
@@ -41,6 +52,23 @@ async def test_a_prompt_collects_and_plays_with_its_timers_held_back(space, call
     assert collect["send_start_of_input"] is True
     assert (collect["control_id"], play["control_id"]) == (prompt.control_id, prompt.playback.control_id)
     assert (play["volume"], collect["initial_timeout"]) == (3, 5)
+
+
+async def test_timers_that_are_refused_and_what_cleans_up_are_for_the_log(space, call: Call, caplog) -> None:
+    caplog.set_level("INFO", "swcalls")
+    prompt = await call.prompt(TTS("Your PIN?"), digits=Digits(4), control_id="p")
+    space.answers.append(web.json_response({}, status=422))
+    await space.tell("calling.play", state="finished")
+    await sent(space, "calling.collect.start_input_timers")
+    await space.tell("calling.collect", result={"type": "digit", "params": {"digits": "1234"}})
+    assert (await prompt).digits == "1234"
+    assert "collect p: timers not started: calling.collect.start_input_timers: refused with 422" in caplog.text
+
+    async def fail() -> None:
+        raise ServerFault("it is gone", status=500, command="calling.play.stop")
+
+    await quietly(fail())
+    assert "cleaning up after a prompt: calling.play.stop: it is gone" in caplog.text
 
 
 async def test_input_stops_the_playback_and_the_result_is_the_collects(space, call: Call) -> None:
@@ -142,3 +170,16 @@ async def test_closing_the_client_leaves_nothing_of_a_prompt(space, connect) -> 
     prompt = await call.prompt(TTS("Your PIN?"), digits=Digits(4))
     await client.close()
     assert (await prompt.outcome()).settled_by == "closed"
+
+
+async def test_a_prompt_whose_timers_the_platform_does_not_start_does_not_wait_for_ever(space, call: Call) -> None:
+    prompt = await call.prompt(TTS("Your PIN?"), digits=Digits(4))
+    space.answers.append(web.json_response({}, status=500))
+    await space.tell("calling.play", state="finished")
+    await sent(space, "calling.collect.start_input_timers")
+    while prompt._operation.due is None:
+        await asyncio.sleep(0)
+    space.overdue(prompt)
+    with pytest.raises(ActionExpired):
+        await prompt
+    await sent(space, "calling.collect.stop")

@@ -286,12 +286,49 @@ async def test_a_served_receiver_fills_in_the_public_url_for_its_time(space) -> 
         assert client._engine.urls.public_url is None
 
 
-async def test_a_port_that_is_taken_is_an_os_error(client: Client) -> None:
+@pytest.mark.parametrize(("host", "shown"), [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]")])
+async def test_the_url_of_a_server_on_all_interfaces_names_one_that_can_be_reached(host: str, shown: str) -> None:
+    async with Client("project", "token", "space").receiver.serve(host=host) as server:
+        assert server.url.rpartition(":")[0] == f"http://{shown}"
+
+
+async def test_a_port_that_is_taken_is_an_os_error(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[web.BaseRunner] = []
+    cleanup = web.BaseRunner.cleanup
+
+    async def note(runner: web.BaseRunner) -> None:
+        stopped.append(runner)
+        await cleanup(runner)
+
+    monkeypatch.setattr(web.BaseRunner, "cleanup", note)
     port = int(client._engine.urls.public_url.rpartition(":")[2])
     other = Client("project", "token", "space")
     with pytest.raises(OSError, match="address already in use"):
         async with other.receiver.serve(port=port):
             pass
+    assert len(stopped) == 1
+
+
+async def test_a_connection_that_says_nothing_is_closed_when_the_server_stops(nothing_is_left_running: None) -> None:
+    async with Client("project", "token", "space").receiver.serve() as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+        while not server._runner.server.connections:
+            await asyncio.sleep(0)
+        (connection,) = server._runner.server.connections
+        assert connection.transport is not None
+    assert connection.transport is None
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_nothing_is_kept_of_connections_that_are_closed(space, client: Client) -> None:
+    async with client.receiver.serve() as server:
+        for _ in range(3):
+            async with aiohttp.ClientSession() as session:
+                assert (await session.post(f"{server.url}/nowhere")).status == 404
+        running = server._runner.server
+        while running.connections or running._awaited or running._tasks:
+            await asyncio.sleep(0)
 
 
 async def test_a_receiver_in_a_process_that_sends_no_commands(

@@ -141,13 +141,15 @@ def _answer(**response: object):
     ],
     ids=["500", "404", "html", "list", "huge", "silent"],
 )
-async def test_a_log_that_cannot_be_read_keeps_nobody_waiting(space, connect, answer) -> None:
+async def test_a_log_that_cannot_be_read_keeps_nobody_waiting(space, connect, answer, caplog) -> None:
+    caplog.set_level("INFO", "swcalls")
     client = await connect(reconcile=Reconcile(timeout=0.05, body=4096))
     call = await dialled(client)
     space.log = dict.fromkeys((call.id, "events"), answer or space.hang)
     with pytest.raises(ActionExpired):
         await call.play(TTS("Hi"), deadline=0.1).finished()
     assert client._engine.log_checker.unanswered == 1
+    assert f"call {call.id}: the voice log cannot be read: " in caplog.text
 
 
 async def test_it_can_be_switched_off(space, connect) -> None:

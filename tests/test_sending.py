@@ -12,6 +12,7 @@ from aiohttp import web
 
 import swcalls._engine.transport
 from swcalls import TTS, Client, ClientClosed, CommandNotSent, ConfigurationError, Limits, RateLimited, Retry
+from swcalls._engine.transport import _Slots
 
 FROM = "+12069708643"
 
@@ -122,16 +123,37 @@ async def test_slots_are_given_in_turn(space, connect) -> None:
     assert said == [text for text in texts if text != "text 2"]
 
 
+async def test_a_slot_that_is_given_to_a_command_that_is_cancelled_goes_to_the_next() -> None:
+    slots = _Slots(1)
+    assert slots.take()
+    first, second = (asyncio.create_task(slots.wait()) for _ in range(2))
+    await asyncio.sleep(0)
+    slots.release()
+    first.cancel()
+    await second
+    assert first.cancelled()
+    third = asyncio.create_task(slots.wait())
+    await asyncio.sleep(0)
+    third.cancel()
+    await asyncio.wait([third])
+    assert slots.taken == 1
+    slots.release()
+    assert slots.taken == 0
+
+
 # Repetitions
 
 
-async def test_a_storm_of_refusals_is_answered_within_the_budget(space, connect, clock: FakeTime) -> None:
+async def test_a_storm_of_refusals_is_answered_within_the_budget(
+    space, connect, clock: FakeTime, caplog: pytest.LogCaptureFixture
+) -> None:
     client = await connect(retry=Retry(attempts=10, first_wait=0.001, budget=5))
     space.answers.extend(web.Response(status=429) for _ in range(1000))
     refused = await asyncio.gather(*(_dial(client, f"+1555019{n:04}") for n in range(40)), return_exceptions=True)
     assert {type(error) for error in refused} == {RateLimited}
     assert client.stats.retried == 5
     assert len(space.commands) == 45
+    assert "no retries are left for now (Retry.budget)" in caplog.text
     space.answers.clear()
 
 

@@ -10,8 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from swcalls import TTS, Call, CallEnded, Client, CommandNotSent, ConfigurationError, Limits, Retry
-from swcalls.backplane import RedisBackplane
+from swcalls import TTS, Call, CallEnded, Client, CommandNotSent, Limits, Retry
+from swcalls._core.callback_urls import CallbackUrls
+from swcalls._engine import decisions
+from swcalls._engine.decisions import Decisions
 from swcalls.testing import Callee, NotAnswered, Simulator
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_running")
@@ -109,6 +111,27 @@ async def test_without_hanging_up_a_handler_that_does_not_decide_leaves_a_parked
         await call.end()
 
 
+async def test_an_answer_that_fails_after_the_handler_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "swcalls.inbound")
+
+    async def fail(call: Call) -> None:
+        raise CommandNotSent("no connection", command="calling.answer")
+
+    monkeypatch.setattr(Call, "answer", fail)
+    async with scene(hold=0.05) as s:
+
+        async def handler(call: Call) -> None:
+            pass
+
+        s.take(handler, hang_up=False)
+        await s.ring()
+        call = await s.calls.get()
+        await call.end()
+    assert f"call {call.id}: not answered: calling.answer: no connection" in caplog.text
+
+
 async def test_nobody_waits_longer_than_the_limit() -> None:
     async with scene(hold=0.05) as s:
         decided = asyncio.Event()
@@ -160,9 +183,8 @@ async def test_a_second_question_of_the_platform_gets_the_same_answer() -> None:
         bodies: list[bytes] = []
 
         async def handler(call: Call) -> None:
-            swml = msgspec.json.decode(s.client._engine.inbound.decisions.announced(str(call.id)).body)
-            url = swml["sections"]["main"][0]["request"]["url"]
-            path = "/" + url.split("/", 3)[3]
+            urls = s.client._engine.urls
+            path = urls.mint("hold", str(call.id)).removeprefix(str(urls.public_url))
             await call.reject("busy")
             bodies.append((await s.client.accept(path=path, headers={}, body=b"{}")).body)
 
@@ -200,6 +222,50 @@ async def test_a_question_about_a_call_that_is_not_held_is_answered_with_answer(
         assert forged.status == 403
 
 
+@pytest.fixture
+def told() -> list[tuple[str, str]]:
+    """What the platform was told, by call."""
+    return []
+
+
+@pytest.fixture
+def undecided(told: list[tuple[str, str]]) -> Decisions:
+    """A call that is held for no time at all."""
+    urls = CallbackUrls("project", "token", "/swcalls", "http://127.0.0.1:9")
+    undecided = Decisions(urls, 0, lambda call_id, decision: told.append((call_id, decision)))
+    undecided.expect("c")
+    return undecided
+
+
+async def test_what_comes_after_the_limit_changes_nothing(undecided: Decisions, told) -> None:
+    assert msgspec.json.decode((await undecided.reply("c", "")).body) == {"action": "answer"}
+    assert await undecided.decide("c", "busy") == "answer"
+    await undecided.until_told("c")
+    assert told == [("c", "answer")]
+
+
+async def test_a_platform_that_never_asks_has_answered_the_call(undecided: Decisions, told) -> None:
+    await undecided.decide("c", "busy")
+    for _ in range(2):
+        await undecided.until_told("c")
+    await undecided.reply("c", "")
+    await undecided.until_told("unknown")
+    assert told == [("c", "answer")]
+
+
+async def test_of_too_many_calls_that_are_held_the_oldest_is_answered(
+    undecided: Decisions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "MOST_HELD", 2)
+    undecided._seconds = 60
+    oldest = asyncio.create_task(undecided.reply("c", ""))
+    await asyncio.sleep(0)
+    for call_id in ("d", "e"):
+        undecided.expect(call_id)
+    assert msgspec.json.decode((await oldest).body) == {"action": "answer"}
+    assert [await undecided.decide(call_id, "busy") for call_id in ("c", "d", "e")] == [None, "busy", "busy"]
+
+
 async def test_only_a_call_that_came_in_can_be_answered_and_any_can_be_refused() -> None:
     async with scene() as s:
         s.space.callees["+15550198765"] = Callee(rings_for=50)
@@ -210,12 +276,3 @@ async def test_only_a_call_that_came_in_can_be_answered_and_any_can_be_refused()
             await call.reject("bored")  # type: ignore[arg-type]
         await call.reject("busy")
         assert await call.ended(timeout=10) == "busy"
-
-
-async def test_with_a_backplane_a_call_cannot_be_held() -> None:
-    client = Client("project", "token", "example", backplane=RedisBackplane("redis://127.0.0.1:1"))
-
-    async def handler(call: Call) -> None: ...
-
-    with pytest.raises(ConfigurationError, match="answer=False must not be used with a backplane"):
-        client.receiver.on_call(handler, answer=False)

@@ -18,6 +18,35 @@ async def events(call: Call) -> list[Any]:
     return [event async for event in call.events()]
 
 
+class Clock:
+    """Notes which timers are set in a loop, and whether they are still to fire."""
+
+    def __init__(self) -> None:
+        self.timers: list[Clock.Handle] = []
+
+    class Handle:
+        is_set = True
+
+        def cancel(self) -> None:
+            self.is_set = False
+
+    def call_later(self, delay: float, callback: Callable[[], object]) -> Handle:
+        self.timers.append(self.Handle())
+        return self.timers[-1]
+
+
+def test_one_timer_is_set_to_the_earliest_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client("project", "token", "space")
+    timer, clock = client._engine.timer, Clock()
+    timer.set(1)
+    monkeypatch.setattr(timer, "loop", clock)
+    for due in (10, 20, 10, 5, 5):
+        timer.set(due)
+    assert [handle.is_set for handle in clock.timers] == [False, True]
+    timer.close()
+    assert [handle.is_set for handle in clock.timers] == [False, False]
+
+
 async def events_of_an_action(call: Call) -> list[Any]:
     return [event async for event in call.action("play", "mine")]
 

@@ -54,7 +54,6 @@ class LogQueries:
     def close(self) -> None:
         """Drop all queries, and accept no further ones."""
         self._closed = True
-        self._queried.clear()
         self._new.clear()
         self._asking.clear()
         self._next.clear()

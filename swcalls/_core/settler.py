@@ -34,6 +34,14 @@ class Listener(Protocol):
         """Note that a webhook has brought the id of *call*."""
         ...
 
+    def call_disowned(self, call: CallOperation) -> None:
+        """Note that another process gets the webhooks of *call* now, or that the client is closed."""
+        ...
+
+    def peer_identified(self, connect: Operation) -> None:
+        """Note that a webhook has told which call is at the other end of *connect*."""
+        ...
+
     def deadline_moved(self, due: float) -> None:
         """Call `Registry.expire` at the time *due*, which is earlier than the one before."""
         ...
@@ -91,7 +99,10 @@ class Settler:
             self.close(action)
 
     def give_up(self, action: Operation) -> None:
-        """Settle *action*, whose last event did not come: with an error, or with a result if its kind allows that."""
+        """Settle *action*, unless it has settled, since its last event did not come.
+
+        The outcome is an error, or a result if the kind of *action* allows that.
+        """
         found = result_without_event(action)
         if found is not None:
             self.settle(action, found[0], result=found[1])
@@ -130,9 +141,7 @@ class Settler:
             self.close_call(call)
 
     def close_call(self, call: CallOperation) -> None:
-        """Note that no event of *call* can follow."""
-        if not (call.closed or call.has_ended):
-            self.notify_over(call)
+        """Note that no event of *call*, which has ended, can follow."""
         call.closed = True
         self.deadlines.clear(call)
         if self.calls.remove(call):
@@ -200,6 +209,8 @@ class Settler:
                 if call.observer is not None:
                     call.observer.settled("call", call.key, call.outcome)
             self.close_call(call)
+            if self._listener is not None:
+                self._listener.call_disowned(call)
 
 
 def outcome_of(

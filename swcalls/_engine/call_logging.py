@@ -47,7 +47,6 @@ def log_mark(journal: Journal, mark: Mark) -> None:
 
     Attributes: ``call_id``, ``kind``, ``control_id``, ``what``, ``word``, ``verdict``.
     """
-    is_over = mark.what == "settled" or (mark.what in ("command", "wait", "audio") and mark.took is not None)
     # The state only: pressed digits and spoken text are private.
     word = getattr(mark.event, "state", "inbound") if mark.what == "event" else mark.word
     level = logging.INFO if _is_news(mark) else logging.DEBUG
@@ -55,7 +54,7 @@ def log_mark(journal: Journal, mark: Mark) -> None:
         return
     name = mark.kind if mark.key is None else f"{mark.kind} {mark.key}"
     verdict = f" ({mark.verdict})" if mark.verdict else ""
-    took = f" after {mark.took:.3f} s" if is_over and mark.took is not None else ""
+    took = "" if mark.took is None else f" after {mark.took:.3f} s"
     log.log(
         level,
         "call %s: %s: %s %s%s%s",

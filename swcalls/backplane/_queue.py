@@ -56,6 +56,11 @@ class Queue:
         self._sender: asyncio.Task[None] | None = None
         self._is_closed = False
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether operations are being sent, or wait."""
+        return self._sender is not None
+
     def open(self) -> None:
         """Accept operations, also again after `close`."""
         self._is_closed = False

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from swcalls.backplane import BackplaneError, Delivery, Memo
+from swcalls.backplane import Backplane, BackplaneError, Delivery, Memo
 from swcalls.errors import ConfigurationError
 from swcalls.timeline.terminal_style import escaped
 
@@ -52,7 +52,13 @@ async def check_backplane(url: str, report: Report) -> None:
         await _check_server(ask, report)
         rights = await _check_rights(ask, key)
         report(rights)
-        report(skipped("round trip", "these rights") if rights.level == "wrong" else await _check_round_trip(url))
+        if rights.level == "wrong":
+            report(skipped("round trip", "these rights"))
+        else:
+            from swcalls.backplane import RedisBackplane
+
+            backplane = RedisBackplane(url, owner="doctor", prefix=PREFIX, keep=60, patience=PATIENCE)
+            report(await check_round_trip(backplane, "Redis"))
     finally:
         await sender.close()
         with suppress(RedisError, OSError):
@@ -140,12 +146,9 @@ async def _check_rights(ask: Ask, key: str) -> Finding:
     return Finding(name="rights", level="ok", what=f"all {len(commands)} commands that are used may be run")
 
 
-async def _check_round_trip(url: str) -> Finding:
-    """Send a delivery to a backplane of a project that nobody has, and have it remember something."""
-    from swcalls.backplane import RedisBackplane
-
-    project, owner = f"doctor-{secrets.token_hex(8)}", "doctor"
-    backplane = RedisBackplane(url, owner=owner, prefix=PREFIX, keep=60, patience=PATIENCE)
+async def check_round_trip(backplane: Backplane, store: str) -> Finding:
+    """Send a delivery in a project that nobody has, and remember something; *store*: the name of the server."""
+    project, owner = f"doctor-{secrets.token_hex(8)}", backplane.owner
     arrived = asyncio.Event()
 
     async def receive(delivery: Delivery) -> bool:
@@ -165,15 +168,15 @@ async def _check_round_trip(url: str) -> Finding:
         backplane.forget("play", "doctor")
     except (BackplaneError, TimeoutError) as fault:
         what = f"a delivery did not arrive: {_text(fault) or 'no answer in time'}"
-        return Finding(name="round trip", level="wrong", what=what, advice="Look at the log of Redis")
+        return Finding(name="round trip", level="wrong", what=what, advice=f"Look at the log of {store}")
     finally:
         await backplane.close()
     if not remembered:
         what = "a memo that was written is not there"
-        return Finding(name="round trip", level="wrong", what=what, advice="Look at the log of Redis")
+        return Finding(name="round trip", level="wrong", what=what, advice=f"Look at the log of {store}")
     slow = took > 0.5
     what = f"a delivery took {took * 1000:.0f} ms"
-    advice = "Put Redis nearer: the platform waits 5 s for the answer to a webhook" if slow else ""
+    advice = f"Put {store} nearer: the platform waits 5 s for the answer to a webhook" if slow else ""
     return Finding(name="round trip", level="warning" if slow else "ok", what=what, advice=advice)
 
 

@@ -54,9 +54,11 @@ async def doctor(
     await _check_receiver(settings, host, port, path, report)
     backplane = backplane or os.environ.get("SWCALLS_BACKPLANE")
     if backplane:
-        from .backplane_checks import check_backplane
-
-        await check_backplane(backplane, report)
+        if backplane.startswith(("postgresql://", "postgres://")):
+            from .postgres_checks import check_postgres as check
+        else:
+            from .backplane_checks import check_backplane as check
+        await check(backplane, report)
     wrong = [finding.name for finding in findings if finding.level == "wrong"]
     if as_json:
         print_line(msgspec.json.encode({"ok": not wrong, "checks": findings}).decode())

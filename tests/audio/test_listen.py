@@ -18,6 +18,7 @@ from aiohttp import web
 
 import swcalls
 from swcalls import (
+    ActionFailed,
     AudioFrame,
     AudioNotStarted,
     Call,
@@ -287,7 +288,27 @@ async def test_a_call_that_ends_before_the_start_is_no_longer_waited_for(space: 
             space.calls[call.id or ""].hang_up()
 
         tasks.create_task(hang_up())
-        with pytest.raises(CallEnded):
+        with pytest.raises(CallEnded, match=r"the call ended \(hangup\)"):
+            async with call.listen():
+                pytest.fail("it began")
+
+
+async def test_a_stream_that_fails_before_the_start_is_no_longer_waited_for(
+    space: Simulator, client: Client, call: Call
+) -> None:
+    space.audio.faults = AudioFaults(no_connection=True)
+    async with asyncio.TaskGroup() as tasks:
+
+        async def fail() -> None:
+            while not sent(space, "calling.stream"):
+                await asyncio.sleep(0)
+            (params,) = sent(space, "calling.stream")
+            path = params["status_url"].removeprefix(client._engine.urls.public_url)
+            body = f'{{"control_id": "{params["control_id"]}", "state": "error"}}'.encode()
+            assert (await client.accept(path=path, headers={}, body=body)).status == 200
+
+        tasks.create_task(fail())
+        with pytest.raises(ActionFailed, match="the platform reported 'error'"):
             async with call.listen():
                 pytest.fail("it began")
 
@@ -413,6 +434,14 @@ async def test_what_was_saved_before_a_cancellation_is_in_the_file(call: Call, t
         assert saving.cancelled()
     with wave.open(str(file)) as saved:
         assert saved.getnframes() >= 9 * 160
+
+
+async def test_no_more_is_saved_than_was_asked_for(call: Call, tmp_path: Path) -> None:
+    file = tmp_path / "call.wav"
+    async with call.listen() as audio:
+        assert await audio.save(file, seconds=0.03) == pytest.approx(0.03)
+    with wave.open(str(file)) as saved:
+        assert saved.getnframes() == 240
 
 
 async def test_what_cannot_be_decoded_is_not_saved(call: Call, tmp_path: Path) -> None:

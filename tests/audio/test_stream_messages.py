@@ -151,6 +151,12 @@ def test_without_chunks_the_sequence_tells_what_is_missing() -> None:
     assert reader.missing == 2
 
 
+def test_a_sequence_that_begins_again_or_is_no_number_is_no_gap() -> None:
+    reader = StreamMessages()
+    read(start(), *(media(1, chunk=..., sequence=number) for number in (2, "x", 6, 1, 2)), reader=reader)
+    assert reader.missing == 0
+
+
 def test_silence_that_is_no_frames_is_a_gap_but_nothing_is_missing() -> None:
     reader = StreamMessages()
     frame = read(start(), media(1), media(2, timestamp="5020"), reader=reader)[2]

@@ -9,10 +9,16 @@ from typing import Any
 
 import pytest
 from projects import connections
+from redis.exceptions import RedisError
 
+import swcalls.backplane.redis
 from swcalls import TTS, ActionExpired, Call, Client, ClientClosed, ConfigurationError, Limits, Retry, WebhookReceiver
-from swcalls.backplane import BackplaneUnavailable, Delivery, Memo, OwnerTaken, RedisBackplane
+from swcalls.backplane import BackplaneUnavailable, Delivery, Memo, OwnerTaken, RedisBackplane, _readers
 from swcalls.backplane._batch import Batch
+from swcalls.backplane._calls import FIRST_PAUSE, LONGEST_PAUSE, Calls
+from swcalls.backplane._keys import Keys
+from swcalls.backplane._memos import Memos
+from swcalls.backplane._readers import Readers
 
 FROM, TO = "+12069708643", "+15550198765"
 Worker = Callable[..., Awaitable[Client]]
@@ -209,7 +215,9 @@ async def test_an_opening_that_is_cancelled_gives_its_name_up(
         assert await look.get(f"{prefix}:{{project:one}}:alive") == backplane._names._token.encode()
 
 
-async def test_a_closing_that_is_cancelled_leaves_no_connection(space, fragile, prefix: str) -> None:
+async def test_a_closing_that_is_cancelled_leaves_no_connection(
+    space, fragile, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
     backplane = RedisBackplane(fragile.url, owner="one", prefix=prefix, patience=0.5)
     client = Client("project", "token", space.url, backplane=backplane, public_url="http://127.0.0.1:9")
     await client.open()
@@ -222,6 +230,7 @@ async def test_a_closing_that_is_cancelled_leaves_no_connection(space, fragile, 
     with pytest.raises(asyncio.CancelledError):
         await closing
     assert not connections(backplane)
+    assert "owner one: closing was not complete" in caplog.text
     assert (await play.outcome()).settled_by == "closed"
 
 
@@ -303,7 +312,7 @@ async def test_while_redis_is_away_a_webhook_is_refused_and_commands_go_on(space
         await play.finished(timeout=10)
 
 
-async def test_redis_may_die_and_come_back(space, fragile, prefix: str) -> None:
+async def test_redis_may_die_and_come_back(space, fragile, prefix: str, caplog: pytest.LogCaptureFixture) -> None:
     backplane = RedisBackplane(fragile.url, owner="one", prefix=prefix, lifetime=1, patience=0.5)
     front = RedisBackplane(fragile.url, owner="front", prefix=prefix, patience=0.5)
     async with Client("project", "token", space.url, public_url="http://127.0.0.1:9", backplane=backplane) as client:
@@ -312,6 +321,8 @@ async def test_redis_may_die_and_come_back(space, fragile, prefix: str) -> None:
         fragile.kill()
         with pytest.raises(BackplaneUnavailable):
             await front.publish("project", Delivery(owner="one", kind="play", key=play.control_id, body=b"{}"))
+        while "owner one: the heartbeat failed" not in caplog.text:
+            await asyncio.sleep(0.01)
         late = await call.play(TTS("Hi"), control_id="late")
         fragile.start()
         body = b'{"state":"finished"}'
@@ -339,7 +350,9 @@ async def test_a_process_that_seemed_dead_settles_what_was_taken_over(space, wor
     assert await look.hexists(f"{prefix}:{{project:one}}:memos", "play/mine"), "it is the other's now"
 
 
-async def test_memos_and_deliveries_that_make_no_sense_harm_nobody(space, worker: Worker, look, prefix: str) -> None:
+async def test_memos_and_deliveries_that_make_no_sense_harm_nobody(
+    space, worker: Worker, look, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
     client = await worker("one")
     await look.hset(
         f"{prefix}:{{project:one}}:memos",
@@ -361,6 +374,214 @@ async def test_memos_and_deliveries_that_make_no_sense_harm_nobody(space, worker
     play = await call.play(TTS("Hi"))
     await space.tell("calling.play", state="finished")
     await play.finished(timeout=5)
+    await client._engine.member.backplane._batch.flush()
+    assert not await look.hexists(f"{prefix}:{{project:one}}:memos", "play/x")
+    assert not await look.xlen(stream)
+    for message in (
+        "owner one: a memo cannot be decoded, and is deleted",
+        "owner one: an entry of the stream cannot be decoded, and is deleted",
+        "a delivery of the backplane for nobody/x cannot be read, and is dropped",
+    ):
+        assert message in caplog.text
+
+
+async def test_publishing_is_tried_again_after_longer_and_longer_waits(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "swcalls.backplane")
+    backplane, waits = RedisBackplane("redis://127.0.0.1:1", owner="one"), list[float]()
+    answers: list[Any] = [RedisError("away")] * 6 + [b"1-0"]
+
+    async def run(command: object) -> Any:
+        if isinstance(answer := answers.pop(0), Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(backplane._batch, "run", run)
+    monkeypatch.setattr(swcalls.backplane.redis, "with_jitter", lambda wait: waits.append(wait) or 0)
+    await backplane.publish("project", Delivery(owner="two", kind="play", key="p", body=b"{}"))
+    assert waits == pytest.approx([0.02, 0.04, 0.08, 0.16, 0.32, 0.5])
+    assert caplog.text.count("publishing a delivery for owner two is retried: away") == 6
+    assert (backplane.published, backplane.refused) == (1, 0)
+
+
+async def test_reading_is_tried_again_after_longer_waits_and_begins_anew_when_it_has_worked(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    waits, read_all = list[float](), asyncio.Event()
+    answers: list[Any] = [*[RedisError("away")] * 4, {}, RedisError("away again")]
+
+    class Source:
+        async def xread(self, *_: object, **options: object) -> Any:
+            if not answers:
+                read_all.set()
+                await asyncio.Event().wait()
+            if isinstance(answer := answers.pop(0), Exception):
+                raise answer
+            return answer
+
+    monkeypatch.setattr(_readers, "with_jitter", lambda wait: waits.append(wait) or 0)
+    readers = Readers(Source(), None, str, patience=0.3)  # type: ignore[arg-type]
+    readers.start("one")
+    await read_all.wait()
+    assert readers.stop("one")
+    await readers.wait()
+    assert waits == pytest.approx([0.05, 0.1, 0.2, 0.3, 0.05])
+    assert "owner one: deliveries cannot be read; next attempt in 0.20 s: away" in caplog.text
+
+
+# The heartbeat
+
+
+async def alive(server, prefix: str, lost: Callable[[str], object] = lambda _: None, **settings: Any) -> RedisBackplane:
+    """An open backplane whose heart beats every 10 ms."""
+    backplane = RedisBackplane(server.url, owner="one", prefix=prefix, lifetime=5, **settings)
+
+    async def keep_it(delivery: Delivery) -> bool:
+        return False
+
+    await backplane.open("project", keep_it, lost)
+    backplane._lifetime = 0.04
+    return backplane
+
+
+async def test_the_memos_of_who_is_alive_are_kept_and_old_deliveries_are_deleted(server, prefix: str, look) -> None:
+    memos, stream = f"{prefix}:{{project:one}}:memos", f"{prefix}:{{project:one}}:deliveries"
+    await look.hset(memos, "play/p", b"{}")
+    async with look.pipeline(transaction=False) as pipeline:
+        for number in range(1, 151):  # Redis deletes a hundred at a time.
+            pipeline.xadd(stream, {"kind": "play", "key": "p", "body": b"{}"}, id=f"{number}-0")
+        *_, new = await pipeline.xadd(stream, {"kind": "play", "key": "q", "body": b"{}"}).execute()
+    await look.zadd(f"{prefix}:{{project}}:owners", {"old": 1.0})
+    backplane = await alive(server, prefix, keep=1000)
+    while await look.pttl(memos) < 0:
+        pass
+    while "old" in await backplane.dead():
+        pass
+    assert 900_000 < await look.pttl(memos) <= 1_000_000
+    left = [entry for entry, _ in await look.xrange(stream)]
+    assert len(left) <= 100
+    assert left[-1] == new
+    await backplane.close()
+
+
+async def test_a_memo_that_could_not_be_written_is_written_with_the_next_heartbeat(
+    server, prefix: str, look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backplane = await alive(server, prefix)
+    post = backplane._batch.post
+
+    def fail(command: object, done: Callable[[object], object]) -> None:
+        monkeypatch.setattr(backplane._batch, "post", post)
+        done(RedisError("away"))
+
+    monkeypatch.setattr(backplane._batch, "post", fail)
+    await backplane.remember(Memo(kind="play", key="p", call_key="c", call_id="call-1"))
+    while not await look.hexists(f"{prefix}:{{project:one}}:memos", "play/p"):
+        pass
+    await backplane.close()
+
+
+def test_the_memos_of_one_name_are_given_up_without_those_of_another() -> None:
+    posted: list[Callable[[object], object]] = []
+
+    class Queue:
+        def post(self, command: object, done: Callable[[object], object]) -> None:
+            posted.append(done)
+
+    memos = Memos(Queue(), str, 1)  # type: ignore[arg-type]
+    for owner in ("one", "two", "three"):
+        memos.drop(owner, "play/p")
+        posted.pop()(RedisError("away"))
+    memos.abandon("two")
+    memos.catch_up()
+    assert len(posted) == 2
+
+
+async def test_each_heartbeat_asks_for_the_time_of_redis(server, prefix: str) -> None:
+    backplane = await alive(server, prefix)
+    backplane._offset = 1000.0
+    while backplane._offset > 100:
+        await asyncio.sleep(0)
+    await backplane.close()
+
+
+async def test_the_owner_of_an_announced_call_is_asked_for_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers, pauses = [b""] * 9 + [b"one"], list[float]()
+
+    async def ask(command: object) -> bytes:
+        return answers.pop(0)
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    assert await Calls(ask, Keys("x"), 60).find("project", "in-1", 60) == "one"
+    assert pauses[:2] == [FIRST_PAUSE, 2 * FIRST_PAUSE]
+    assert pauses == [min(FIRST_PAUSE * 2**n, LONGEST_PAUSE) for n in range(9)]
+
+
+async def test_who_takes_calls_says_so_with_each_heartbeat(server, prefix: str, look) -> None:
+    takers = f"{prefix}:{{project}}:takers"
+    backplane = await alive(server, prefix)
+    backplane.offer(takes_calls=True)
+    await backplane._batch.flush()
+    first = await look.zscore(takers, "one")
+    while await look.zscore(takers, "one") == first:
+        pass
+    backplane.offer(takes_calls=False)
+    await backplane._batch.flush()
+    assert await look.zscore(takers, "one") is None
+    await backplane.close()
+
+
+async def test_a_name_that_is_released_while_the_heart_beats_is_not_taken_again(
+    server, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost: list[str] = []
+    backplane = await alive(server, prefix, lost=lost.append)
+    await backplane.claim("two")
+    taken: list[str] = []
+    beaten = asyncio.Event()
+
+    async def take(owner: str, now: float) -> bool:
+        taken.append(owner)
+        if len(taken) == 1:
+            backplane.release("two")
+        elif owner == "one":
+            beaten.set()
+        return True
+
+    monkeypatch.setattr(backplane._names, "take", take)
+    await beaten.wait()
+    assert set(taken) == {"one"}
+    assert not lost
+    await backplane.close()
+
+
+async def test_who_has_lost_a_name_goes_on_with_the_others(
+    server, prefix: str, look, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost: asyncio.Queue[str] = asyncio.Queue()
+
+    def lose(owner: str) -> None:
+        lost.put_nowait(owner)
+        raise LookupError("on purpose")
+
+    backplane = await alive(server, prefix, lost=lose)
+    given_up: list[str] = []
+    monkeypatch.setattr(backplane._memos, "abandon", given_up.append)
+    backplane.offer(takes_calls=True)
+    await backplane.claim("two")
+    for owner, takes_calls in (("two", True), ("one", False)):
+        await look.set(f"{prefix}:{{project:{owner}}}:alive", "another process")
+        assert await lost.get() == owner
+        assert not backplane.holds(owner)
+        assert given_up.pop() == owner
+        assert f"owner {owner}: another process has taken over this name" in caplog.text
+        assert f"owner {owner}: the callback for a lost name failed" in caplog.text
+        assert backplane._takes_calls is takes_calls, "only who holds its own name is offered calls"
+    await backplane.close()
 
 
 @pytest.mark.parametrize(

@@ -354,7 +354,7 @@ async def test_the_id_that_a_webhook_tells_of_a_recovered_dial_is_remembered(pro
 
 
 async def test_commands_go_on_though_nothing_can_be_remembered(
-    project: Project, hire: Hire, monkeypatch: pytest.MonkeyPatch
+    project: Project, hire: Hire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = await hire("one")
     monkeypatch.setattr(one.backplane, "remember", fails(one.backplane.remember, times=1000))
@@ -363,6 +363,7 @@ async def test_commands_go_on_though_nothing_can_be_remembered(
     call.action("record", "elsewhere")
     await one.tell("calling.play", state="finished")
     await play
+    assert f"play {play.control_id}: perhaps not stored on the backplane" in caplog.text
 
 
 async def test_who_waits_for_a_call_stops_when_another_process_has_taken_it_over(
@@ -603,13 +604,16 @@ async def test_recovering_leaves_a_dial_alone_that_is_under_way(space, hire: Hir
     assert await call.ended(timeout=5) == "hangup"
 
 
-async def test_a_memo_whose_options_make_no_sense_is_forgotten(project: Project, hire: Hire) -> None:
+async def test_a_memo_whose_options_make_no_sense_is_forgotten(
+    project: Project, hire: Hire, caplog: pytest.LogCaptureFixture
+) -> None:
     one = await hire("one")
     wrong = Memo(kind="play", key="a", call_key="c", call_id=CALL_ID, options={"bound": "soon"})
     await one.backplane.remember(wrong)
     await one.backplane.remember(Memo(kind="play", key="b", call_key="c", call_id=CALL_ID))
     assert [action.control_id for action in await one.recover()] == ["b"]
     assert await project.memos(one.backplane) == {"play/b"}
+    assert "owner one: play a cannot be re-attached, and is forgotten" in caplog.text
 
 
 async def test_the_time_that_bounds_an_action_runs_for_its_successor_too(hire: Hire) -> None:
@@ -682,7 +686,7 @@ async def test_a_handler_that_is_given_to_an_open_client_is_offered_calls(projec
 
 @pytest.mark.parametrize("fault", [Fault.FAIL, Fault.LOSE_ANSWER, Fault.HANG, Fault.HANG_AFTER], ids=lambda f: f.name)
 async def test_a_backplane_that_does_not_close_keeps_nobody_waiting(
-    space, fault: Fault, monkeypatch: pytest.MonkeyPatch
+    space, fault: Fault, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("swcalls.backplane.member.CLOSING", 0.05)
     project = MemoryProject()
@@ -697,6 +701,8 @@ async def test_a_backplane_that_does_not_close_keeps_nobody_waiting(
         await waiting
     assert client._engine.transport._session is None
     assert project.hub.operations[-1] == ("one", "close")
+    hangs = fault in (Fault.HANG, Fault.HANG_AFTER)
+    assert ("did not close within 0.05 s" if hangs else "the backplane failed to close") in caplog.text
 
 
 async def test_a_backplane_that_raises_anything_keeps_nobody_waiting(space, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -727,6 +733,68 @@ async def test_an_opening_that_fails_can_be_repeated(space, monkeypatch: pytest.
     await process.open()
     assert backplane.holds("one")
     await process.member.close()
+
+
+@pytest.mark.parametrize("leave", ["drain", "close"])
+async def test_who_leaves_waits_for_the_calls_that_are_being_taken(
+    hire: Hire, monkeypatch: pytest.MonkeyPatch, leave: str
+) -> None:
+    one = await hire("one")
+    entered, proceed, take = asyncio.Event(), asyncio.Event(), one.backplane.take_call
+    taken: list[str | None] = []
+
+    @one.client.receiver.on_call(hang_up=False)
+    async def handler(call: Call) -> None:
+        taken.append(call.id)
+
+    async def slow(*arguments: str) -> str | None:
+        entered.set()
+        await proceed.wait()
+        return await take(*arguments)
+
+    monkeypatch.setattr(one.backplane, "take_call", slow)
+    announced = {"call": {"call_id": "in-1", "call_state": "created", "direction": "inbound"}}
+    announcing = asyncio.create_task(one.post(one.client.receiver.inbound_url, announced))
+    await entered.wait()
+    leaving = asyncio.create_task(getattr(one.client._engine.lifetime, leave)())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not leaving.done()
+    proceed.set()
+    await leaving
+    assert taken == ["in-1"]
+    await announcing
+
+
+async def test_a_write_that_takes_its_time_is_waited_for_when_the_client_closes(
+    space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, proceed, said = asyncio.Event(), asyncio.Event(), list[str]()
+
+    async def slow(memo: Memo, *, owner: str | None = None) -> None:
+        begun.set()
+        await proceed.wait()
+        said.append("written")
+
+    backplane = MemoryProject().member("one")
+    client = Client("project", "token", space.url, public_url=URL, backplane=backplane)
+    await client.open()
+    monkeypatch.setattr(backplane, "remember", slow)
+    close = backplane.close
+
+    async def note() -> None:
+        said.append("closed")
+        await close()
+
+    monkeypatch.setattr(backplane, "close", note)
+    client.call(CALL_ID).action("play", "mine")
+    await begun.wait()
+    closing = asyncio.create_task(client.close())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    proceed.set()
+    await closing
+    assert said == ["written", "closed"]
 
 
 async def test_a_write_that_hangs_is_given_up_when_the_client_closes(space, monkeypatch: pytest.MonkeyPatch) -> None:

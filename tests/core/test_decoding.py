@@ -204,6 +204,13 @@ def test_a_repr_leaves_the_payload_out() -> None:
     assert repr(read("play", {"state": "playing", "x": "y" * 1000})) == "PlayEvent(state='playing')"
 
 
+@pytest.mark.parametrize("names", [("from", "to"), ("from_number", "to_number")])
+def test_the_numbers_of_an_inbound_call_have_either_name(names: tuple[str, str]) -> None:
+    inbound = read_inbound({"call": {"call_id": "in-1", **dict(zip(names, ("+1", "+2"), strict=True))}})
+    assert inbound is not None
+    assert (inbound.from_, inbound.to) == ("+1", "+2")
+
+
 def test_the_headers_of_an_inbound_call_are_pairs() -> None:
     headers = [{"name": "X-Account", "value": "7"}, {"name": "X-Empty"}, {"value": "no name"}, "no pair", None]
     inbound = read_inbound({"call": {"call_id": "in-1", "headers": headers}})

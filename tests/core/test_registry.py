@@ -14,7 +14,7 @@ from swcalls._core.limits import Limits
 from swcalls._core.log_queries import Reconcile
 from swcalls._core.operation import CallOperation, Operation, Options
 from swcalls._core.registry import Registry
-from swcalls.errors import ActionExpired, CallEnded, ClientClosed
+from swcalls.errors import ActionExpired, ActionFailed, CallEnded, ClientClosed
 from swcalls.events import CallEvent
 from swcalls.timeline import Journal
 
@@ -340,12 +340,20 @@ def test_an_adopted_call_is_up() -> None:
     call = CallOperation("key", "call-9")
     registry.deliver("call", "call-9", read("call", {"call_id": "call-9", "call_state": "ringing"}), 1, 0)
     registry.adopt(call, 0)
+    assert call.stage == "accepted"
     assert (call.state, call.states_reached) == ("answered", ("answered", "ringing"))
     assert len(call.history or ()) == 1
     assert (
         registry.deliver("call", "call-9", read("call", {"call_id": "call-9", "call_state": "ended"}), 1, 0)
         == "applied"
     )
+
+
+def test_an_adopted_call_that_is_silent_for_too_long_is_let_go() -> None:
+    registry, call = Registry(Limits(silence=1000)), CallOperation("key", "call-9")
+    registry.adopt(call, 0)
+    registry.expire(1000)
+    assert not registry.calls.is_held(call)
 
 
 def test_limits_are_checked() -> None:
@@ -481,6 +489,7 @@ def test_a_call_that_is_silent_for_too_long_while_somebody_waits_is_taken_for_en
         assert not call.has_ended
         registry.expire(1000)
         assert call.has_ended
+        assert call.state == "ended"
         assert not call.is_known_to_have_ended, "it may be up, and commands may be sent"
         registry.expire(1005)
         assert action.outcome is not None
@@ -646,6 +655,15 @@ def test_the_state_of_a_leg_is_kept_for_its_own_call_if_it_names_one() -> None:
     assert [event.call_id for event in registry.early.take("call", "leg-1", 0)] == ["leg-1"]
 
 
+def test_the_state_of_a_leg_whose_connect_is_not_running_is_early_or_late() -> None:
+    registry, call = setup()
+    leg = {"call_state": "ringing", "call_id": "leg-1"}
+    assert deliver(registry, "c", "connect.leg", **leg) == "early"
+    connect = expect(registry, call, "connect", key="c")
+    registry.settler.settle(connect, "callback", error=ActionFailed("failed", action=connect.handle))
+    assert deliver(registry, "c", "connect.leg", **leg) == "late"
+
+
 def test_an_event_proves_that_the_command_was_accepted() -> None:
     registry, call = setup()
     action = expect(registry, call)
@@ -653,3 +671,120 @@ def test_an_event_proves_that_the_command_was_accepted() -> None:
     assert action.stage == "unconfirmed"
     deliver(registry, state="playing")
     assert action.stage == "accepted"
+
+
+# What the engine is told
+
+
+class Told:
+    """A listener that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.over: list[Operation] = []
+        self.identified: list[CallOperation] = []
+        self.due: list[float] = []
+
+    def operation_over(self, operation: Operation) -> None:
+        self.over.append(operation)
+
+    def call_identified(self, call: CallOperation) -> None:
+        self.identified.append(call)
+
+    def deadline_moved(self, due: float) -> None:
+        self.due.append(due)
+
+
+def test_the_listener_is_told_once_of_an_id_that_a_webhook_has_brought() -> None:
+    told = Told()
+    registry, call = Registry(Limits(), listener=told), CallOperation("call-key")
+    registry.expect_call(call, 0)
+    for state in ("created", "ringing"):
+        deliver(registry, "call-key", "call", call_id="call-1", call_state=state)
+    assert told.identified == [call]
+
+
+def test_the_listener_is_told_of_a_call_that_is_let_go() -> None:
+    told = Told()
+    registry, call = Registry(Limits(silence=1000), listener=told), CallOperation("call-key")
+    registry.expect_call(call, 0)
+    registry.check_liveness(call, 0)
+    registry.expire(1000)
+    assert told.over == [call]
+
+
+def test_a_call_whose_webhooks_go_elsewhere_is_closed_when_it_has_ended() -> None:
+    registry, call = Registry(Limits()), CallOperation("call-key", "call-1")
+    registry.calls.add(call)
+    registry.lose(call, 0)
+    assert call.closed
+    assert registry.deadlines.next is None
+
+
+def test_what_another_process_has_taken_over_is_settled_and_the_rest_goes_on() -> None:
+    registry, call = setup()
+    other = CallOperation("other-key")
+    registry.expect_call(other, 0)
+    mine, theirs = expect(registry, call, key="mine"), expect(registry, other, key="theirs")
+    registry.disown(lambda operation: operation in (theirs, other), "another process has the name")
+    for operation in (theirs, other):
+        assert operation.outcome is not None
+        assert isinstance(operation.outcome.error, ClientClosed)
+        assert operation.closed
+    assert (mine.outcome, call.outcome) == (None, None)
+
+
+def test_a_summary_that_was_asked_for_has_its_grace_after_the_stop() -> None:
+    registry, call = setup(grace=5)
+    with_summary = expect(registry, call, "live_transcribe", "x", summary=True)
+    without = expect(registry, call, "live_transcribe", "y")
+    for action in (with_summary, without):
+        action.stopping = True
+        registry.stopped(action, 100)
+    assert without.closed
+    registry.expire(104.9)
+    assert with_summary.outcome is None
+    registry.expire(105)
+    assert with_summary.outcome is not None
+    assert with_summary.outcome.error is None
+
+
+# Questions to a sidecar
+
+
+def ask(registry: Registry, call: CallOperation, sidecar: Operation, key: str, ask_id: str) -> Operation:
+    question = expect(registry, call, "ai_sidecar.ask", key)
+    registry.expect_answer(sidecar, ask_id, question, 0)
+    return question
+
+
+def test_an_answer_of_a_sidecar_settles_its_question_whether_it_comes_before_or_after() -> None:
+    registry, call = setup()
+    sidecar = expect(registry, call, "ai_sidecar", "s")
+    deliver(registry, "s", "ai_sidecar", type="ask_answer", ask_id="2", text="no")
+    first, second = (ask(registry, call, sidecar, f"q{number}", f"{number}") for number in (1, 2))
+    deliver(registry, "s", "ai_sidecar", type="ask_answer", ask_id="1", text="yes")
+    for question in (first, second):
+        assert question.outcome is not None
+        assert question.outcome.error is None
+    assert sidecar.outcome is None
+
+
+def test_the_end_of_a_sidecar_fails_its_open_questions_and_later_ones() -> None:
+    registry, call = setup()
+    sidecar = expect(registry, call, "ai_sidecar", "s")
+    before = ask(registry, call, sidecar, "q1", "1")
+    deliver(registry, "s", "ai_sidecar", type="final")
+    after = ask(registry, call, sidecar, "q2", "2")
+    for question in (before, after):
+        assert question.outcome is not None
+        assert isinstance(question.outcome.error, ActionFailed)
+        assert "the sidecar ended before it answered" in str(question.outcome.error)
+
+
+def test_the_end_of_the_client_closes_the_questions_to_a_sidecar() -> None:
+    registry, call = setup()
+    sidecar = expect(registry, call, "ai_sidecar", "s")
+    question = ask(registry, call, sidecar, "q", "1")
+    registry.close()
+    assert question.outcome is not None
+    assert isinstance(question.outcome.error, ClientClosed)

@@ -42,6 +42,13 @@ def test_2xx_with_anything_else_is_unconfirmed(body: bytes) -> None:
     assert caught.value.status == 200
 
 
+@pytest.mark.parametrize("status", [502, 504])
+def test_an_answer_of_a_gateway_is_unconfirmed(status: int) -> None:
+    with pytest.raises(CommandUnconfirmed) as caught:
+        ask(status, b"<html>")
+    assert caught.value.status == status
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [

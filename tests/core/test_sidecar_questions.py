@@ -6,6 +6,7 @@ from swcalls._core.decoding import read
 from swcalls._core.operation import CallOperation, Operation
 from swcalls._core.sidecar_questions import MOST_UNCLAIMED, SidecarQuestions
 from swcalls.events import Event
+from swcalls.outcome import Outcome
 
 CALL = CallOperation("call")
 ONE, OTHER = Operation("ai_sidecar", "one", CALL), Operation("ai_sidecar", "other", CALL)
@@ -62,3 +63,11 @@ def test_what_is_no_answer_is_nobodys() -> None:
     questions.expect(ONE, "1", question("a"))
     assert questions.answered_by(ONE, read("ai_sidecar", {"type": "insight", "ask_id": "1"})) is None
     assert questions.answered_by(ONE, read("ai_sidecar", {"type": "ask_answer"})) is None
+
+
+def test_questions_that_have_settled_are_forgotten_with_the_next_one() -> None:
+    questions, settled = SidecarQuestions(), question("a")
+    questions.expect(ONE, "1", settled)
+    settled.outcome = Outcome(settled_by="deadline")
+    questions.expect(ONE, "2", question("b"))
+    assert questions.answered_by(ONE, answer("1")) is None
