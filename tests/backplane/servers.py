@@ -268,7 +268,13 @@ class SentinelServers:
     def fail_over(self) -> None:
         """Have the Sentinels make the replica the master."""
         with redis.Redis(port=self._ports[0]) as client:
-            client.execute_command("SENTINEL", "FAILOVER", "main")
+            # At first, they may not know yet whether the replica is a good one.
+            until(lambda: client.execute_command("SENTINEL", "FAILOVER", "main"))
+
+    def has_failed_over(self) -> bool:
+        """Return whether the Sentinels lead clients to the replica."""
+        with redis.Redis(port=self._ports[0]) as client:
+            return int(client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main")[1]) == self.replica.port
 
     def kill(self) -> None:
         for process in self._processes:
