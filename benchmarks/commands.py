@@ -7,7 +7,7 @@ from functools import partial
 from . import report
 from .clients import BareAiohttp, Swcalls, Telnyx, Twilio, VendorInThreads
 from .harness import Measured, Result, Row, Sample, Samples, Size, interleave, ratios, spread
-from .party import Party
+from .party import GLIBC, Party
 from .peers import UVLOOP, installed, lacks
 from .space import Space
 
@@ -36,6 +36,8 @@ NEEDS = {
     TELNYX: Telnyx.needs,
     TWILIO: Twilio.needs,
 }
+JUDGED_AGAINST = (BARE, VENDOR, TWILIO)
+"""Whom swcalls is compared with under glibc's defaults, too."""
 SLOW = {VENDOR: 0.3, TELNYX_AIOHTTP: 0.3, TELNYX: 0.12, TWILIO: 0.5}
 """What share of the commands these get, so that a round has an end."""
 
@@ -55,12 +57,18 @@ def run(size: Size) -> Result:
             parties[name] = Party(subject, url, *arguments)
             if name in (SWCALLS, BARE) and installed(UVLOOP):
                 parties[name + ON_UVLOOP] = Party(subject, url, *arguments, uvloop=True)
+            if size.whole and name in (SWCALLS, *JUDGED_AGAINST):
+                parties[name + GLIBC] = Party(subject, url, *arguments, keep_memory=False)
         runs = {
             (name, concurrency): partial(
-                party.ask, "run", concurrency, size.of(int(COMMANDS[concurrency] * SLOW.get(name, 1)), least=10)
+                party.ask,
+                "run",
+                concurrency,
+                size.of(int(COMMANDS[concurrency] * SLOW.get(name.removesuffix(GLIBC), 1)), least=10),
             )
             for concurrency in (CONCURRENCIES if size.whole else (JUDGED,))
             for name, party in parties.items()
+            if concurrency == JUDGED or not name.endswith(GLIBC)
         }
         samples = interleave(runs, size)
     finally:
@@ -92,17 +100,21 @@ def _rows(samples: Samples) -> list[Row]:
         if not {(ours, concurrency), (theirs, concurrency)} <= set(samples):
             return []
         figures = ratios(samples, (theirs, concurrency), (ours, concurrency))
-        return [Row(what=f"{ours}, {concurrency} at once", against=theirs, group=group, figures=figures, **goals)]
+        what = f"{ours.removesuffix(GLIBC)}, {concurrency} at once{GLIBC * ours.endswith(GLIBC)}"
+        return [Row(what=what, against=theirs.removesuffix(GLIBC), group=group, figures=figures, **goals)]
 
     return [
-        *row(SWCALLS, BARE, GROUP, at_least=0.90, go_for=0.97),
+        *row(SWCALLS, BARE, GROUP, at_least=0.90),
+        *row(SWCALLS + GLIBC, BARE + GLIBC, GROUP, at_least=0.90),
         *row(SWCALLS, BARE, GROUP, 1),
         *row(SWCALLS, BARE, GROUP, 512),
         *row(SWCALLS + ON_UVLOOP, BARE + ON_UVLOOP, GROUP),
-        *row(SWCALLS, VENDOR, PEERS, at_least=6),
+        *row(SWCALLS, VENDOR, PEERS, at_least=6.5),
+        *row(SWCALLS + GLIBC, VENDOR + GLIBC, PEERS, at_least=6.5),
         *row(SWCALLS, TELNYX_AIOHTTP, PEERS, at_least=5),
         *row(SWCALLS, TELNYX, PEERS, at_least=15),
-        *row(SWCALLS, TWILIO, PEERS, at_least=1.8),
+        *row(SWCALLS, TWILIO, PEERS, at_least=1.9),
+        *row(SWCALLS + GLIBC, TWILIO + GLIBC, PEERS, at_least=1.9),
     ]
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from . import report
 from .flows import Swcalls, VendorRelay
 from .harness import Measured, Result, Row, Sample, Samples, Size, Spread, interleave, ratios, spread
-from .party import Party
+from .party import GLIBC, Party
 from .peers import UVLOOP, installed, lacks
 from .space import Space
 
@@ -35,17 +35,24 @@ def run(size: Size) -> Result:
     parties: dict[str, Party] = {}
     spaces: dict[str, Party] = {}
     runs: dict[tuple[str, int], Callable[[], Sample]] = {}
+    subjects = {SWCALLS: Swcalls, ON_UVLOOP: Swcalls, VENDOR: VendorRelay}
+    if size.whole:
+        subjects[SWCALLS + GLIBC] = Swcalls
     try:
-        for name, subject in {SWCALLS: Swcalls, ON_UVLOOP: Swcalls, VENDOR: VendorRelay}.items():
+        for name, subject in subjects.items():
             if name in skipped:
                 continue
             # A space of its own, since it has connections to its receiver.
             space = spaces[name] = Party(Space, role="platform", uvloop=installed(UVLOOP))
-            party = parties[name] = Party(subject, space.ask("url"), uvloop=name == ON_UVLOOP)
+            party = parties[name] = Party(
+                subject, space.ask("url"), uvloop=name == ON_UVLOOP, keep_memory=not name.endswith(GLIBC)
+            )
             space.ask("reach", party.ask("port"), WEBHOOK_CONNECTIONS)
             for many, count in counts.items():
+                if name.endswith(GLIBC) and many not in PARTS_OF:
+                    continue
                 runs[name, many] = partial(_whole, party, space, many, count)
-                if name != VENDOR and many in PARTS_OF:
+                if name in (SWCALLS, ON_UVLOOP) and many in PARTS_OF:
                     runs[name + PARTS, many] = partial(_parts, party, space, many, count)
         samples = interleave(runs, size, seldom={(VENDOR, 10_000): FEW_ROUNDS, (VENDOR, 1000): FEW_ROUNDS})
     finally:
@@ -99,9 +106,8 @@ def _parts(party: Party, space: Party, concurrency: int, count: int) -> Sample:
 
 def _rows(samples: Samples) -> list[Row]:
     def row(ours: str, many: int, against: str, group: str, figures: dict[str, Spread], **goals: float) -> Row:
-        return Row(
-            what=f"{ours}, {many:,} at once", against=against, group=f"cost of {group}", figures=figures, **goals
-        )
+        what = f"{ours.removesuffix(GLIBC)}, {many:,} at once{GLIBC * ours.endswith(GLIBC)}"
+        return Row(what=what, against=against, group=f"cost of {group}", figures=figures, **goals)
 
     rows = []
     for ours, least in ((SWCALLS, 0.5), (ON_UVLOOP, 0.7)):
@@ -111,7 +117,7 @@ def _rows(samples: Samples) -> list[Row]:
                 figures = ratios(samples, (ours + PARTS, many), (ours, many))
                 rows.append(row(ours, many, "the sum of its parts", "the parts / of the whole", figures, **goals))
     most = max(many for _, many in samples)
-    for ours in (SWCALLS, ON_UVLOOP):
+    for ours in (SWCALLS, SWCALLS + GLIBC, ON_UVLOOP):
         if (ours, most) in samples:
             figures = ratios(samples, (ours, JUDGED), (ours, most))
             # What is asked for is actions a second.

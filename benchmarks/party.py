@@ -32,6 +32,10 @@ _spawn = multiprocessing.get_context("spawn")
 Subject = Callable[..., AbstractAsyncContextManager[Any]]
 
 
+GLIBC = ", glibc's defaults"
+"""Ends the name of what ran with glibc's own settings instead of `KEEP_MEMORY`."""
+
+
 class PartyFailed(Exception):
     """A party raised an exception, ended, or gave no answer in time."""
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import random
 import statistics
+import subprocess
+import sys
 import time
 from functools import partial
+from pathlib import Path
 
 from . import report
 from .harness import Measured, Result, Row, Sample, Samples, Size, Spread, interleave, progress, ratios, spread
 from .holders import AT_ONCE, FAR, Swcalls, Timeouts, VendorRelay
 from .machine import resident_bytes
-from .party import Party, Subject
+from .party import GLIBC, Party, Subject
 from .peers import lacks
 
 HELD = (1_000, 10_000, 100_000, 1_000_000)
@@ -31,6 +35,12 @@ SUBJECTS: dict[str, tuple[Subject, tuple[float, ...]]] = {
 }
 OURS, THEIRS = "swcalls: deadline=", "asyncio.timeout()"
 
+FLOWS = {"full": 10_000, "quick": 10_000, "tiny": 100}
+"""So many flows wait, each in a task, in a process that has nothing else to do."""
+BARE = "a bare asyncio.Future each"
+WAITING = {SWCALLS: "swcalls", VENDOR: "vendor", BARE: "bare"}
+"""The functions of `waiting` that make them."""
+
 
 def run(size: Size) -> Result:
     """Measure it."""
@@ -39,7 +49,11 @@ def run(size: Size) -> Result:
     names = [name for name in SUBJECTS if name not in skipped]
     weights = _weights(names, held, size)
     dispatches = _dispatches([name for name in names if name != DEADLINE], held, size)
-    extras = _deadlines(min(100_000 if size.whole else 10_000, held[-1]), size)
+    flows = _flows([name for name in WAITING if name not in skipped], size)
+    others = min(100_000 if size.whole else 10_000, held[-1])
+    extras = {"": _deadlines(others, size, keep_memory=True)}
+    if size.whole:
+        extras[GLIBC] = _deadlines(others, size, keep_memory=False)
     skipped |= {
         f"{count:,} pending": f"needs a full run, this one is {size.name}" for count in HELD if count not in held
     }
@@ -47,7 +61,12 @@ def run(size: Size) -> Result:
         "pending",
         "What does a pending action cost?",
         size,
-        rows=[*_weight_rows(weights, names), *_dispatch_rows(dispatches, held), _deadline_row(extras)],
+        rows=[
+            *_weight_rows(weights, names),
+            *_flow_rows(flows, FLOWS[size.name]),
+            *_dispatch_rows(dispatches, held),
+            *(_deadline_row(found, settings) for settings, found in extras.items()),
+        ],
         measured=[
             *(Measured(f"{name}, {count:,} pending", found) for (name, count), found in weights.items()),
             *(
@@ -58,8 +77,19 @@ def run(size: Size) -> Result:
                 for (name, count), found in dispatches.items()
             ),
             *(
-                Measured(f"{name}, extra cost", {"CPU us": spread(sample["cpu"] * 1e6 for sample in found)})
-                for name, found in extras.items()
+                Measured(f"{name}, extra cost{settings}", {"CPU us": spread(sample["cpu"] * 1e6 for sample in found)})
+                for settings, both in extras.items()
+                for name, found in both.items()
+            ),
+            *(
+                Measured(
+                    f"{name}, {FLOWS[size.name]:,} flows that wait",
+                    {
+                        "bytes": spread(one["flow"] for one in found),
+                        "MiB of the process": spread(one["process"] for one in found),
+                    },
+                )
+                for name, found in flows.items()
             ),
         ],
         skipped=skipped,
@@ -73,6 +103,10 @@ def run(size: Size) -> Result:
                 f"A dispatch takes path and body, {AT_ONCE} at once and each in a task, verifies the URL's MAC, "
                 "decodes, and settles; the vendor's takes the body, decodes and settles, in no task. Actions are "
                 "drawn by chance, so that caches help nobody."
+            ),
+            (
+                "A flow that waits has a call of its own, and a task. Its process is a program that imports what "
+                "such a flow needs, with glibc's defaults. No command leaves the process."
             ),
             (
                 f"Ten actions to a call. A deadline's extra cost: blocks of {BLOCK} started and finished with and "
@@ -118,10 +152,28 @@ def _dispatches(names: list[str], held: list[int], size: Size) -> Samples:
             party.kill()
 
 
-def _deadlines(others: int, size: Size) -> dict[str, list[Sample]]:
+def _flows(names: list[str], size: Size) -> dict[str, list[Sample]]:
+    """Weigh flows that wait, with their tasks and the process around them."""
+    found: dict[str, list[Sample]] = {name: [] for name in names}
+    count = FLOWS[size.name]
+    for _ in range(WEIGHINGS if size.name == "full" else 1):
+        for name in names:
+            program = [sys.executable, "-m", f"{__package__}.waiting", WAITING[name], str(count)]
+            done = subprocess.run(
+                program, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True, timeout=300
+            )
+            told = json.loads(done.stdout)
+            if told["after"] is not None:
+                process, flow = told["after"] / 2**20, (told["after"] - told["before"]) / count
+                found[name].append({"process": process, "flow": flow})
+    return {name: samples for name, samples in found.items() if samples}
+
+
+def _deadlines(others: int, size: Size, *, keep_memory: bool) -> dict[str, list[Sample]]:
     """Measure what a deadline costs among *others*, and what a timeout does."""
     pairs = size.of(PAIRS, least=2)
-    ours, theirs = Party(Swcalls, FAR, keep_memory=False), Party(Timeouts, others, keep_memory=False)
+    ours = Party(Swcalls, FAR, keep_memory=keep_memory)
+    theirs = Party(Timeouts, others, keep_memory=keep_memory)
     try:
         ours.ask("fill", others)
 
@@ -151,6 +203,19 @@ def _weight_rows(weights: dict[tuple[str, int], dict[str, Spread]], names: list[
     ]
 
 
+def _flow_rows(flows: dict[str, list[Sample]], count: int) -> list[Row]:
+    return [
+        Row(
+            what=f"{name}, {count:,} flows that wait",
+            against="",
+            group="memory of the whole process, a task for each flow",
+            figures={"memory": spread(one["process"] for one in found)},
+            unit="MiB",
+        )
+        for name, found in flows.items()
+    ]
+
+
 def _dispatch_rows(samples: Samples, held: list[int]) -> list[Row]:
     group = "cost among many / among 10,000 (less is better)"
     rows = [
@@ -176,10 +241,10 @@ def _dispatch_rows(samples: Samples, held: list[int]) -> list[Row]:
     ]
 
 
-def _deadline_row(extras: dict[str, list[Sample]]) -> Row:
+def _deadline_row(extras: dict[str, list[Sample]], settings: str) -> Row:
     pairs = zip(extras[OURS], extras[THEIRS], strict=True)
     return Row(
-        what="deadline=, extra cost",
+        what=f"deadline=, extra cost{settings}",
         against="asyncio.timeout() a waiter",
         group="extra cost of a deadline / of a timeout (less is better)",
         figures={"CPU": spread(ours["cpu"] / theirs["cpu"] for ours, theirs in pairs)},

@@ -19,6 +19,8 @@ LETTERS = 64
 """How many letters of a label stand in one line. The widest common font, DejaVu Sans, takes 6 pixels a letter."""
 LESS = " (less is better)"
 """How the name of a group ends when a small figure is the good one."""
+MORE = " (more is better)"
+"""How the name of a group ends when a large figure is the good one, although it is no ratio."""
 
 _STYLE = """
   text { font: 12px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: #24292f }
@@ -56,10 +58,12 @@ def draw(title: str, rows: Sequence[Row]) -> str:
     y = TOP
     for (group, unit), members in groupby(rows, key=lambda row: (row.group, row.unit)):
         shown = list(members)
-        name = group.removesuffix(LESS)
-        if unit == "x":
-            name = f"{next(iter(shown[0].figures))}: {name}"
-        y = _group(parts, y, name, direction(shown[0]), shown)
+        name = group.removesuffix(LESS).removesuffix(MORE)
+        figure = next(iter(shown[0].figures))
+        if unit == "x" and not name.startswith(figure):
+            name = f"{figure}: {name}"
+        aimed = next((row for row in shown if row.at_least is not None or row.at_most is not None), shown[0])
+        y = _group(parts, y, name, direction(aimed), shown)
     height = y + 16
     legend = f"bar: median · whisker: lowest to highest round · {_key(rows)}"
     head = [
@@ -76,7 +80,9 @@ def draw(title: str, rows: Sequence[Row]) -> str:
 
 
 def direction(row: Row) -> str:
-    """Say which figures are the good ones in the group of *row*."""
+    """Say which figures are the good ones in the group of *row*: its goal says so, or else its unit and its group."""
+    if row.group.endswith(MORE) or row.at_least is not None:
+        return "more is better"
     return "less is better" if row.unit != "x" or row.group.endswith(LESS) else "more is better"
 
 
@@ -151,7 +157,8 @@ def _bar(row: Row, above: float, below: float, at: Callable[[float], float]) -> 
 
 def scale(highest: float) -> tuple[float, float]:
     """Return a step of 1, 2 or 5 times a power of ten, and the end of a scale that reaches *highest*."""
-    rough = max(highest, 1e-9) / 4
+    highest = highest if highest > 0 else 1.0
+    rough = highest / 4
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * digit for digit in (1, 2, 5, 10) if power * digit >= rough)
     return step, step * math.ceil(highest / step - 1e-9)

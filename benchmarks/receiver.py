@@ -10,7 +10,7 @@ from functools import partial
 from . import report
 from .harness import Measured, Result, Row, Sample, Samples, Size, interleave, ratios, spread
 from .load import Fired, Load
-from .party import Party
+from .party import GLIBC, Party
 from .peers import UVLOOP, installed, lacks
 from .receivers import Bare, FastAPIWithVendor, Swcalls
 
@@ -24,6 +24,8 @@ BARE, FASTAPI = "bare aiohttp handler", "FastAPI with the vendor's dependency"
 IN_TURNS = "bare aiohttp handler that takes turns"
 ON_UVLOOP = " (uvloop)"
 
+OURS = (EMBEDDED, KEYED, SERVED, SERVED_KEYED)
+
 SUBJECTS = {
     BARE: (Bare,),
     IN_TURNS: (Bare, 2),
@@ -33,6 +35,16 @@ SUBJECTS = {
     SERVED_KEYED: (Swcalls, "served", True),
     FASTAPI: (FastAPIWithVendor,),
 }
+
+GOALS: dict[tuple[str, int], dict[str, float]] = {
+    (EMBEDDED, 64): {"at_least": 0.90},
+    (KEYED, 64): {"at_least": 0.85},
+    (SERVED, 64): {"at_least": 1.25},
+    (SERVED_KEYED, 64): {"at_least": 1.15},
+    (EMBEDDED, 16): {"at_least": 0.90},
+    (EMBEDDED, 1): {"at_least": 0.85},
+}
+"""By who receives and over how many connections, against a bare handler."""
 
 
 def run(size: Size) -> Result:
@@ -47,6 +59,8 @@ def run(size: Size) -> Result:
         for name, (subject, *arguments) in SUBJECTS.items():
             for uvloop in loops if name not in skipped else ():
                 parties[name + ON_UVLOOP * uvloop] = Party(subject, *arguments, uvloop=uvloop)
+            if size.whole and name != IN_TURNS and name not in skipped:
+                parties[name + GLIBC] = Party(subject, *arguments, keep_memory=False)
         runs = {
             (name, connections): partial(_volley, party, load, connections, size.of(REQUESTS[connections], least=20))
             for connections in (CONNECTIONS if size.whole else (JUDGED,))
@@ -94,22 +108,30 @@ def _rows(samples: Samples) -> list[Row]:
     def row(ours: str, theirs: str, connections: int = JUDGED, **goals: float) -> list[Row]:
         if not {(ours, connections), (theirs, connections)} <= set(samples):
             return []
-        what = f"{ours}, {_connections(connections)}"
+        is_default = ours.endswith(GLIBC)
+        what = f"{ours.removesuffix(GLIBC)}, {_connections(connections)}{GLIBC * is_default}"
         group = f"cost of {FASTAPI if theirs.startswith(FASTAPI) else BARE} / of swcalls"
         figures = ratios(samples, (theirs, connections), (ours, connections))
+        theirs = theirs.removesuffix(GLIBC)
         return [Row(what=what, against=theirs, group=group, figures=figures, **goals)]
 
+    def rows(connections: int) -> list[Row]:
+        """Compare ours with a bare handler, with memory kept and with glibc's defaults."""
+        return [
+            line
+            for settings in ("", GLIBC)
+            for ours in OURS
+            for line in row(ours + settings, BARE + settings, connections, **GOALS.get((ours, connections), {}))
+        ]
+
     return [
-        *row(EMBEDDED, BARE, at_least=0.85, go_for=0.90),
-        *row(KEYED, BARE, at_least=0.85, go_for=0.90),
-        *row(SERVED, BARE, at_least=1.0, go_for=1.2),
-        *row(SERVED_KEYED, BARE, at_least=1.0, go_for=1.2),
+        *(line for connections in reversed(CONNECTIONS) for line in rows(connections)),
         *row(EMBEDDED, IN_TURNS),
         *row(EMBEDDED + ON_UVLOOP, BARE + ON_UVLOOP),
         *row(SERVED + ON_UVLOOP, BARE + ON_UVLOOP),
-        *(line for few in CONNECTIONS[:-1] for ours in (EMBEDDED, SERVED) for line in row(ours, BARE, few)),
-        *row(KEYED, FASTAPI, at_least=3.0),
-        *row(KEYED, FASTAPI + ON_UVLOOP, at_least=3.0),
+        *row(KEYED, FASTAPI, at_least=3.2),
+        *row(KEYED + GLIBC, FASTAPI + GLIBC, at_least=3.2),
+        *row(KEYED, FASTAPI + ON_UVLOOP, at_least=3.2),
         *row(KEYED + ON_UVLOOP, FASTAPI + ON_UVLOOP),
     ]
 

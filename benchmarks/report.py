@@ -14,7 +14,9 @@ from .harness import FULL, QUICK, TINY, Measured, Result, Row, Size, Spread, pro
 
 Run = Callable[[Size], Result]
 
-ORDER = ("receiver", "commands", "end_to_end", "pending", "audio", "scale_out", "imports")
+ORDER = (
+    "receiver", "latency", "commands", "end_to_end", "call_centre", "pending", "audio", "scale_out", "imports",
+)  # fmt: skip
 """In which the results are shown."""
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"
@@ -40,6 +42,8 @@ HEADLINES = {
         ("swcalls, 100 at once", "the vendor's RELAY actions"),
     ],
     "pending": [("swcalls, of 100,000", "")],
+    "latency": [],
+    "call_centre": [],
     "audio": [],
     "scale_out": [("all that a webhook costs, with its owner elsewhere", "in one process, serve()")],
     "imports": [("import swcalls", "import aiohttp")],

@@ -26,10 +26,18 @@ _LEG = (
     b'"type":"relay_pstn_call","parent_id":null}'
 )
 _EVENT = (
-    b'{"event_type":"calling.call.play","event_channel":"swml:%b","timestamp":%.6f,"project_id":"' + PROJECT.encode() +
+    b'{"event_type":"calling.call.%b","event_channel":"swml:%b","timestamp":%.6f,"project_id":"' + PROJECT.encode() +
     b'","space_id":"451ed9ff-e568-4222-8af9-4f9ab7428d09","params":{"control_id":"%b","call_id":"%b",'
-    b'"node_id":"a0d4e6e5-5d07-413d-9668-55542992eec0","state":"finished"}}'
+    b'"node_id":"a0d4e6e5-5d07-413d-9668-55542992eec0",%b}}'
 )  # fmt: skip
+_ENDS = {
+    "play": b'"state":"finished"',
+    "collect": b'"final":true,"result":{"type":"digit","params":{"digits":"42","terminator":"#"}}',
+    "record": (
+        b'"state":"finished","url":"https://example.signalwire.com/recordings/6e9a1c1e-8d53-4b7d-a1c5-0c4ef1e5a9d1.wav",'
+        b'"duration":7.24,"size":115840,"record":{"audio":{"format":"wav","direction":"both","stereo":false}}'
+    ),
+}
 
 
 class _Params(msgspec.Struct):
@@ -60,9 +68,11 @@ class Target(NamedTuple):
         return cls(command.params.status_url, command.params.control_id, command.id)
 
     def event(self) -> bytes:
-        """Say that the playback has finished, now."""
+        """Say that the action has finished, now. Its kind is in its URL; it is a playback if not."""
+        parts = self.url.rsplit("/", 3)
+        kind = parts[1] if len(parts) == 4 and parts[1] in _ENDS else "play"
         call_id = self.call_id.encode()
-        return _EVENT % (call_id, time.time(), self.control_id.encode(), call_id)
+        return _EVENT % (kind.encode(), call_id, time.time(), self.control_id.encode(), call_id, _ENDS[kind])
 
     def request(self, *, signed: bool = False) -> bytes:
         """Return the whole HTTP request that says so."""

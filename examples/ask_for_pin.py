@@ -1,19 +1,9 @@
-"""Ask for a PIN; the first key stops the question."""
+"""Ask for a PIN, three times at most; the first key stops the question."""
 
 import asyncio
 import signal
 
-from swcalls import TTS, Call, Client, Digits
-
-
-async def ask_for_pin(call: Call, attempts: int = 3) -> str | None:
-    question = TTS("Please enter your four digit PIN.")
-    for _ in range(attempts):
-        answer = await call.prompt(question, digits=Digits(max=4), initial_timeout=8).finished(timeout=60)
-        if answer.digits and len(answer.digits) == 4:
-            return answer.digits
-        question = TTS("Sorry, I did not get that. Your PIN has four digits.")
-    return None
+from swcalls import TTS, Client, Digits
 
 
 async def main() -> None:
@@ -22,9 +12,15 @@ async def main() -> None:
     async with Client.from_env() as client, client.receiver.serve(port=8080):
         async with client.dial(to="+15550198765", from_="+12069708643") as call:
             await call.answered(timeout=30)
-            pin = await ask_for_pin(call)
-            print("PIN:", pin)
-            await call.say("Thank you." if pin else "Goodbye.").finished(timeout=60)
+            answer = await call.ask(
+                TTS("Please enter your four digit PIN."),
+                digits=Digits(max=4),
+                accept="[0-9]{4}",
+                initial_timeout=8,
+                on_wrong=TTS("Sorry, your PIN has four digits."),
+            )
+            print("PIN:", answer.value)
+            await call.say("Thank you." if answer.accepted else "Goodbye.").finished(timeout=60)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ async def menu(call: Call) -> None:
         case "1":
             await call.say("We are open from nine to five.").finished(timeout=60)
         case "2":
-            async with call.record(max_length=60) as recording:
-                await call.say("Please speak after the tone.").finished(timeout=60)
-            print("message:", (await recording.finished(timeout=120)).url)
+            await call.say("Please speak after the tone.").finished(timeout=60)
+            recording = await call.record(beep=True, end_silence_timeout=3, max_length=60).finished(timeout=120)
+            print("message:", recording.url)
         case _:
             await call.say("Goodbye.").finished(timeout=60)
 

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 
-from swcalls import ActionFailed, Client, DetectMachine
+from swcalls import Client
 
 
 async def main() -> None:
@@ -12,16 +12,12 @@ async def main() -> None:
     async with Client.from_env() as client, client.receiver.serve(port=8080):
         async with client.dial(to="+15550198765", from_="+12069708643") as call:
             await call.answered(timeout=30)
-            detect = await call.detect(DetectMachine(detect_message_end=True), timeout=40)
-            if (await detect.finished(timeout=60)).event == "HUMAN":
+            found = await call.wait_for_beep(timeout=40)
+            if not found.is_machine:
                 print("a person answered")
                 await call.say("Hello! Your parcel is here.").finished(timeout=60)
                 return
-            try:
-                await detect.reached("READY", timeout=10)
-                print("after the beep")
-            except (ActionFailed, TimeoutError):
-                print("no beep was heard")
+            print("after the beep" if found.ready else "no beep was heard")
             await call.say("This is a message: your parcel is here.").finished(timeout=60)
 
 

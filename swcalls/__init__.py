@@ -17,17 +17,20 @@ Where to look:
 - A method that starts an action gives an ``Action``, such as ``PlayAction`` or ``RecordAction``. It yields events, such
   as ``PlayEvent``, and has a result, such as ``Playback`` or ``CollectResult``, and an ``Outcome``.
 - ``call.listen()`` gives a ``CallAudio``: the call's ``AudioFrame``s, digits, and a WAV file.
+- ``call.ask(…)`` repeats a prompt until the input is accepted, and gives an ``AskResult``; ``call.wait_for_beep()``
+  tells a person from a machine, and returns when a message can be left.
 - Errors are ``SwcallsError``: for commands ``CommandError``, for actions ``ActionError``, for calls ``CallEnded``.
 - ``WebhookReceiver`` receives webhooks in a process without a client; ``setup`` and ``CLIENT`` are for aiohttp.
 - ``dashboard`` adds a page with the calls that are up to an aiohttp application.
 - ``call.timeline`` is a ``Timeline`` of ``Mark``s: everything that happened on the call.
+- ``swcalls.words`` has the types of states, end reasons and kinds of input.
 - ``swcalls.swml`` has the steps of SWML documents, for `Call.run_swml` and the other methods that send documents.
 - ``swcalls.testing`` simulates a space, ``swcalls.backplane`` connects processes, ``swcalls.otel`` traces calls.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from . import swml
+from . import swml, words
 from ._core.audio_frame import AudioFormat, AudioFrame
 from ._core.limits import Limits
 from ._core.log_queries import Reconcile
@@ -50,6 +53,7 @@ from .actions import (
     ReceiveFaxAction,
     RecordAction,
     ReferAction,
+    ResultStart,
     SendDigitsAction,
     SendFaxAction,
     SidecarAction,
@@ -122,6 +126,7 @@ from .events import (
 )
 from .outcome import Outcome
 from .results import (
+    AskResult,
     CollectResult,
     ConferenceResult,
     ConnectResult,
@@ -181,6 +186,7 @@ __all__ = [
     "ActionFailed",
     "ActionStart",
     "AskAction",
+    "AskResult",
     "Audio",
     "AudioFormat",
     "AudioFrame",
@@ -249,6 +255,7 @@ __all__ = [
     "Reply",
     "Reset",
     "Result",
+    "ResultStart",
     "Retry",
     "Ringtone",
     "RtpDevice",
@@ -291,4 +298,5 @@ __all__ = [
     "dashboard",
     "setup",
     "swml",
+    "words",
 ]

@@ -17,6 +17,7 @@ from .commands import End, EndReason, Update
 from .errors import CallEnded, CallNotFound, CommandNotSent, SwcallsError, shown
 from .events import CallEvent, InboundCall
 from .timeline import Journal, Timeline
+from .words import CallState, EndedBy
 
 _log = logging.getLogger("swcalls.call")
 
@@ -24,8 +25,15 @@ _log = logging.getLogger("swcalls.call")
 class Call(Verbs):
     """A call.
 
+    ::
+
+        async with client.dial(to="+15550198765", from_="+12069708643") as call:  # hangs up when the block ends
+            await call.answered(timeout=30)
+            await call.say("Welcome.").finished()
+
     The methods that start an action return an ``ActionStart``: ``await`` it for the handle, call ``.finished()`` for
-    the result, or use ``async with`` to stop the action when the block ends. All of them also take:
+    the result, or use ``async with`` to stop the action when the block ends. All of them also take what follows, except
+    ``ask`` and ``wait_for_beep``, which take several steps, and have a result instead of a handle:
 
     - *control_id*: the id of the action (default: a new UUID); unique among the client's running actions;
     - *status_url*: where the webhooks of the action go (default: the client's own receiver);
@@ -47,9 +55,9 @@ class Call(Verbs):
         return self._operation.id
 
     @property
-    def state(self) -> str | None:
+    def state(self) -> CallState | None:
         """The latest state, as the platform spells it; ``None``: no state is known."""
-        return self._operation.state
+        return cast(CallState | None, self._operation.state)
 
     @property
     def leg(self) -> Leg | None:
@@ -67,9 +75,9 @@ class Call(Verbs):
         return self._operation.has_ended
 
     @property
-    def end_reason(self) -> str | None:
+    def end_reason(self) -> EndedBy | None:
         """Why the call has ended; ``None``: it has not ended, or the platform gave no reason."""
-        return self._operation.end_reason
+        return cast(EndedBy | None, self._operation.end_reason)
 
     @property
     def from_(self) -> str | None:
@@ -120,7 +128,7 @@ class Call(Verbs):
                     f"call {self.id}: ended ({reason or 'no reason given'}) before it was answered", reason=reason
                 )
 
-    async def ended(self, timeout: float | None = None) -> str | None:
+    async def ended(self, timeout: float | None = None) -> EndedBy | None:
         """Wait for the end of the call and return its reason; ``None`` when the platform gave none.
 
         Reasons: hangup, cancel, busy, noAnswer, decline, error, abandoned, max_duration, not_found, or an
@@ -137,7 +145,17 @@ class Call(Verbs):
         return self.end_reason
 
     def events(self) -> AsyncIterator[CallEvent]:
-        """Iterate over the state events of the call, from the first to the last, also those that came before."""
+        """Iterate over the state events of the call, from the first to the last, also those that came before.
+
+        ::
+
+            async for event in call.events():
+                print(event.state, event.end_reason)
+
+        Raises:
+            RuntimeError: The client is not open.
+            ClientClosed: The client was closed.
+        """
         return events_of(self._operation, CallEvent, self._check_wait)
 
     def action(self, kind: str, control_id: str) -> Action[Any]:
@@ -170,7 +188,7 @@ class Call(Verbs):
             CallEnded: The caller has hung up, or the call was refused.
             CommandNotSent: The call did not come in: only the callee can answer it.
         """
-        decision = self._decide("answer")
+        decision = await self._decide("answer")
         if decision is None:
             if LIVE_WORDS.isdisjoint(self._operation.states_reached):
                 raise CommandNotSent(
@@ -192,17 +210,17 @@ class Call(Verbs):
         """
         if reason not in ("busy", "decline"):
             raise ValueError(f"reject: reason={shown(reason)} must be 'busy' or 'decline'")
-        decision = self._decide(reason)
+        decision = await self._decide(reason)
         if decision in ("busy", "decline"):
             self._operation.handed_on = True
             await self._engine.inbound.told(self._operation)
         if not self._operation.has_ended:
             await self.end(reason)
 
-    def _decide(self, decision: Literal["answer", "busy", "decline"]) -> str | None:
+    async def _decide(self, decision: Literal["answer", "busy", "decline"]) -> str | None:
         """Decide on a call that is held; return what was decided; ``None``: the call is not held."""
         self._engine.check_command(self._operation, decision)
-        return self._engine.inbound.decide(self._operation, decision)
+        return await self._engine.inbound.decide(self._operation, decision)
 
     async def end(self, reason: EndReason | None = None) -> Leg | None:
         """Hang up. The call has ended when ``ended()`` returns. Wire: ``calling.end``.
@@ -239,6 +257,13 @@ class Call(Verbs):
         Args:
             status: ``canceled`` while the call is queued or ringing, ``completed`` while it is up.
             url: The URL of a SWML document, for a call that is up; or *swml*, the document itself. Not both.
+            fallback_url: The URL of a SWML document, for when the one at *url* cannot be had.
+            status_url: Where the states of the call are to be posted; whether this client still gets them is not
+                documented.
+
+        Raises:
+            CallEnded: The call has ended.
+            InvalidParams: The state of the call does not allow it.
         """
         command = Update(
             # Without an id, `send` raises `CommandNotSent`, as for every command.
@@ -249,23 +274,22 @@ class Call(Verbs):
             fallback_url=fallback_url,
             status_url=status_url,
         )
-        if status is None:
-            leg = await self._send(Update.command, command)
-            if url is not None or swml is not None:
-                self._engine.registry.replaced(self._operation, None)
-        else:
+        if status is not None:
             reason = "cancel" if status == "canceled" else "hangup"
             leg = await self._engine.end(self._operation, Update.command, command, reason)
-        if status is not None or url is not None or swml is not None:
-            self._operation.handed_on = True
+        elif url is not None or swml is not None:
+            leg = await self._engine.documents.replace(self._operation, Update.command, command)
+        else:
+            return await self._send(Update.command, command)
+        self._operation.handed_on = True
         return leg
 
     async def cancel(self) -> Leg:
-        """Cancel a call that is queued or ringing."""
+        """Cancel a call that is queued or ringing: ``update(status="canceled")``. ``end()`` ends any call."""
         return await self.update(status="canceled")
 
     async def complete(self) -> Leg:
-        """Complete a call that is up."""
+        """Complete a call that is up: ``update(status="completed")``. ``end()`` ends any call."""
         return await self.update(status="completed")
 
     async def __aenter__(self) -> Self:

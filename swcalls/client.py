@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from msgspec import Struct
 
-from ._core.limits import Limits
+from ._core.limits import Limits, check_number
 from ._core.log_queries import Reconcile
 from ._core.retries import Retry
 from ._core.webhooks import Reply
@@ -54,6 +54,12 @@ class Client:
     """Drives calls over the SignalWire Calling REST API, and delivers their webhooks to the actions.
 
     Use it as an async context manager, or call ``open()`` and ``close()``. It may be made where no event loop runs.
+
+    ::
+
+        async with Client("project", "token", "example") as client, client.receiver.serve(port=8080):
+            async with client.dial(to="+15550198765", from_="+12069708643") as call:
+                await call.answered(timeout=30)
 
     Args:
         project: The project's id.
@@ -216,11 +222,22 @@ class Client:
         send_digits: str | None = None,
         region: str | Sequence[str] | None = None,
         custom_variables: Mapping[str, str] | None = None,
+        max_calls: int | None = None,
     ) -> CallStart:
         """Dial a call: ``await`` the result for the ``Call``, or use ``async with`` to hang up when the block ends.
 
         Without *url* and *swml*, the call is parked when it is answered: it stays up, so that commands can drive it.
         Wire: ``dial``.
+
+        A thousand reminders, twenty calls at once::
+
+            async def remind(number: str) -> None:
+                async with client.dial(to=number, from_="+12069708643", max_calls=20) as call:
+                    ...
+
+            async with asyncio.TaskGroup() as group:
+                for number in numbers:
+                    group.create_task(remind(number))
 
         Args:
             from_: The caller's number (E.164); for SIP, a SIP URI or a caller-id token.
@@ -234,6 +251,16 @@ class Client:
             max_price_per_minute: USD (>= 0); a more expensive route is refused.
             send_digits: Pressed after the answer; ``0-9 A-D * # w ,``.
             custom_variables: At most 20; values of 1 to 1024 bytes.
+            max_calls: Dial when fewer calls than that (>= 1) are up that this client has dialled; until then, wait in
+                turn. It is an argument of the dial, so that an urgent call need not wait for a campaign; a dial without
+                it counts, but does not wait. Cancelling, ``asyncio.timeout`` and closing the client end the waiting. A
+                call counts from its dial to its end, or until the client forgets it (``Limits.silence``,
+                ``Limits.unconfirmed``). So the end must be reported here: calls with a *status_url*, or with
+                *status_events* without ``ended``, do not count, and cannot have *max_calls*.
+
+        Raises:
+            CommandError: The dial did not succeed; with ``CommandUnconfirmed``, a phone may ring, and ``call`` is it.
+            ClientClosed: The client was closed meanwhile; the call is hung up.
         """
         refuse_none(Dial.command, status_events=status_events)
         command = Dial(
@@ -256,11 +283,24 @@ class Client:
             region=listed(region),
             custom_variables=mapped(custom_variables),
         )
+        if max_calls is not None:
+            check_number("dial: max_calls", max_calls, least=1, whole=True)
+            if status_url is not None or "ended" not in (command.status_events or ()):
+                why = "used without status_url, and with 'ended' in status_events: the end of the call must be known"
+                raise ValueError(f"dial: max_calls={max_calls} must be {why}")
         log_address(Dial.command, "to", to)
-        return CallStart(partial(self._dial, self._engine.new_call(), command))
+        return CallStart(partial(self._dial, self._engine.new_call(), command, max_calls))
 
     def call(self, call_id: str) -> Call:
-        """Return a handle of a call that exists already; no request is sent."""
+        """Return a handle of a call that exists already; no request is sent.
+
+        ::
+
+            async with client.call("2e1e66e5-5d07-413d-9668-55542992eec0") as call:  # hangs up when the block ends
+                await call.say("Hello.").finished()
+
+        Whether there is such a call is known after the first command: ``CallNotFound``.
+        """
         check_text("call_id", call_id)
         calls = self._engine.registry.calls
         known = calls.with_id(call_id)
@@ -276,6 +316,14 @@ class Client:
         """Send any command, also one that this version does not know; return the JSON object of the response.
 
         The parameters are not checked, and no action is registered.
+
+        ::
+
+            await client.execute("calling.play.stop", call_id=call.id, params={"control_id": "music"})
+
+        Raises:
+            CommandError: The command did not succeed.
+            ClientClosed: The client is closed; ``RuntimeError``: it is not open yet.
         """
         check_text("command", command)
         if call_id is not None:
@@ -291,6 +339,12 @@ class Client:
             path: The request's path as sent, not decoded.
             headers: Its headers; the case of their names does not matter.
             body: Its body as sent.
+
+        ::
+
+            reply = await client.accept(path=request.raw_path, headers=request.headers, body=await request.read())
+            return web.Response(status=reply.status, body=reply.body, content_type=reply.content_type)
+
         """
         check_webhook(path, headers, body)
         return await self._engine.ingress.accept(path, headers, body)
@@ -312,6 +366,6 @@ class Client:
         for action in await recover(self._engine, self._engine.member, owner):
             yield action
 
-    async def _dial(self, call: Call, command: Dial) -> Call:
-        await self._engine.dial(call._operation, command)
+    async def _dial(self, call: Call, command: Dial, max_calls: int | None) -> Call:
+        await self._engine.dial(call._operation, command, max_calls)
         return call

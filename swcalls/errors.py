@@ -20,9 +20,10 @@ A bad argument raises ``ValueError`` or ``TypeError`` instead. A wait that takes
 from __future__ import annotations
 
 import reprlib
-from typing import Any
+from typing import Any, cast
 
 from .outcome import Identified, Outcome
+from .words import EndedBy
 
 
 class SwcallsError(Exception):
@@ -34,7 +35,11 @@ class ConfigurationError(SwcallsError, ValueError):
 
 
 class CommandError(SwcallsError):
-    """A command did not succeed. Base of the errors of sending a command."""
+    """A command did not succeed. Base of the errors of sending a command.
+
+    ``command`` is its name on the wire, and ``call_id`` the call that it was sent to. ``request_id`` is the platform's
+    id of the request; ``None``: there is none.
+    """
 
     def __init__(
         self, message: str, *, command: str, call_id: str | None = None, request_id: str | None = None
@@ -118,7 +123,10 @@ class ActionError(SwcallsError):
 
 
 class ActionFailed(ActionError):
-    """The platform reported an error, or the action ended without reaching the awaited state."""
+    """The platform reported an error, or the action ended without reaching the awaited state.
+
+    ``action`` is the handle. ``outcome`` has the latest event, with the platform's payload in ``outcome.event.raw``.
+    """
 
 
 class Replaced(ActionFailed):
@@ -133,7 +141,7 @@ class CallEnded(ActionError):
 
     def __init__(self, message: str, *, reason: str | None = None, action: Identified | None = None) -> None:
         super().__init__(message, action=action)
-        self.reason = reason
+        self.reason: EndedBy | None = cast("EndedBy | None", reason)
 
 
 class ActionExpired(ActionError):

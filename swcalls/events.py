@@ -1,14 +1,31 @@
 """The events of calls and actions, one Struct a kind; `_core.decoding` makes them of webhooks.
 
-States are not limited to known words: an unknown state is kept as it came.
+States are not limited to known words: an unknown state is kept as it came. `swcalls.words` has the types of the words.
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from msgspec import Struct
+
+from .words import (
+    CallState,
+    CollectEventType,
+    CollectState,
+    ConnectState,
+    Detector,
+    DetectState,
+    EndedBy,
+    FaxState,
+    PlayState,
+    RecordState,
+    ReferState,
+    StreamState,
+    TapState,
+    TranscribeState,
+)
 
 
 class Received(Struct, frozen=True, kw_only=True):
@@ -55,8 +72,11 @@ class UnknownEvent(Event, frozen=True, kw_only=True):
 class CallEvent(Event, frozen=True, kw_only=True):
     """``calling.call.state``: created, ringing, answered, (ending,) ended."""
 
+    if TYPE_CHECKING:
+        state: CallState
+
     direction: str | None = None
-    end_reason: str | None = None
+    end_reason: EndedBy | None = None
     """Normalised: hangup, cancel, busy, noAnswer, decline, error, abandoned, max_duration, not_found, …"""
     from_: str | None = None
     to: str | None = None
@@ -69,9 +89,15 @@ class CallEvent(Event, frozen=True, kw_only=True):
 class PlayEvent(Event, frozen=True, kw_only=True):
     """``calling.call.play``: playing, paused, finished (played out or stopped), error."""
 
+    if TYPE_CHECKING:
+        state: PlayState
+
 
 class RecordEvent(Event, frozen=True, kw_only=True):
     """``calling.call.record``: recording, paused, finished, no_input, error."""
+
+    if TYPE_CHECKING:
+        state: RecordState
 
     url: str | None = None
     duration: float | None = None
@@ -84,7 +110,10 @@ class RecordEvent(Event, frozen=True, kw_only=True):
 class CollectEvent(Event, frozen=True, kw_only=True):
     """``calling.call.collect``: a result or a part of one. ``state`` is the wire's, or else the result's type."""
 
-    type: str | None = None
+    if TYPE_CHECKING:
+        state: CollectState
+
+    type: CollectEventType | None = None
     """digit, speech, no_input, no_match, start_of_input, finished or error."""
     digits: str | None = None
     terminator: str | None = None
@@ -105,13 +134,19 @@ class DetectEvent(Event, frozen=True, kw_only=True):
     HUMAN, MACHINE, UNKNOWN, READY, NOT_READY, CED, CNG or digits, and finished or error at the end of the run.
     """
 
-    type: str | None = None
+    if TYPE_CHECKING:
+        state: DetectState
+
+    type: Detector | None = None
     """machine, fax or digit."""
     beep: bool = False
 
 
 class StreamEvent(Event, frozen=True, kw_only=True):
     """``calling.call.stream``: streaming, finished."""
+
+    if TYPE_CHECKING:
+        state: StreamState
 
     url: str | None = None
     name: str | None = None
@@ -120,12 +155,18 @@ class StreamEvent(Event, frozen=True, kw_only=True):
 class TapEvent(Event, frozen=True, kw_only=True):
     """``calling.call.tap``: tapping, finished."""
 
+    if TYPE_CHECKING:
+        state: TapState
+
     device: dict[str, Any] | None = None
     """Where the audio goes, as received."""
 
 
 class TranscribeEvent(Event, frozen=True, kw_only=True):
     """``calling.transcript.completed`` or ``.failed`` (states completed, failed), or an event of the capture before."""
+
+    if TYPE_CHECKING:
+        state: TranscribeState
 
     id: str | None = None
     """The id of the transcript."""
@@ -136,6 +177,9 @@ class TranscribeEvent(Event, frozen=True, kw_only=True):
 class ReferEvent(Event, frozen=True, kw_only=True):
     """``calling.call.refer``: inProgress, then success, cancel, busy, noAnswer or error."""
 
+    if TYPE_CHECKING:
+        state: ReferState
+
     to: str | None = None
     refer_response_code: str | None = None
     """The SIP status of the response to the REFER."""
@@ -145,6 +189,9 @@ class ReferEvent(Event, frozen=True, kw_only=True):
 
 class FaxEvent(Event, frozen=True, kw_only=True):
     """``calling.call.fax``: page, finished, error. Whether a finished fax succeeded is in *success*."""
+
+    if TYPE_CHECKING:
+        state: FaxState
 
     direction: str | None = None
     pages: int | None = None
@@ -204,6 +251,9 @@ class InboundCall(Struct, frozen=True, kw_only=True):
 class ConnectEvent(Event, frozen=True, kw_only=True):
     """``calling.call.connect``: connecting, connected, disconnected or failed."""
 
+    if TYPE_CHECKING:
+        state: ConnectState
+
     peer_id: str | None = None
     """The id of the call at the other end of the bridge."""
     failed_reason: str | None = None
@@ -216,8 +266,8 @@ class ConnectEvent(Event, frozen=True, kw_only=True):
 class ConferenceEvent(Event, frozen=True, kw_only=True):
     """``calling.conference``: something happened in a conference.
 
-    States of the call that joined it: joined, left, ended (the conference is over). What happens to other members keeps
-    the platform's word, such as ``participant-join``; then ``call_id`` is theirs.
+    States of the call that joined it: joined, left, ended (the conference is over). In an event about another member,
+    ``state`` is the platform's word, such as ``participant-join``, and ``call_id`` is that of the member.
     """
 
     name: str | None = None
@@ -233,8 +283,8 @@ class ConferenceEvent(Event, frozen=True, kw_only=True):
 class SwmlEvent(Event, frozen=True, kw_only=True):
     """The request at the end of a SWML document: the steps before it have run.
 
-    ``state`` is ``finished``, or what the document's main step came to: disconnected, left or failed.
+    ``state`` is ``finished``, or the result of the document's main step: disconnected, left or failed.
     """
 
     variables: dict[str, str] = {}
-    """What the steps have left in variables, such as ``send_digits_result``; one that is not set is ``""``."""
+    """The values of the variables that the steps set, as ``send_digits_result``; ``""`` for one that is not set."""

@@ -19,13 +19,16 @@ from ._core.registry import Registry
 from ._core.signature import Verifier
 from ._core.webhooks import INBOUND, Reply, WebhookReader
 from ._engine.audio_server import AudioServer
+from ._engine.decisions import Decisions
 from ._engine.engine import Engine
 from ._engine.ingress import Ingress
 from ._engine.server import ReceiverServer, acknowledgement
+from .actions import check_text
 from .backplane import Backplane
 from .backplane.handover import Handover
+from .backplane.held_calls import HeldCalls
 from .config import base_url, identity
-from .errors import ConfigurationError
+from .errors import ConfigurationError, shown
 from .recording import LIMIT, Recorder
 
 Handler = Callable[[Any], Coroutine[Any, Any, object]]
@@ -73,12 +76,13 @@ class WebhookReceiver:
         reached_at = None if public_url is None else str(base_url("public_url", public_url)).rstrip("/")
         urls = CallbackUrls(project, token, path, reached_at)
         reader = WebhookReader(urls, Verifier(who.signing_keys, require=require_signature), limits.body)
-        handover = None if backplane is None else Handover(backplane, project)
-        self._ingress = Ingress(reader, Registry(limits), handover=handover)
+        held_calls = None if backplane is None else HeldCalls(backplane, project, limits.hold)
+        handover = None if backplane is None else Handover(backplane, project, held_calls=held_calls)
+        decisions = Decisions(urls, limits.hold, _nothing, shared=held_calls)
+        self._ingress = Ingress(reader, Registry(limits), handover=handover, decisions=decisions)
         self._listeners: AudioListeners = AudioListeners(urls)
         self._audio: AudioServer = AudioServer(self._listeners)
         self._engine: Engine | None = None
-        self._handler: Handler | None = None
 
     @classmethod
     def _of(cls, engine: Engine) -> Self:
@@ -88,7 +92,6 @@ class WebhookReceiver:
         receiver._listeners = engine.listeners
         receiver._audio = AudioServer(engine.listeners)
         receiver._engine = engine
-        receiver._handler = None
         return receiver
 
     def __repr__(self) -> str:
@@ -107,13 +110,25 @@ class WebhookReceiver:
         return self._ingress.reader.urls.mint(INBOUND, "calls", shared=True)
 
     @overload
-    def on_call(self, handler: H, *, hang_up: bool = True, answer: bool = True) -> H: ...
+    def on_call(self, handler: H, *, to: str | None = None, hang_up: bool = True, answer: bool = True) -> H: ...
 
     @overload
-    def on_call(self, handler: None = None, *, hang_up: bool = True, answer: bool = True) -> Callable[[H], H]: ...
+    def on_call(
+        self, handler: None = None, *, to: str | None = None, hang_up: bool = True, answer: bool = True
+    ) -> Callable[[H], H]: ...
 
-    def on_call(self, handler: H | None = None, *, hang_up: bool = True, answer: bool = True) -> H | Callable[[H], H]:
+    def on_call(
+        self, handler: H | None = None, *, to: str | None = None, hang_up: bool = True, answer: bool = True
+    ) -> H | Callable[[H], H]:
         """Run ``await handler(call)`` for each inbound call at ``inbound_url``; usable as a decorator.
+
+        ::
+
+            @client.receiver.on_call(to="+15550100001")
+            async def sales(call: Call) -> None: ...
+
+            @client.receiver.on_call  # every other number
+            async def switchboard(call: Call) -> None: ...
 
         The call is answered and parked. When the handler returns, raises or is cancelled, the call is hung up, unless
         ``transfer``, or ``update`` with a dialplan, was called. An error of the handler is logged; ``CallEnded`` is no
@@ -121,30 +136,36 @@ class WebhookReceiver:
         handlers, and then cancels them.
 
         Args:
-            handler: A coroutine function; a receiver can have one handler.
+            handler: A coroutine function; a receiver can have one for each *to*.
+            to: The called number or address for which the handler is, as ``call.to`` has it: E.164 for a number,
+                ``sip:support@example.com`` for a SIP call; case and the parameters of a SIP address do not count.
+                ``None``: every address without a handler of its own. A call that has no handler is refused with 503,
+                as without any. With a backplane, a process takes only calls that it has a handler for; a process
+                without one offers the call to the others in turn, for 3 seconds, half a second to each, and next time
+                first to those that take calls to this number.
             hang_up: ``False``: do not hang up when the handler ends.
             answer: ``False``: do not answer the call before the handler calls ``call.answer()``. The handler can refuse
                 the call instead, with ``call.reject("busy")``; a handler that does neither refuses it when it ends.
-                After ``Limits.hold`` seconds without a decision, the call is answered and parked. This needs a client
-                without a backplane. Not confirmed on a live account.
+                After ``Limits.hold`` seconds without a decision, the call is answered and parked; with a backplane,
+                those of the process that the platform asks. Not confirmed on a live account.
 
         Raises:
-            ConfigurationError: The receiver has a handler already, or belongs to no client; or *answer* is ``False``
-                and the client has a backplane, so that another process might get the platform's question.
+            ConfigurationError: The receiver has a handler for *to* already, or belongs to no client.
             TypeError: The handler is no coroutine function.
         """
         if handler is None:
-            return functools.partial(self.on_call, hang_up=hang_up, answer=answer)
+            return functools.partial(self.on_call, to=to, hang_up=hang_up, answer=answer)
         if self._engine is None:
             raise ConfigurationError("on_call needs the receiver of a client: this one cannot send commands")
+        if to is not None:
+            check_text("to", to)
         if not _is_coroutine_function(handler):
             raise TypeError(f"on_call: handler={handler!r} must be a coroutine function (async def)")
-        if self._handler is not None:
-            raise ConfigurationError(f"on_call: handler={handler!r} must be the only one; {self._handler!r} is there")
-        if not answer and self._engine.inbound.decisions is None:
-            raise ConfigurationError("on_call: answer=False must not be used with a backplane")
-        self._handler = handler
-        self._engine.inbound.handle_with(handler, hang_up=hang_up, answer=answer)
+        there = self._engine.inbound.handler_for(to)
+        if there is not None:
+            which = "without to" if to is None else f"for to={shown(to)}"
+            raise ConfigurationError(f"on_call: handler={handler!r} must be the only one {which}; {there!r} is there")
+        self._engine.inbound.handle_with(handler, hang_up=hang_up, answer=answer, to=to)
         return handler
 
     def routes(self) -> list[web.RouteDef]:
@@ -176,7 +197,9 @@ class WebhookReceiver:
         webhooks are still received; after that the handlers are cancelled and their calls ended. Then the server stops.
         """
         lifetime = None if self._engine is None else self._engine.lifetime
-        return ReceiverServer(self._handle_any, self._ingress.reader.urls, host, port, lifetime, self._listeners)
+        return ReceiverServer(
+            self._handle_any, self._ingress.reader.urls, host, port, lifetime, self._listeners, self._ingress
+        )
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         reply = await self._take(request)
@@ -238,6 +261,10 @@ class ObservingReceiver(WebhookReceiver):
     """
 
     _hands_over: ClassVar[bool] = False
+
+
+def _nothing(call_id: str, decision: object) -> None:
+    """Nothing is told in a process without calls."""
 
 
 def _is_coroutine_function(handler: object) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from .events import Received
+from .words import CollectType, ConferenceEnd, Detected, Detector, RecordEnd
 
 
 class Result(Received, frozen=True, kw_only=True):
@@ -24,7 +25,7 @@ class Playback(Result, frozen=True, kw_only=True):
 class Recording(Result, frozen=True, kw_only=True):
     """A recording that ended; with ``no_input``, nobody spoke in time, and there may be no file."""
 
-    state: str
+    state: RecordEnd
     """``finished`` or ``no_input``."""
     url: str | None = None
     """The URL of the file. It may need the API credentials, and may not exist at once."""
@@ -36,9 +37,9 @@ class Recording(Result, frozen=True, kw_only=True):
 
 
 class CollectResult(Result, frozen=True, kw_only=True):
-    """The digits that were pressed, or the text that was said."""
+    """The digits that were pressed, or the text that was said; ``type`` tells which, or that there was no input."""
 
-    type: str
+    type: CollectType
     """``digit``, ``speech``, ``no_input``, ``no_match``, or ``finished`` (a continuous collect that was stopped)."""
     digits: str | None = None
     terminator: str | None = None
@@ -48,15 +49,49 @@ class CollectResult(Result, frozen=True, kw_only=True):
     """As it came (the platform's examples use 0 to 1)."""
 
 
-class Detection(Result, frozen=True, kw_only=True):
-    """Who or what answered."""
+class AskResult(Result, frozen=True, kw_only=True):
+    """What came of ``Call.ask``: the input that was accepted, or that none was.
 
-    type: str | None
+    ``match result.value`` with a ``case _`` for "no accepted input" is a whole menu. ``raw`` is the payload of *last*.
+    """
+
+    value: str | None
+    """The accepted input: the digits, or the text that was said. ``None``: no attempt brought an accepted one."""
+    attempts: int
+    """How many times the question was asked (>= 1)."""
+    last: CollectResult
+    """The input to the last question, accepted or not; its ``type`` says whether there was any."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether an input was accepted."""
+        return self.value is not None
+
+
+class Detection(Result, frozen=True, kw_only=True):
+    """Who or what answered: ``event`` says it, and ``is_human`` and ``is_machine`` are shorthands.
+
+    For a machine, leave a message when ``ready`` is ``True``, as after ``call.wait_for_beep()``.
+    """
+
+    type: Detector | None
     """``machine``, ``fax`` or ``digit``: the detector."""
-    event: str | None
+    event: Detected | None
     """``HUMAN``, ``MACHINE``, ``UNKNOWN``, ``CED``, ``CNG``, the digits; ``None``: nothing was detected in time."""
     beep: bool = False
     """Whether a machine's beep was heard."""
+    ready: bool = False
+    """Whether a machine's greeting is over, so that a message can be left now."""
+
+    @property
+    def is_human(self) -> bool:
+        """Whether a person answered, for certain."""
+        return self.event == "HUMAN"
+
+    @property
+    def is_machine(self) -> bool:
+        """Whether an answering machine answered, for certain."""
+        return self.event == "MACHINE"
 
 
 class StreamResult(Result, frozen=True, kw_only=True):
@@ -153,13 +188,13 @@ class ConnectResult(Result, frozen=True, kw_only=True):
     reason: str | None = None
     """Why nobody was connected, as the platform spells it, such as ``no_answer``."""
     peer_id: str | None = None
-    """The id of the call at the other end, as far as it was told."""
+    """The id of the call at the other end; ``None``: nobody answered, or the platform did not tell it."""
 
 
 class ConferenceResult(Result, frozen=True, kw_only=True):
     """A conference that was left, or is over."""
 
-    state: str
+    state: ConferenceEnd
     """``left``, ``ended`` (the conference is over for all), or ``finished``, when the platform does not say which."""
     conference_id: str | None = None
     reason: str | None = None
@@ -174,4 +209,4 @@ class SwmlResult(Result, frozen=True, kw_only=True):
     """A SWML document that has run to its end."""
 
     variables: dict[str, str] = {}
-    """What its steps have left in variables; one that is not set is ``""``."""
+    """The values of the variables that its steps set; ``""`` for one that is not set."""

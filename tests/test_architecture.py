@@ -21,7 +21,7 @@ MODULES = {
 # Lower layers know nothing of higher ones; within a row anything goes, but for cycles. A room may be named as a whole,
 # or module by module where its modules stand on different floors.
 LAYERS = [
-    ("errors", "outcome", "call_leg", "events", "results", "commands", "swml"),
+    ("errors", "outcome", "call_leg", "events", "results", "words", "commands", "swml"),
     ("_core",),
     ("timeline",),
     ("config", "_engine.call_logging", "_engine.command_trace", "_engine.ids", "_engine.tasks", "_engine.transport"),
@@ -38,7 +38,7 @@ LAYERS = [
 ]
 PUBLIC = {
     "__init__", "__main__", "aiohttp_app", "call", "call_leg", "client", "config", "errors", "events", "otel", "outcome",
-    "pytest_plugin", "receiver", "recording", "results", "swml",
+    "pytest_plugin", "receiver", "recording", "results", "swml", "words",
 }  # fmt: skip
 """The modules at the top of the package: what users import, and nothing else."""
 FORBIDDEN_IN_CORE = {"asyncio", "aiohttp", "time", "random", "secrets", "os", "logging", "uuid", "socket", "threading"}

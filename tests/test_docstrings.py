@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,3 +82,39 @@ def test_help_has_a_map_of_the_names() -> None:
     named = set(re.findall(r"``(\w[\w.]*)``", doc))
     assert {"Client", "Call", "TTS", "Digits", "Limits", "Retry", "WebhookReceiver", "CallEnded"} <= named
     assert all(hasattr(swcalls, name.removeprefix("swcalls.")) for name in named - {"call.timeline"})
+
+
+EXAMPLE = re.compile(r"::\n\n((?:[ ]{4}.*\n|\n)+)")
+
+
+def examples(doc: str) -> list[str]:
+    return [textwrap.dedent(found) for found in EXAMPLE.findall(f"{doc}\n")]
+
+
+def test_the_methods_that_users_begin_with_have_an_example() -> None:
+    call = ("play", "record", "collect", "prompt", "ask", "detect", "wait_for_beep", "connect", "events")
+    begins = [getattr(swcalls.Call, name) for name in call]
+    begins += [swcalls.Client, swcalls.Client.dial, swcalls.Client.call, swcalls.WebhookReceiver.on_call, swcalls.Call]
+    missing = [what.__qualname__ for what in begins if not examples(inspect.getdoc(what) or "")]
+    assert not missing
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_examples_are_code_that_calls_what_there_is(name: str) -> None:
+    what = PUBLIC[name]
+    documented = [(name, what), *(members(what) if inspect.isclass(what) else ())]
+    for named, one in documented:
+        for code in examples(inspect.getdoc(one) or ""):
+            # The flag lets `await` and `async with` stand outside of a function.
+            tree = compile(code, named, "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                    check_call(node.func, node)
+
+
+def check_call(method: ast.Attribute, node: ast.Call) -> None:
+    """Check that a method of a call or a client is there, and takes the arguments by name that an example gives."""
+    owner = {"call": swcalls.Call, "client": swcalls.Client}.get(getattr(method.value, "id", ""))
+    if owner is not None:
+        parameters = inspect.signature(getattr(owner, method.attr)).parameters
+        assert {keyword.arg for keyword in node.keywords} <= parameters.keys(), ast.unparse(node)

@@ -223,6 +223,12 @@ async def test_the_level_meter_example_runs(space: Simulator) -> None:
     assert re.search(r"\n\d+ frames were missing, \d+ dropped\n\Z", output)
 
 
+async def test_the_captions_example_runs_without_a_recogniser(space: Simulator) -> None:
+    space.callees["+15550198765"] = Callee(sound="speech", hangs_up_after=3)
+    output = await run(patient("live_captions.py").replace("import pocketsphinx", "raise ImportError"), space)
+    assert re.fullmatch(r"   0\.0 s  level \d+\n(?: +\d\.0 s  level \d+\n){2,3}", output)
+
+
 async def test_the_saving_example_runs(space: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CALL_WAV", str(tmp_path / "call.wav"))
     assert re.fullmatch(r"saved: \d+ s, ended by stop\n", await run(patient("save_call.py"), space))
@@ -281,7 +287,7 @@ async def test_the_menu_example_runs(space: Simulator) -> None:
         async with asyncio.timeout(60):
             url = (await process.stdout.readline()).decode().partition("number: ")[2].strip()
             for presses in ("1", "2", ""):
-                call = await space.call(url=url, callee=Callee(presses=presses))
+                call = await space.call(url=url, callee=Callee(presses=presses, says="Please call me back."))
                 assert await process.stdout.readline() == b"call from +15550198765\n"
                 if presses == "2":
                     assert b"message: http" in await process.stdout.readline()
@@ -292,6 +298,68 @@ async def test_the_menu_example_runs(space: Simulator) -> None:
         if process.returncode is None:
             process.kill()
             await process.communicate()
+
+
+async def in_this_process(name: str, space: Simulator, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return the names of an example, to run it here: a process of its own takes a second to start."""
+    for variable, value in environment(space).items():
+        monkeypatch.setenv(variable, value)
+    namespace: dict[str, Any] = {"__name__": "example"}
+    exec(compile(example(name).replace("port=8080", "port=0"), name, "exec"), namespace)
+    return namespace
+
+
+async def test_the_reminder_example_runs(
+    space: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space.callees["+15550198765"] = Callee(is_machine=True)
+    space.callees["+15550198766"] = Callee(presses=["", "1"])
+    space.callees["+15550198767"] = Callee(answers="busy")
+    names = await in_this_process("appointment_reminder.py", space, monkeypatch)
+    names["APPOINTMENTS"] |= {"+15550198768": "on Monday", "+15550198769": "on Friday"}
+    space.callees["+15550198768"] = Callee(presses="7")
+    space.callees["+15550198769"] = Callee(presses=["2"])
+    await names["main"]()
+    asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+    assert sorted(capsys.readouterr().out.splitlines()) == [
+        "+15550198765 message left",
+        "+15550198766 confirmed",
+        "+15550198767 not reached: busy",
+        "+15550198768 not confirmed",
+        "+15550198769 cancelled",
+    ]
+    machine = next(call for call in space.calls.values() if call.to == "+15550198765")
+    assert [text.rpartition(". ")[2] for text in machine.heard] == ["Please call us if you cannot come."]
+
+
+async def test_the_example_with_three_levels_runs(space: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = await in_this_process("menu_of_three_levels.py", space, monkeypatch)
+    printed: asyncio.Queue[tuple[str, ...]] = asyncio.Queue()
+    names["print"] = lambda *words, flush=False: printed.put_nowait(words)
+    seen: asyncio.Queue[Any] = asyncio.Queue()
+    space.observers.append(seen.put_nowait)
+    program = asyncio.create_task(names["main"]())
+    _, url = await printed.get()
+    callers = (
+        Callee(presses=["1"]),
+        Callee(presses=["2", "2", "2"], says="My phone is broken."),
+        Callee(presses=["2", "2", "9", "9", "1"]),
+        Callee(),
+    )
+    last = []
+    for callee in callers:
+        call = await space.call(url=url, callee=callee)
+        while getattr(await seen.get(), "command", "") != "calling.end":
+            pass
+        last.append(call.heard[-1])
+    hours = "We are open from nine to five."
+    assert last == [hours, "Please speak after the tone.", hours, "Goodbye."]
+    caller, said, message = printed.get_nowait()
+    assert (caller, said, message[:4]) == ("+15550198765", "left a message:", "http")
+    os.kill(os.getpid(), signal.SIGTERM)
+    await program
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().remove_signal_handler(number)
 
 
 async def test_the_blocklist_example_runs(space: Simulator) -> None:

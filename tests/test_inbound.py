@@ -21,7 +21,7 @@ from swcalls.receiver import ObservingReceiver
 KEY = "PSK-key"
 
 
-def announcement(call_id: str = "in-1") -> dict[str, object]:
+def announcement(call_id: str = "in-1", to: str = "+12223334445") -> dict[str, object]:
     call = {
         "call_id": call_id,
         "node_id": "n",
@@ -30,7 +30,7 @@ def announcement(call_id: str = "in-1") -> dict[str, object]:
         "direction": "inbound",
         "type": "phone",
         "from": "+12223334444",
-        "to": "+12223334445",
+        "to": to,
         "headers": [{"name": "X-Case", "value": "7"}],
         "project_id": "project",
         "space_id": "space",
@@ -439,6 +439,87 @@ async def test_one_flow_serves_both_ways(space, client: Client) -> None:
             pass
         await space.tell_call("ended")
     assert await done.get() == call.id
+
+
+# A handler for each number
+
+
+@pytest.mark.parametrize(
+    ("to", "handler"),
+    [
+        ("+15550100001", "sales"),
+        ("sip:support@example.com", "support"),
+        ("SIP:Support@example.com;transport=udp?X-Case=7", "support"),
+        ("sip:support@example.org", "the rest"),
+        ("+15550100009", "the rest"),
+        ("", "the rest"),
+    ],
+)
+async def test_a_call_gets_the_handler_of_the_number_that_was_called(space, client: Client, to, handler) -> None:
+    taken: asyncio.Queue[str] = asyncio.Queue()
+
+    def takes(name: str) -> Callable[[Call], Awaitable[None]]:
+        async def handle(call: Call) -> None:
+            taken.put_nowait(name)
+
+        return handle
+
+    on_call = client.receiver.on_call
+    on_call(takes("sales"), to="+15550100001")
+    on_call(takes("the rest"))
+    on_call(to="sip:support@EXAMPLE.com")(takes("support"))
+    assert await space.post(client.receiver.inbound_url, announcement(to=to)) == 200
+    assert await taken.get() == handler
+    assert taken.empty()
+
+
+async def test_a_call_to_a_number_that_nobody_handles_is_refused(space, client: Client) -> None:
+    client.receiver.on_call(takes_it, to="+15550100001")
+    assert await space.post(client.receiver.inbound_url, announcement(to="+15550100002")) == 503
+    assert await space.post(client.receiver.inbound_url, announcement("in-2", to="+15550100001")) == 200
+    # The refusal was not its end: it may be announced again, when there is a handler.
+    client.receiver.on_call(takes_it)
+    assert await space.post(client.receiver.inbound_url, announcement(to="+15550100002")) == 200
+
+
+async def test_each_handler_answers_and_hangs_up_as_it_is_told(space, client: Client) -> None:
+    ended: asyncio.Queue[str] = asyncio.Queue()
+
+    async def handler(call: Call) -> None:
+        if call.state == "ringing":
+            await call.answer()
+        ended.put_nowait(call.to or "")
+
+    client.receiver.on_call(handler, to="+15550100001", hang_up=False)
+    client.receiver.on_call(handler, to="+15550100002", answer=False)
+    url, path = client.receiver.inbound_url, client.receiver.inbound_url.removeprefix(client._engine.urls.public_url)
+    body = msgspec.json.encode(announcement("in-1", to="+15550100001"))
+    reply = await client.accept(path=path, headers={}, body=body)
+    assert msgspec.json.decode(reply.body)["sections"]["main"] == [{"answer": {}}, {"sleep": -1}]
+    assert await ended.get() == "+15550100001"
+    body = msgspec.json.encode(announcement("in-2", to="+15550100002"))
+    reply = await client.accept(path=path, headers={}, body=body)
+    asks, *_ = msgspec.json.decode(reply.body)["sections"]["main"]
+    assert await space.post(asks["request"]["url"], {"call_id": "in-2"}) == 200
+    assert await ended.get() == "+15550100002"
+    assert (await space.arrived.get())["id"] == "in-2", "only the second handler hangs up"
+    assert url.startswith("http")
+
+
+def test_a_second_handler_for_one_number_is_refused() -> None:
+    receiver = Client("project", "token", "space").receiver
+    receiver.on_call(takes_it, to="sip:a@example.com")
+    receiver.on_call(takes_it, to="sip:b@example.com")
+    with pytest.raises(
+        ConfigurationError, match=r"must be the only one for to='sip:A@example.com'; .*takes_it.* is there"
+    ):
+        receiver.on_call(takes_it, to="sip:A@example.com")
+    receiver.on_call(takes_it)
+    with pytest.raises(ConfigurationError, match="must be the only one without to"):
+        receiver.on_call(takes_it)
+    for wrong, error in (("", ValueError), (15550100001, TypeError), ("\ud800", ValueError)):
+        with pytest.raises(error, match="to="):
+            receiver.on_call(takes_it, to=wrong)
 
 
 def test_a_receiver_without_a_client_takes_no_calls() -> None:

@@ -170,3 +170,16 @@ async def test_closing_the_client_leaves_nothing_of_a_prompt(space, connect) -> 
     prompt = await call.prompt(TTS("Your PIN?"), digits=Digits(4))
     await client.close()
     assert (await prompt.outcome()).settled_by == "closed"
+
+
+async def test_a_prompt_whose_timers_the_platform_does_not_start_does_not_wait_for_ever(space, call: Call) -> None:
+    prompt = await call.prompt(TTS("Your PIN?"), digits=Digits(4))
+    space.answers.append(web.json_response({}, status=500))
+    await space.tell("calling.play", state="finished")
+    await sent(space, "calling.collect.start_input_timers")
+    while prompt._operation.due is None:
+        await asyncio.sleep(0)
+    space.overdue(prompt)
+    with pytest.raises(ActionExpired):
+        await prompt
+    await sent(space, "calling.collect.stop")

@@ -640,3 +640,101 @@ async def test_what_was_recorded_of_a_bridge_is_replayed(tmp_path: Path) -> None
     assert outcomes["digits"] is not None
     assert outcomes["digits"].error is None
     assert {delivery.verdict for delivery in replayed.deliveries} <= {"applied", "late", "early"}
+
+
+# What replaces a document takes its turn
+
+
+class _Gate:
+    """Holds the first command that replaces a document back until it is opened, and notes what is sent."""
+
+    def __init__(self, s: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sent: list[str] = []
+        self.entered, self.open = asyncio.Event(), asyncio.Event()
+        self._post = s.client._engine.transport.post
+        monkeypatch.setattr(s.client._engine.transport, "post", self.post)
+
+    async def post(self, request: Any, **more: Any) -> Any:
+        self.sent.append(request.command)
+        if len(self.sent) == 1:
+            self.entered.set()
+            await self.open.wait()
+        return await self._post(request, **more)
+
+
+@pytest.mark.parametrize(
+    ("replace", "command"),
+    [
+        (lambda call: call.update(swml={"sections": {"main": [{"sleep": -1}]}}), "update"),
+        (lambda call: call.transfer({"sections": {"main": [{"sleep": -1}]}}), "calling.transfer"),
+    ],
+)
+async def test_what_the_user_runs_does_not_overtake_a_document_that_is_being_sent(
+    replace: Callable[[Call], Any], command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene() as s:
+        call, simulated = await s.dial()
+        gate = _Gate(s, monkeypatch)
+        start = asyncio.ensure_future(call.send_digits("W" * 1000))
+        await gate.entered.wait()
+        replacing = asyncio.ensure_future(replace(call))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert gate.sent == ["update"]
+        gate.open.set()
+        digits = await start
+        await replacing
+        assert gate.sent == ["update", command]
+        assert isinstance((await digits.outcome()).error, Replaced)
+        assert simulated.state == "answered"
+
+
+async def test_a_document_does_not_overtake_what_the_user_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scene() as s:
+        call, simulated = await s.dial()
+        gate = _Gate(s, monkeypatch)
+        replacing = asyncio.ensure_future(call.update(swml={"sections": {"main": [{"sleep": -1}]}}))
+        await gate.entered.wait()
+        finishing = asyncio.ensure_future(call.send_digits("7").finished(timeout=10))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert gate.sent == ["update"]
+        gate.open.set()
+        await replacing
+        # It was not settled as replaced by what was sent before it.
+        await finishing
+        assert simulated.received_digits == "7"
+
+
+@pytest.mark.parametrize("verb", ["conference", "connect"])
+async def test_a_stop_that_waits_behind_another_document_sends_nothing(
+    verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene() as s:
+        s.space.callees[BOB] = Callee(rings_for=1000)
+        call, simulated = await s.dial()
+        action = await (call.conference("room") if verb == "conference" else call.connect(BOB))
+        gate = _Gate(s, monkeypatch)
+        start = asyncio.ensure_future(call.send_digits("7"))
+        await gate.entered.wait()
+        stopping = asyncio.ensure_future(action.stop())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        gate.open.set()
+        await (await start).finished(timeout=10)
+        assert await stopping is None
+        assert gate.sent == ["update"]
+        assert isinstance((await action.outcome()).error, Replaced)
+        assert simulated.received_digits == "7"
+
+
+async def test_commands_that_replace_nothing_need_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scene() as s:
+        call, _ = await s.dial()
+        gate = _Gate(s, monkeypatch)
+        start = asyncio.ensure_future(call.send_digits("7"))
+        await gate.entered.wait()
+        await call.update(status_url="https://example.com/status")
+        await call.play(TTS("Meanwhile.")).finished(timeout=10)
+        gate.open.set()
+        await (await start).finished(timeout=10)

@@ -10,11 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from swcalls import TTS, Call, CallEnded, Client, CommandNotSent, ConfigurationError, Limits, Retry
+from swcalls import TTS, Call, CallEnded, Client, CommandNotSent, Limits, Retry
 from swcalls._core.callback_urls import CallbackUrls
 from swcalls._engine import decisions
 from swcalls._engine.decisions import Decisions
-from swcalls.backplane import RedisBackplane
 from swcalls.testing import Callee, NotAnswered, Simulator
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left_running")
@@ -184,9 +183,8 @@ async def test_a_second_question_of_the_platform_gets_the_same_answer() -> None:
         bodies: list[bytes] = []
 
         async def handler(call: Call) -> None:
-            swml = msgspec.json.decode(s.client._engine.inbound.decisions.announced(str(call.id)).body)
-            url = swml["sections"]["main"][0]["request"]["url"]
-            path = "/" + url.split("/", 3)[3]
+            urls = s.client._engine.urls
+            path = urls.mint("hold", str(call.id)).removeprefix(str(urls.public_url))
             await call.reject("busy")
             bodies.append((await s.client.accept(path=path, headers={}, body=b"{}")).body)
 
@@ -240,18 +238,18 @@ def undecided(told: list[tuple[str, str]]) -> Decisions:
 
 
 async def test_what_comes_after_the_limit_changes_nothing(undecided: Decisions, told) -> None:
-    assert msgspec.json.decode((await undecided.reply("c")).body) == {"action": "answer"}
-    assert undecided.decide("c", "busy") == "answer"
-    await undecided.platform_told("c")
+    assert msgspec.json.decode((await undecided.reply("c", "")).body) == {"action": "answer"}
+    assert await undecided.decide("c", "busy") == "answer"
+    await undecided.until_told("c")
     assert told == [("c", "answer")]
 
 
 async def test_a_platform_that_never_asks_has_answered_the_call(undecided: Decisions, told) -> None:
-    undecided.decide("c", "busy")
+    await undecided.decide("c", "busy")
     for _ in range(2):
-        await undecided.platform_told("c")
-    await undecided.reply("c")
-    await undecided.platform_told("unknown")
+        await undecided.until_told("c")
+    await undecided.reply("c", "")
+    await undecided.until_told("unknown")
     assert told == [("c", "answer")]
 
 
@@ -259,13 +257,13 @@ async def test_of_too_many_calls_that_are_held_the_oldest_is_answered(
     undecided: Decisions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decisions, "MOST_HELD", 2)
-    undecided.seconds = 60
-    oldest = asyncio.create_task(undecided.reply("c"))
+    undecided._seconds = 60
+    oldest = asyncio.create_task(undecided.reply("c", ""))
     await asyncio.sleep(0)
     for call_id in ("d", "e"):
         undecided.expect(call_id)
     assert msgspec.json.decode((await oldest).body) == {"action": "answer"}
-    assert [undecided.decide(call_id, "busy") for call_id in ("c", "d", "e")] == [None, "busy", "busy"]
+    assert [await undecided.decide(call_id, "busy") for call_id in ("c", "d", "e")] == [None, "busy", "busy"]
 
 
 async def test_only_a_call_that_came_in_can_be_answered_and_any_can_be_refused() -> None:
@@ -278,12 +276,3 @@ async def test_only_a_call_that_came_in_can_be_answered_and_any_can_be_refused()
             await call.reject("bored")  # type: ignore[arg-type]
         await call.reject("busy")
         assert await call.ended(timeout=10) == "busy"
-
-
-async def test_with_a_backplane_a_call_cannot_be_held() -> None:
-    client = Client("project", "token", "example", backplane=RedisBackplane("redis://127.0.0.1:1"))
-
-    async def handler(call: Call) -> None: ...
-
-    with pytest.raises(ConfigurationError, match="answer=False must not be used with a backplane"):
-        client.receiver.on_call(handler, answer=False)

@@ -16,7 +16,7 @@ class AudioBuffer:
     __slots__ = ("_frames", "_held", "_most", "_unreported", "dropped")
 
     def __init__(self, max_lag: float) -> None:
-        self._most = max_lag + SHORTEST / 2  # The rounding of the sum is no reason to drop anything.
+        self._most = max_lag + SHORTEST / 2  # No frame is dropped for a rounding error.
         self._frames: deque[AudioFrame] = deque()
         self._held: dict[str, float] = {}
         """Seconds of each track that are in the buffer."""
@@ -58,8 +58,13 @@ class AudioBuffer:
             frame.dropped_before, self._unreported = self._unreported, 0
         return frame
 
+    def put_back(self, frame: AudioFrame) -> None:
+        """Make *frame*, which was the next one to be read, the next one again."""
+        self._frames.appendleft(frame)
+        self._held[frame.track] = self._held.get(frame.track, 0.0) + max(SHORTEST, frame.duration)
+
     def clear(self) -> None:
-        """Throw away what nobody will read; it does not count as dropped."""
+        """Delete all frames, which nobody will read; they do not count as dropped."""
         self._frames.clear()
         self._held.clear()
 

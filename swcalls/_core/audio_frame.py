@@ -24,7 +24,7 @@ _CODECS: dict[str, Codec] = {
 _G711 = {"mulaw": g711.mulaw, "alaw": g711.alaw}
 
 USUAL_SECONDS = 0.02
-"""How long a frame is taken for whose samples cannot be counted: the length that telephony has nearly always."""
+"""The assumed length of a frame, in seconds, if its samples cannot be counted; telephony uses it nearly always."""
 
 
 class AudioFormat(Struct, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ class AudioFormat(Struct, frozen=True, kw_only=True):
 
     @property
     def seconds_a_byte(self) -> float | None:
-        """How long a byte of audio lasts; ``None``: its bytes do not tell."""
+        """How many seconds a byte of audio lasts; ``None``: it is not known."""
         bytes_a_second = self.sample_rate * self.channels * (2 if self.codec == "l16" else 1)
         return 1 / bytes_a_second if self.codec is not None and bytes_a_second else None
 

@@ -1,7 +1,7 @@
 """Frames of one or two tracks on one axis of time, as the samples of a mono or a stereo file.
 
-A frame stands where its timestamp says, and not behind the frame that came before it: silence may be no frames, frames
-may be lost, and what was held up comes all at once.
+A frame is placed by its timestamp, not behind the frame that came before it: the platform may send no frames for
+silence, and frames may be lost, or come late and all at once.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from .audio_frame import AudioFrame
 
 LONGEST_SILENCE = 600.0
-"""Seconds of silence that a timestamp can ask for. One that leaps further has begun to count anew."""
+"""The longest gap, in seconds, that is filled with silence. After a larger one the sender has begun to count anew."""
 LONGEST_OVERLAP = 1.0
-"""Seconds that a timestamp can go back. One that leaps further has begun to count anew."""
+"""The longest overlap of two frames, in seconds, that is cut off. After a larger one the sender counts anew."""
 ROUNDING = 0.002
-"""Seconds by which a timestamp, which is a whole number of milliseconds, may be off with nothing lost."""
+"""Seconds by which a timestamp, a whole number of milliseconds, may differ from the true place of a frame."""
 LAG = 1.0
 """Seconds by which one track may be behind the other; then it is taken for silent."""
 
@@ -30,7 +30,7 @@ class _Line:
     def __init__(self) -> None:
         self.pending = bytearray()
         self.shift = 0
-        """Samples between the beginning of the file and timestamp 0; unlike for all, once the timestamps have leapt."""
+        """Samples from the timestamp to the place in the file. The tracks differ once the timestamps of one leap."""
 
 
 class Layout:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from .audio_frame import AudioFrame
 
 MOST = 128
-"""How many levels are kept. When there would be more, each two become one, and each stands for twice the time."""
+"""How many levels are kept. When there would be more, each two become one, which stands for twice the time."""
 FIRST_STEP = 200
-"""Milliseconds that one level stands for at first."""
+"""Milliseconds that one level stands for in the beginning."""
 
 LOUDEST = 8
 _SILENT_DB = -56.0

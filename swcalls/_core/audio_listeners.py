@@ -21,7 +21,7 @@ AUDIO = "audio"
 
 
 class Feed(Protocol):
-    """What takes the messages of one stream, from one connection."""
+    """Takes the messages of one stream, from one connection."""
 
     name: str
     bearer: str
@@ -35,7 +35,7 @@ class Feed(Protocol):
         ...
 
     def connect(self, cut: Callable[[], object]) -> None:
-        """Take the connection; *cut* has it closed, soon."""
+        """Take the connection; *cut* closes it soon."""
         ...
 
     def receive(self, data: bytes | str) -> bool:
@@ -47,7 +47,7 @@ class Feed(Protocol):
         ...
 
     def leave(self) -> None:
-        """End it, and have the connection closed, since nobody listens any more."""
+        """End the stream and close its connection, since nobody listens any more."""
         ...
 
 
@@ -57,7 +57,7 @@ class Refused(Struct, frozen=True):
     status: int
     reason: str
     is_ours: bool = True
-    """The address is one that was handed out; else it is somebody's guess, and not worth a line in the log."""
+    """The address was handed out. A refusal of a guessed address is not logged."""
 
 
 _NOT_FOUND = Refused(403, "the address was not handed out", is_ours=False)
@@ -91,7 +91,7 @@ class AudioListeners:
         """Return the address for a stream.
 
         Raises:
-            ConfigurationError: There is no public URL, or it is one that the platform brings no audio to.
+            ConfigurationError: There is no public URL, or the platform does not connect to it for audio.
         """
         minted = self._urls.mint(AUDIO, control_id)
         public_url = self._urls.public_url or ""
@@ -116,11 +116,11 @@ class AudioListeners:
         self._feeds.pop(control_id, None)
 
     def is_address(self, path: str) -> bool:
-        """Whether a request for *path*, as sent, is for audio; not whether the path is genuine."""
+        """Return whether *path*, as sent, begins as the addresses of streams do. The MAC is not checked."""
         return self._relative(path).startswith(f"{self._urls.prefix}{AUDIO}/")
 
     def admit(self, path: str, authorization: Sequence[str]) -> Feed | Refused:
-        """Return who takes a connection, or why nobody does.
+        """Return the feed that takes a connection, or why the connection is refused.
 
         Args:
             path: The request's, as sent.
@@ -148,7 +148,7 @@ class AudioListeners:
             return Refused(403, f"{name}: the bearer token is absent or wrong")
         if feed.was_connected:
             feed.refused += 1
-            return Refused(409, f"{name}: it has had its one connection")
+            return Refused(409, f"{name}: it takes one connection, and has had it")
         return feed
 
     def _relative(self, path: str) -> str:

@@ -64,8 +64,12 @@ class CallbackUrls:
         inner = path.removeprefix(self._base)
         return inner if inner.startswith(self.prefix) else path
 
-    def mint(self, kind: str, key: str, *, shared: bool = False) -> str:
-        """Return the URL for the callbacks of the operation *kind*/*key*; *shared*: without an owner in it.
+    def mint(self, kind: str, key: str, *, shared: bool = False, owner: str | None = None) -> str:
+        """Return the URL for the callbacks of the operation *kind*/*key*.
+
+        Args:
+            shared: Without an owner in it.
+            owner: The process that waits for the webhooks, if it is another one.
 
         Raises:
             ConfigurationError: No public URL is set.
@@ -76,8 +80,9 @@ class CallbackUrls:
                 " (from_env: SWCALLS_PUBLIC_URL), where the platform reaches the receiver, or use receiver.serve()"
             )
         tail = f"{kind}/{key if _PLAIN.match(key) else _encoded(key)}"
-        if self._owner and not shared:
-            tail += f"/{self._owner}"
+        owner = self._owner if owner is None else owner
+        if owner and not shared:
+            tail += f"/{owner}"
         return f"{self._public_url}{self.prefix}{tail}/{self._sign(tail)}"
 
     def handed_out(self, path: str) -> str | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from typing import cast
 
 from ..events import (
     CallEvent,
@@ -37,6 +38,7 @@ from ..results import (
     TapResult,
     Transcript,
 )
+from ..words import CollectType, Detected
 from .operation import Operation
 from .steps import Ends, Grace, Lifecycle, Step, by_word
 from .swml_lifecycles import SWML_LIFECYCLES
@@ -143,17 +145,18 @@ def _sidecar_step(operation: Operation, event: Event) -> Step | None:
     return _DONE if event.state == "final" else _GOING if event.state else None
 
 
-def _detection(operation: Operation, event: Event) -> Result:
-    """Return the detection; for an event that only ends the run, the answer that came before it."""
+def detection_so_far(operation: Operation, event: Event | None) -> Detection:
+    """Return the detection; for an event that only ends the run, and for ``None``, the answer that came before."""
     heard = [e for e in operation.history or () if isinstance(e, DetectEvent)]
     answer = next((e for e in reversed(heard) if _detect_step(operation, e) in (_ANSWER, _GOING)), None)
-    beep = any(e.beep for e in heard)
+    beep, ready = any(e.beep for e in heard), any(e.state == "READY" for e in heard)
+    payload = {} if event is None else event.payload
     if answer is None:
         detector = event.type if isinstance(event, DetectEvent) else None
-        return Detection(type=detector, event=None, beep=beep, payload=event.payload)
+        return Detection(type=detector, event=None, beep=beep, payload=payload)
     # READY and NOT_READY follow MACHINE only, and the webhook with MACHINE may have been lost.
     word = "MACHINE" if answer.state in ("READY", "NOT_READY") else answer.state
-    return Detection(type=answer.type, event=word, beep=beep, payload=event.payload)
+    return Detection(type=answer.type, event=cast(Detected, word), beep=beep, ready=ready, payload=payload)
 
 
 def _as(result: type[Result]) -> Callable[[Operation, Event], Result]:
@@ -167,7 +170,7 @@ def _as(result: type[Result]) -> Callable[[Operation, Event], Result]:
 def _collected(operation: Operation, event: Event) -> Result:
     assert isinstance(event, CollectEvent)
     return CollectResult(
-        type=event.type or event.state,
+        type=cast(CollectType, event.type or event.state),
         digits=event.digits,
         terminator=event.terminator,
         text=event.text,
@@ -190,7 +193,7 @@ LIFECYCLES: Mapping[str, Lifecycle] = {
     "play": Lifecycle(by_word(PLAY), _as(Playback)),
     "record": Lifecycle(by_word(RECORD), _as(Recording), Grace.LONG),
     "collect": Lifecycle(_collect_step, _collected, repeats=True),
-    "detect": Lifecycle(_detect_step, _detection, repeats=True),
+    "detect": Lifecycle(_detect_step, detection_so_far, repeats=True),
     "tap": Lifecycle(by_word(TAP), _as(TapResult)),
     "stream": Lifecycle(by_word(STREAM), _as(StreamResult)),
     "transcribe": Lifecycle(by_word(TRANSCRIBE), _as(Transcript), Grace.TRANSCRIPT),

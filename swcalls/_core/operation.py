@@ -35,6 +35,8 @@ class Options(Struct, frozen=True):
     """A leg that a connect has dialled is bridged as soon as it answers: there is nothing to confirm."""
     peer: str | None = None
     """The id of the call at the other end of a connect, once somebody has asked for that call."""
+    answered_by: str | None = None
+    """The id of the call at the other end of a connect, once a webhook has told it."""
     held: bool = False
     """The duration limit *bound* does not run yet: a further command starts it."""
 

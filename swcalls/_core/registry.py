@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from msgspec.structs import replace
+
 from ..errors import ActionFailed, Replaced
 from ..events import CallEvent, Event
 from ..outcome import SettledBy
@@ -23,7 +25,7 @@ from .observer import EventVerdict
 from .operation import CallOperation, Operation, call_of
 from .settler import Listener, Settler, name_of, outcome_of, reason_in, settles_without_event
 from .steps import Ends
-from .swml_lifecycles import SWML_LIFECYCLES
+from .swml_lifecycles import SWML_LIFECYCLES, bridged_with
 from .time_limits import CallChecks, TimeLimits
 from .voice_log import Evidence
 
@@ -299,6 +301,8 @@ class Registry:
         if step is None or step.ends is Ends.NOTHING:
             if operation.options.bound is not None:
                 self.time_limits.extend_bound(operation, event, now)
+            if operation.kind == "connect" and operation.options.answered_by is None:
+                self._note_peer(operation)
             operation.changed()
         elif isinstance(operation, CallOperation):
             self.settler.end_call(operation, reason_in(event) or operation.asked_reason, now)
@@ -310,6 +314,14 @@ class Registry:
             if question is not None:
                 self._apply(question, event, now)
         return "unknown" if step is None else "applied"
+
+    def _note_peer(self, connect: Operation) -> None:
+        """Keep the id of the call at the other end of *connect*: a process that takes it over has seen no event."""
+        peer = bridged_with(connect)
+        if peer is not None:
+            connect.options = replace(connect.options, answered_by=peer)
+            if self._listener is not None:
+                self._listener.peer_identified(connect)
 
     def _apply_end(self, action: Operation, event: Event, ends: Ends, by: SettledBy) -> None:
         """Settle *action* by an event that ends something, unless an answer has settled it before."""

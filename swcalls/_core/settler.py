@@ -34,6 +34,14 @@ class Listener(Protocol):
         """Note that a webhook has brought the id of *call*."""
         ...
 
+    def call_disowned(self, call: CallOperation) -> None:
+        """Note that another process gets the webhooks of *call* now, or that the client is closed."""
+        ...
+
+    def peer_identified(self, connect: Operation) -> None:
+        """Note that a webhook has told which call is at the other end of *connect*."""
+        ...
+
     def deadline_moved(self, due: float) -> None:
         """Call `Registry.expire` at the time *due*, which is earlier than the one before."""
         ...
@@ -201,6 +209,8 @@ class Settler:
                 if call.observer is not None:
                     call.observer.settled("call", call.key, call.outcome)
             self.close_call(call)
+            if self._listener is not None:
+                self._listener.call_disowned(call)
 
 
 def outcome_of(

@@ -65,15 +65,15 @@ Message = AudioFrame | Started | Digit | Stopped
 
 
 class _Track(Struct):
-    """How far a track is."""
+    """The numbers of the latest frame of a track, and those that the next one should have."""
 
     name: str
     next: int | None
-    """The number of the next frame; ``None``: the frame before had none."""
+    """The number of the next frame; ``None``: the latest one had none."""
     end_ms: float
-    """When the frame before ends."""
+    """When the latest frame ends, in milliseconds since the stream began."""
     size: int = -1
-    """Of the frame before, and how long that is."""
+    """Bytes of the latest frame; *duration* (seconds) and *duration_ms* say how long it is."""
     duration: float = 0.0
     duration_ms: float = 0.0
 
@@ -109,7 +109,7 @@ class StreamMessages:
         self._decode = msgspec.json.Decoder(_MediaMessage, strict=False).decode
 
     def read(self, data: bytes | str) -> Message | None:
-        """Read one message; return ``None`` if it contains neither audio nor a digit."""
+        """Read one message; return ``None`` if it is ignored, or cannot be read. Both are counted."""
         if self.started is None or self.has_stopped:
             return self._read_any(data)
         try:
@@ -120,7 +120,7 @@ class StreamMessages:
         payload, timestamp, known = media.payload, media.timestamp, self._tracks.get(media.track)
         if known is None or timestamp != known.end_ms or media.chunk != known.next or len(payload) != known.size:
             return self._frame(payload, media.track, timestamp, media.chunk, message.sequence)
-        # As nearly all frames: as long as the one before, and just behind it.
+        # Nearly all frames are as long as the one before, and follow it without a gap.
         known.next = media.chunk + 1
         known.end_ms = timestamp + known.duration_ms
         self._sequence = sequence = message.sequence
@@ -199,8 +199,8 @@ class StreamMessages:
     ) -> AudioFrame:
         """Make a frame, and count those that are missing before it.
 
-        Frames are not sorted: one connection keeps their order. A number that is not higher than the one before it is
-        no gap, since a sender may count from the beginning again.
+        Frames are not sorted, since one connection keeps their order. A number that is not higher than the one before
+        is no gap: the sender may have begun to count again.
         """
         known = self._tracks.get(track)
         if known is None:

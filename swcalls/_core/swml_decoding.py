@@ -57,7 +57,7 @@ def tail_fields(kind: str) -> Callable[[Object, Object], Fields]:
         variables = {name: (text(p, name) or "")[:LONGEST_VARIABLE] for name in names}
         key = text(p, "op" if p.get("control_id") is None else "control_id")
         return {
-            # What does not say which operation it is about is no tail, and ends nothing.
+            # A body that does not name the operation is no tail, and ends nothing.
             "state": "" if key is None else states.get(variables.get(variable, ""), "finished"),
             "control_id": key,
             "variables": variables,

@@ -9,16 +9,18 @@ Source: SWML wire facts, sections 2 to 4.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from msgspec.structs import replace
 
 from ..events import CallEvent, ConferenceEvent, ConnectEvent, Event, SwmlEvent
 from ..results import ConferenceResult, ConnectResult, Result, SendDigitsResult, SwmlResult
+from ..words import ConferenceEnd
 from .operation import Operation
 from .steps import Ends, Lifecycle, Step, by_word
 
 _NEWS = Step(-1)
-"""An event about somebody else: it moves nothing."""
+"""An event about another call: it changes no state."""
 _DONE = Step(9, Ends.RUN)
 _FAILED = Step(9, Ends.FAILED)
 
@@ -42,7 +44,7 @@ _IN_CONFERENCE = frozenset({
 
 
 def _connect_step(operation: Operation, event: Event) -> Step | None:
-    """Look at whose state it is: the dialled leg's own (created, ringing, …) move the leg, not the bridge."""
+    """Return the step of the bridge. A state of a dialled leg (created, ringing, …) is a step of the leg only."""
     return _NEWS if isinstance(event, CallEvent) else CONNECT.get(event.state)
 
 
@@ -51,7 +53,7 @@ def _conference_step(operation: Operation, event: Event) -> Step | None:
 
 
 def _conference_view(operation: Operation, event: Event) -> Event:
-    """Tell what happened to our own call from what happened to other members: each has events, at the same URL."""
+    """Give events of our own call the states of the action. Events of other members come to the same URL."""
     if not isinstance(event, ConferenceEvent):
         return event
     if event.state == "conference-end":
@@ -70,7 +72,16 @@ def peer_of(operation: Operation) -> str | None:
     heard = operation.history or ()
     told = (event.peer_id for event in heard if isinstance(event, ConnectEvent) and event.peer_id)
     answered = (event.call_id for event in heard if isinstance(event, CallEvent) and event.state == "answered")
-    return operation.options.peer or next(told, None) or next(answered, None)
+    return operation.options.peer or operation.options.answered_by or next(told, None) or next(answered, None)
+
+
+def bridged_with(operation: Operation) -> str | None:
+    """Return the id of the call that a connect has bridged with its own; ``None``: it is not known, or not bridged."""
+    options = operation.options
+    if options.peer is None and options.answered_by is None:
+        is_bridged = "connected" in operation.states_reached or options.at_once
+        return peer_of(operation) if is_bridged else None
+    return options.peer or options.answered_by
 
 
 def _connected(operation: Operation, event: Event) -> Result:
@@ -93,7 +104,8 @@ def _conferred(operation: Operation, event: Event) -> Result:
     heard = [*(operation.history or ()), event]
     ids = (event.conference_id for event in heard if isinstance(event, ConferenceEvent) and event.conference_id)
     reason = event.reason if isinstance(event, ConferenceEvent) else None
-    return ConferenceResult(state=event.state, conference_id=next(ids, None), reason=reason, payload=event.payload)
+    state = cast(ConferenceEnd, event.state)
+    return ConferenceResult(state=state, conference_id=next(ids, None), reason=reason, payload=event.payload)
 
 
 def _run(operation: Operation, event: Event) -> Result:

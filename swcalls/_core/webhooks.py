@@ -34,6 +34,9 @@ INBOUND = "inbound"
 HOLD = "hold"
 """The kind of the URL at which the document of a call that is not answered yet asks what to do."""
 
+Decision = Literal["answer", "busy", "decline"]
+"""What is decided on a call that is not answered yet."""
+
 MOST_SHAPES = 256
 """How many shapes of unknown events are remembered."""
 
@@ -88,6 +91,8 @@ class Receipt(Struct, frozen=True):
     event: Event | None = None
     new_shape: bool = False
     """No lifecycle has the event's state, and the event is the first one of its kind, type and state."""
+    held_by: str | None = None
+    """Of an inbound call: the process that decides whether it is answered; ``""``: the only one; ``None``: it is."""
 
 
 class WebhookReader:

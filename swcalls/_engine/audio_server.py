@@ -34,7 +34,7 @@ class AudioServer:
         self._listeners = listeners
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Check a request, and be its connection until the stream ends."""
+        """Check a request, and serve its connection until the stream ends."""
         feed = self._listeners.admit(request.raw_path, request.headers.getall("Authorization", ()))
         if isinstance(feed, Refused):
             if feed.is_ours:
@@ -61,18 +61,18 @@ class _Link:
         )
         self._feed = feed
         self._queued = 0
-        """How many messages wait in the queue of the socket: none may overtake them."""
+        """How many messages wait in the queue of the socket; no other message may overtake them."""
         self._timeout: asyncio.Timeout | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
         self._signs = 0
         """How many pings and pongs have come."""
         self._known = 0
-        """How much had come, of anything, when it was last looked."""
+        """How many messages, pings and pongs had come at the last check."""
         self._is_asked = False
 
     def cut(self) -> None:
-        """Have the connection closed, soon."""
+        """Close the connection soon."""
         self._is_over = True
         self._interrupt()
 
@@ -81,7 +81,7 @@ class _Link:
         self._look_later()
         try:
             while not self._is_over:
-                # It is interrupted from outside, to be closed or to send a ping: so no message has to set a timer.
+                # `_interrupt` ends the wait, to close the connection or to send a ping: so no message sets a timer.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(None) as self._timeout:
                         if self._is_asked:
@@ -99,7 +99,7 @@ class _Link:
                 self._timer.cancel()
 
     async def _read(self) -> None:
-        """Read until a message, or the feed, says that there is no more."""
+        """Read until the connection is closed, or the feed wants no further message."""
         feed = self._feed
         while True:
             message = await self.socket.receive()
@@ -108,7 +108,7 @@ class _Link:
                 if not feed.receive(message.data):
                     return
                 if feed.is_crowded:
-                    # It all came at once. Without this turn the reader, which waits, would lose what it could have had.
+                    # Many messages came at once: the reader runs before more of them push frames out of the buffer.
                     feed.is_crowded = False
                     await asyncio.sleep(0)
             elif message.type is WSMsgType.PING:
@@ -122,17 +122,20 @@ class _Link:
                 return
 
     def _take(self, message: Any) -> bool:
-        """Take a message where it is parsed, unless it has to wait: for others, or for a turn of the reader."""
+        """Pass a message to the feed, and return ``True``; ``False``: the queue of the socket must take it.
+
+        It must when earlier messages wait there, or when the reader has to run first.
+        """
         feed = self._feed
-        if self._queued or feed.is_crowded or message.type not in _DATA:
-            self._queued += 1
-            return False
-        if not feed.receive(message.data):
-            self.cut()
-        return True
+        if message.type is WSMsgType.TEXT and not self._queued and not feed.is_crowded:
+            if not feed.receive(message.data):
+                self.cut()
+            return True
+        self._queued += 1
+        return False
 
     def _look(self) -> None:
-        """Ask the other side whether it is there, if nothing has come; if nothing came after that either, give up."""
+        """Send a ping if nothing has come since the last check; if nothing came after a ping, close the connection."""
         come = self._feed.received + self._signs
         if come != self._known:
             self._known, self._is_asked = come, False

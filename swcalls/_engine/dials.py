@@ -11,6 +11,7 @@ from .._core.operation import CallOperation
 from ..commands.calls import End
 from ..errors import CallEnded, ClientClosed, CommandUnconfirmed, SwcallsError
 from .call_logging import about
+from .call_queue import CallQueue
 from .tasks import Tasks
 
 _log = logging.getLogger("swcalls.engine")
@@ -28,16 +29,22 @@ class Dials:
         self._users: dict[asyncio.Task[None], CallOperation] = {}
         """Dials that were not started by a handler, until their caller has got the call."""
         self._closing = False
+        self.calls_up: CallQueue = CallQueue()
+        """The dialled calls whose end is reported to this client, and the dials that wait for their turn."""
 
-    async def run(self, call: CallOperation, work: Dialling) -> None:
+    async def run(self, call: CallOperation, work: Dialling, most: int | None = None, *, counted: bool = False) -> None:
         """Run *work*, which dials *call*. If cancelled, send nothing, or hang up if the request was written.
+
+        Args:
+            most: Wait first until fewer calls than that are up.
+            counted: The call itself counts until `CallQueue.leave` is called.
 
         Raises:
             ClientClosed: The client was closed in the meantime.
         """
         me = asyncio.current_task()
         cancelled = me.cancelling() if me else 0
-        dialling = self._tasks.dial(self._dial(call, work))
+        dialling = self._tasks.dial(self._dial(call, self._in_turn(call, work, most) if counted else work))
         if not self._tasks.is_handler:
             self._users[dialling] = call
         try:
@@ -66,10 +73,25 @@ class Dials:
                 dialling.cancel()
             elif dialling.done() and dialling.exception() is None:
                 self._tasks.hang_up(self._hang_up(call))
+        self.calls_up.close()
 
     @property
     def _is_too_late(self) -> bool:
         return self._closing and not self._tasks.is_handler
+
+    def _in_turn(self, call: CallOperation, work: Dialling, most: int | None) -> Dialling:
+        """Return *work*, with the waiting before it, and with the end of the counting if nothing was sent."""
+
+        async def run() -> None:
+            await self.calls_up.enter(call, most)
+            try:
+                await work()
+            except BaseException:
+                if call.stage == "not_sent":
+                    self.calls_up.leave(call)
+                raise
+
+        return run
 
     async def _dial(self, call: CallOperation, work: Dialling) -> None:
         try:

@@ -16,7 +16,7 @@ from .._core.decoding import LEG, READERS
 from .._core.lifecycle import LIVE_WORDS
 from .._core.operation import CallOperation, Operation, call_of
 from .._core.registry import Registry
-from .._core.swml_lifecycles import SWML_LIFECYCLES
+from .._core.swml_lifecycles import SWML_LIFECYCLES, bridged_with
 from ..call_leg import CallLeg, Leg
 from ..commands import StartCommand, Transfer, Update
 from ..commands.swml import PARK, AnyStep, DocumentStart, RunDocument, document, step_objects, tail, variables_of
@@ -51,7 +51,7 @@ class CallbackAddresses:
 
 
 class Host(Protocol):
-    """The engine, as far as documents need it."""
+    """The part of the engine that documents use."""
 
     registry: Registry
     urls: CallbackUrls
@@ -72,6 +72,12 @@ class Host(Protocol):
 
     def handle_of(self, call: CallOperation) -> Any:
         """Return the handle of *call*."""
+        ...
+
+    async def send(
+        self, call: CallOperation, command: str, params: object, leaving: Callable[[], object] | None = None
+    ) -> Leg:
+        """Send *command* to *call*, and return the call's leg."""
         ...
 
     def keep(self, operation: Operation) -> None:
@@ -118,13 +124,12 @@ class Documents:
     async def put(self, action: Operation, swml: dict[str, Any]) -> dict[str, Any]:
         """Have *swml* run on the call of *action*, which replaces what runs there, and return the answer.
 
-        It waits for its turn, and for the call to be up. When ``update`` is refused, ``calling.transfer`` is tried:
+        It waits for the call to be up, and for its turn. When ``update`` is refused, ``calling.transfer`` is tried:
         which of the two the platform takes, and in which state of the call, is not documented for certain.
         """
         call = call_of(action)
-        turn = self._turns.setdefault(call, asyncio.Lock())
-        async with turn:
-            await self._until_up(call, action)
+        await self._until_up(call, action)
+        async with self.turn(call):
             try:
                 answer = await self._post(call, Update.command, self._update(call, swml), action)
             except (CallNotFound, InvalidParams):
@@ -135,6 +140,20 @@ class Documents:
                     raise
             self._registry.replaced(call, action)
             return answer
+
+    async def replace(self, call: CallOperation, command: str, params: object) -> Leg:
+        """Send *command*, by which the user has something else run on *call*, in its turn; return the call's leg."""
+        async with self.turn(call):
+            leg = await self._host.send(call, command, params)
+            self._registry.replaced(call, None)
+            return leg
+
+    def turn(self, call: CallOperation) -> asyncio.Lock:
+        """Return the lock that is held while a command is sent that replaces what runs on *call*.
+
+        If two such commands were sent at once, the platform could run the first one's document last.
+        """
+        return self._turns.setdefault(call, asyncio.Lock())
 
     def update_of(self, action: Operation, steps: Iterable[AnyStep]) -> RunDocument:
         """Make the command that replaces the document of *action* by *steps*, its own tail, and what parks the call."""
@@ -213,5 +232,7 @@ class Documents:
 
 
 def _is_bridge(action: Operation) -> bool:
-    is_connected = action.state == "connected" or (action.state is None and action.options.peer is not None)
-    return action.kind == "connect" and is_connected and action.outcome is None
+    if action.kind != "connect" or action.outcome is not None:
+        return False
+    # A process that has taken the connect over may have seen no event.
+    return action.state == "connected" or (action.state is None and bridged_with(action) is not None)

@@ -18,9 +18,10 @@ from .._core.operation import CallOperation, Operation, call_of
 from .._core.registry import Registry
 from .._core.responses import read_leg
 from .._core.signature import Verifier
-from .._core.webhooks import WebhookReader
+from .._core.webhooks import Decision, WebhookReader
 from ..backplane import Backplane
 from ..backplane.handover import Handover
+from ..backplane.held_calls import HeldCalls
 from ..backplane.member import Member
 from ..call_leg import CallLeg, Leg
 from ..commands import Request, StartCommand
@@ -37,7 +38,7 @@ from ..errors import (
 from ..events import CallEvent, InboundCall
 from ..timeline import Journal, Tell
 from .command_trace import CommandTrace, check_call, report
-from .decisions import Decision, Decisions
+from .decisions import Decisions
 from .dials import Dials
 from .documents import Documents
 from .ids import new_id
@@ -80,18 +81,13 @@ class Engine:
         self.registry: Registry = Registry(limits, reconcile, self)
         self.log_checker: LogChecker = LogChecker(self.registry, transport, reconcile or Reconcile())
         self.timer: Timer = Timer(self.registry, self.log_checker, self.tasks)
-        self.inbound: InboundDispatcher
-        handover = None
-        if backplane is None:
-            decisions = Decisions(self.urls, limits.hold, self._decided)
-            self.inbound = InboundDispatcher(self.adopt, self.tasks, limits.settled, decisions=decisions)
-        else:
-            self.inbound = InboundDispatcher(
-                self.adopt, self.tasks, limits.settled, lambda takes_calls: backplane.offer(takes_calls=takes_calls)
-            )
-            handover = Handover(backplane, who.project, self.inbound)
+        held_calls = None if backplane is None else HeldCalls(backplane, who.project, limits.hold)
+        decisions = Decisions(self.urls, limits.hold, self._decided, owner, held_calls)
+        offer = None if backplane is None else lambda takes_calls: backplane.offer(takes_calls=takes_calls)
+        self.inbound: InboundDispatcher = InboundDispatcher(self.adopt, self.tasks, limits.settled, decisions, offer)
+        handover = None if backplane is None else Handover(backplane, who.project, self.inbound, held_calls)
         reader = WebhookReader(self.urls, Verifier(who.signing_keys, require=who.require_signature), limits.body)
-        self.ingress: Ingress = Ingress(reader, self.registry, self.inbound.dispatch, handover, self.inbound.decisions)
+        self.ingress: Ingress = Ingress(reader, self.registry, self.inbound.dispatch, handover, decisions)
         self.member: Member | None = None
         """Connects the client to other processes; ``None``: there are no others."""
         if backplane is not None and handover is not None:
@@ -207,18 +203,23 @@ class Engine:
         handle = None if call.call_handle is None else call.call_handle()
         return self._make_call(self, call) if handle is None else handle
 
-    async def dial(self, call: CallOperation, command: Dial) -> None:
-        """Register *call*, and dial it. If this is cancelled after the request was written, the call is hung up."""
+    async def dial(self, call: CallOperation, command: Dial, max_calls: int | None = None) -> None:
+        """Register *call*, and dial it. If this is cancelled after the request was written, the call is hung up.
+
+        Args:
+            max_calls: Wait first until fewer dialled calls than that are up.
+        """
         self.lifetime.check("dial")
-        if self.member is not None:
-            self.member.check_name("dial", None)
         is_ours = command.status_url is None
         if is_ours:
             command.status_url = self.urls.mint("call", call.key)
-        await self.dials.run(call, lambda: self._dial(call, command, is_ours=is_ours))
+        counted = is_ours and "ended" in (command.status_events or ())
+        await self.dials.run(call, lambda: self._dial(call, command, is_ours=is_ours), max_calls, counted=counted)
 
     async def _dial(self, call: CallOperation, command: Dial, *, is_ours: bool) -> None:
         """Dial *call*; *is_ours*: its state webhooks come to this client."""
+        if self.member is not None:
+            self.member.check_name("dial", None)
         self.registry.expect_call(call, time.monotonic(), hold=is_ours)
         # No process can recover a call whose webhooks go elsewhere. Its actions are kept with the call's id.
         member = self.member if is_ours else None
@@ -351,8 +352,9 @@ class Engine:
         """Apply what the platform was told to do with an inbound call: to answer or to refuse it."""
         call = self.registry.calls.with_id(call_id)
         if call is not None:
-            state, reason = ("answered", None) if decision == "answer" else ("ended", decision)
-            event = CallEvent(state=state, call_id=call_id, end_reason=reason, payload={})
+            event = CallEvent(state="answered", call_id=call_id, payload={})
+            if decision != "answer":
+                event = CallEvent(state="ended", call_id=call_id, end_reason=decision, payload={})
             self.registry.report(call, event, time.monotonic())
 
     def check_command(self, call: CallOperation, command: str) -> None:
@@ -364,14 +366,25 @@ class Engine:
     # Called by the registry (`Listener`)
 
     def operation_over(self, operation: Operation) -> None:
-        """Remove *operation* from the backplane."""
+        """Remove *operation* from the backplane; a call is not counted any more."""
         if self.member is not None:
             self.member.forget(operation)
+        if isinstance(operation, CallOperation):
+            self.dials.calls_up.leave(operation)
+
+    def call_disowned(self, call: CallOperation) -> None:
+        """Do not count *call* any more."""
+        self.dials.calls_up.leave(call)
 
     def call_identified(self, call: CallOperation) -> None:
         """Store the id of *call* on the backplane."""
         if self.member is not None:
             self.member.call_identified(call)
+
+    def peer_identified(self, connect: Operation) -> None:
+        """Store on the backplane which call is at the other end of *connect*."""
+        if self.member is not None:
+            self.member.keep_soon(connect)
 
     def deadline_moved(self, due: float) -> None:
         """Set the timer to *due*."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from .._core.early_events import RecentKeys
 from .._core.operation import CallOperation
+from .._core.webhooks import Decision
 from ..call_leg import Leg
 from ..commands import EndReason
 from ..errors import CallEnded, SwcallsError
 from ..events import InboundCall
 from .call_logging import about
-from .decisions import Decision, Decisions
+from .decisions import Decisions
 from .tasks import Tasks
 
 Handler = Callable[[Any], Awaitable[object]]
@@ -40,6 +42,14 @@ class InboundHandle(Protocol):
         ...
 
 
+class Handling(NamedTuple):
+    """A handler, and what is done with a call before and after it."""
+
+    handler: Handler
+    hang_up: bool
+    answer: bool
+
+
 class InboundDispatcher:
     """Runs a handler for each inbound call, while the client is open and `refuse` is not in force.
 
@@ -47,8 +57,8 @@ class InboundDispatcher:
         adopt: Registers an inbound call, which is answered or not, and returns its handle.
         tasks: Run the handlers.
         most_remembered: How many calls are remembered, so that a call that is announced again is not handled twice.
+        decisions: Decides on calls that are not answered yet.
         offer: Advertises to other processes whether this one accepts inbound calls; ``None``: there are no others.
-        decisions: Holds calls that are not answered yet; ``None``: every call is answered at once.
     """
 
     def __init__(
@@ -56,16 +66,15 @@ class InboundDispatcher:
         adopt: Callable[[InboundCall, bool], InboundHandle],
         tasks: Tasks,
         most_remembered: int,
+        decisions: Decisions,
         offer: Callable[[bool], object] | None = None,
-        decisions: Decisions | None = None,
     ) -> None:
         self._adopt = adopt
         self._tasks = tasks
         self._offer = offer
-        self.decisions = decisions
-        self._answers = True
-        self._handler: Handler | None = None
-        self._hang_up = True
+        self._decisions = decisions
+        self._handlings: dict[str | None, Handling] = {}
+        """By the called address, as `same_address` spells it; ``None``: for every other address."""
         self._is_open = False
         self._refusals = 0
         self._offered = False
@@ -73,19 +82,28 @@ class InboundDispatcher:
 
     @property
     def takes_calls(self) -> bool:
-        """Whether inbound calls are accepted now."""
-        return self._handler is not None and self._is_open and not self._refusals
+        """Whether inbound calls are accepted now, at least to some address."""
+        return bool(self._handlings) and self._is_open and not self._refusals
 
-    def handle_with(self, handler: Handler, *, hang_up: bool, answer: bool) -> None:
+    def takes(self, inbound: InboundCall) -> bool:
+        """Return whether this call is accepted now: whether there is a handler for the address that was called."""
+        return self.takes_calls and self._handling(inbound) is not None
+
+    def handler_for(self, to: str | None) -> Handler | None:
+        """Return the handler that was set for *to*; ``None`` for *to*: the one for every other address."""
+        handling = self._handlings.get(None if to is None else same_address(to))
+        return None if handling is None else handling.handler
+
+    def handle_with(self, handler: Handler, *, hang_up: bool, answer: bool, to: str | None = None) -> None:
         """Run *handler* for inbound calls.
 
         Args:
             hang_up: End a call when its handler returns or raises.
             answer: Answer a call before its handler runs.
+            to: The called address; ``None``: every address without a handler of its own.
         """
-        self._answers = answer or self.decisions is None
-        self._handler = handler
-        self._hang_up = hang_up
+        key = None if to is None else same_address(to)
+        self._handlings[key] = Handling(handler, hang_up, answer)
         self.tell_others()
 
     def open(self) -> None:
@@ -107,37 +125,46 @@ class InboundDispatcher:
         self._refusals -= 1
         self.tell_others()
 
+    def holds(self, inbound: InboundCall) -> bool:
+        """Return whether a call is held until its handler decides on it, if this process gets the call."""
+        handling = self._handling(inbound)
+        return handling is not None and not handling.answer
+
     def dispatch(self, inbound: InboundCall, *, promised: bool = False) -> bool:
         """Run the handler for a call, unless the call was dispatched before; return whether the call is accepted.
 
         Args:
             promised: This process has claimed the call, and accepts it even if it refuses calls by now.
         """
-        if self._handler is None or not (promised or self.takes_calls):
+        handling = self._handling(inbound)
+        if handling is None or not (promised or self.takes_calls):
             return False
         if inbound.call_id in self._announced:
             return True
         self._announced.add(inbound.call_id)
-        if not self._answers and self.decisions is not None:
-            self.decisions.expect(inbound.call_id)
-        run = _HandlerRun(self._adopt(inbound, self._answers), self._tasks, hang_up=self._hang_up)
-        self._tasks.handle(run.run(self._handler), run.leave)
+        if not handling.answer:
+            self._decisions.expect(inbound.call_id)
+        run = _HandlerRun(self._adopt(inbound, handling.answer), self._tasks, hang_up=handling.hang_up)
+        self._tasks.handle(run.run(handling.handler), run.leave)
         return True
 
-    def decide(self, call: CallOperation, decision: Decision) -> Decision | None:
+    async def decide(self, call: CallOperation, decision: Decision) -> Decision | None:
         """Decide on a call that is held, unless that is done; return what was decided; ``None``: it is not held."""
-        return None if self.decisions is None or call.id is None else self.decisions.decide(call.id, decision)
+        return None if call.id is None else await self._decisions.decide(call.id, decision)
 
     async def told(self, call: CallOperation) -> None:
         """Return when the platform has been told what was decided on *call*, which is held."""
-        assert self.decisions is not None
-        await self.decisions.platform_told(call.id or "")
+        await self._decisions.until_told(call.id or "")
 
     def tell_others(self) -> None:
         """Advertise to other processes whether this process accepts inbound calls, if that has changed."""
         if self._offer is not None and self._offered != self.takes_calls:
             self._offered = self.takes_calls
             self._offer(self._offered)
+
+    def _handling(self, inbound: InboundCall) -> Handling | None:
+        own = None if inbound.to is None else self._handlings.get(same_address(inbound.to))
+        return own or self._handlings.get(None)
 
 
 class _HandlerRun:
@@ -201,3 +228,12 @@ def _end_in(error: Exception) -> Exception | None:
         return error if isinstance(error, CallEnded) else None
     ends = [_end_in(inner) for inner in error.exceptions]
     return None if None in ends else ends[0]
+
+
+def same_address(address: str) -> str:
+    """Return *address* in a spelling that two addresses have in common if they name the same callee.
+
+    Case does not count, and neither do the parameters of a SIP address.
+    """
+    address = address.strip().casefold()
+    return re.split("[;?]", address, maxsplit=1)[0] if address.startswith(("sip:", "sips:")) else address

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from .._core.registry import Registry
-from .._core.webhooks import HOLD, INBOUND, REPLIES, Receipt, Reply, Shapes, Verdict, Webhook, WebhookReader
+from .._core.webhooks import HOLD, INBOUND, REPLIES, Decision, Receipt, Reply, Shapes, Verdict, Webhook, WebhookReader
 from ..events import InboundCall
 from .decisions import Decisions
 
@@ -37,7 +37,7 @@ class Ingress:
         registry: Gets the events.
         dispatch: Gets the inbound calls; ``None``: inbound calls are refused.
         handover: Passes webhooks on to other processes; ``None``: there is only this process.
-        decisions: Holds inbound calls that are not answered yet; ``None``: no call is held.
+        decisions: Decides on inbound calls that are not answered yet; ``None``: no call is held.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Ingress:
             reply = self.accept_now(path, headers, body)
         if isinstance(reply, Webhook):
             if reply.kind == HOLD:
-                return await self._decide(reply.key, path, headers, body)
+                return await self._decide(reply, path, headers, body)
             assert self._handover is not None
             receipt = await self._handover.hand_over(reply, body) or self.deliver(reply, len(body))
             return self._answer(receipt, path, headers, body)
@@ -88,9 +88,15 @@ class Ingress:
         kind, key, event = webhook.kind, webhook.key, webhook.event
         if isinstance(event, InboundCall):
             is_taken = self._dispatch is not None and self._dispatch(event)
-            return Receipt("inbound" if is_taken else "busy", INBOUND, key)
+            is_held = self._decisions is not None and self._decisions.holds(key)
+            return Receipt("inbound" if is_taken else "busy", INBOUND, key, held_by="" if is_held else None)
         verdict = self._registry.deliver(kind, key, event, size, time.monotonic())
         return Receipt(verdict, kind, key, event)
+
+    def platform_told(self, call_id: str, decision: Decision) -> None:
+        """Apply a decision that another process has told the platform."""
+        if self._decisions is not None:
+            self._decisions.platform_told(call_id, decision)
 
     def note(self, receipt: Receipt) -> None:
         """Count the verdict on a webhook, and pass *receipt* to the observers."""
@@ -110,16 +116,16 @@ class Ingress:
             found = self.deliver(found, len(body))
         return self._answer(found, path, headers, body)
 
-    async def _decide(self, call_id: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Answer the request that asks what to do with a call. One that is not held here is answered."""
-        reply = self._answer(Receipt("applied", HOLD, call_id), path, headers, body)
-        return reply if self._decisions is None else await self._decisions.reply(call_id)
+    async def _decide(self, asked: Webhook, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Answer the request that asks what to do with a call. One that nobody holds is answered."""
+        reply = self._answer(Receipt("applied", HOLD, asked.key), path, headers, body)
+        return reply if self._decisions is None else await self._decisions.reply(asked.key, asked.owner or "")
 
     def _answer(self, receipt: Receipt, path: str, headers: Mapping[str, str], body: bytes | None) -> Reply:
         self.note(receipt)
         reply = REPLIES[receipt.verdict]
-        if receipt.verdict == "inbound" and self._decisions is not None and receipt.key is not None:
-            reply = self._decisions.announced(receipt.key) or reply
+        if receipt.held_by is not None and self._decisions is not None and receipt.key is not None:
+            reply = self._decisions.first_document(receipt.key, receipt.held_by) or reply
         for record in self.recorders:
             record(path, headers, body, reply)
         return reply

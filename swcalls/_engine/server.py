@@ -8,7 +8,7 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import ExitStack, suppress
 from email.utils import formatdate
 from ipaddress import ip_address
@@ -23,6 +23,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from .._core.audio_listeners import Feed
 from .._core.callback_urls import CallbackUrls
+from .connection import Connection, FastWay
+from .ingress import Ingress
 from .tasks import each_of, to_the_end
 
 HEADERS_TIMEOUT = 10.0
@@ -60,12 +62,16 @@ class _Acknowledgement(web.StreamResponse):
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the sender has gone")
+        transport.write(self.encoded())
+        return None
+
+    def encoded(self) -> bytes:
+        """Return the bytes of the response."""
         now = int(time.time())
         if now != self._second:
             date = formatdate(now, usegmt=True)
             self._second, self._bytes = now, f"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: {date}\r\n\r\n".encode()
-        transport.write(self._bytes)
-        return None
+        return self._bytes
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Do nothing: `prepare` has written the response."""
@@ -86,37 +92,46 @@ def acknowledgement(request: web.BaseRequest) -> web.StreamResponse:
 
 
 class _Server(web.Server):
-    """Answers with *handler*. Closes a connection that sends nothing, sends too slowly, or sends no valid HTTP."""
+    """Answers with *handler*. Closes a connection that sends nothing, sends too slowly, or sends no valid HTTP.
 
-    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+    With *ingress*, a webhook that comes whole and alone goes straight there.
+    """
+
+    def __init__(
+        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], ingress: Ingress | None = None
+    ) -> None:
         self._answer = handler
-        self._awaited: dict[web.RequestHandler, asyncio.TimerHandle] = {}
-        """For each connection without a request so far: the timer that closes it."""
         self._tasks: set[asyncio.Task[None]] = set()
-        super().__init__(
-            self._handle,
+        self._fast = None if ingress is None else FastWay(ingress, self._run, _ACKNOWLEDGEMENT.encoded)
+        super().__init__(self._handle)
+
+    def __call__(self) -> Connection:
+        return Connection(
+            self,
+            fast=self._fast,
+            first=HEADERS_TIMEOUT,
+            idle=KEEPALIVE_TIMEOUT,
             access_log=None,
             logger=_log,
-            keepalive_timeout=KEEPALIVE_TIMEOUT,
             lingering_time=LINGERING_TIME,
             auto_decompress=False,
         )
 
-    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        super().connection_made(handler, transport)
-        self._awaited[handler] = asyncio.get_running_loop().call_later(HEADERS_TIMEOUT, transport.abort)
-
-    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
-        self._await_no_more(handler)
-        super().connection_lost(handler, exc)
-
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         # aiohttp runs one task for all requests of a connection.
-        if request.protocol in self._awaited:
-            self._await_no_more(request.protocol)
-            self._tasks.add(request.task)
-            request.task.add_done_callback(self._tasks.discard)
+        if request.task not in self._tasks:
+            if isinstance(request.protocol, Connection):
+                request.protocol.stop_timer()
+            self._keep(request.task)
         return await self._answer(request)
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._keep(asyncio.get_running_loop().create_task(work))
+
+    def _keep(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def shutdown(self, timeout: float | None = None) -> None:
         await super().shutdown(timeout)
@@ -125,11 +140,6 @@ class _Server(web.Server):
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-
-    def _await_no_more(self, handler: web.RequestHandler) -> None:
-        timer = self._awaited.pop(handler, None)
-        if timer is not None:
-            timer.cancel()
 
 
 def _hide_request(record: logging.LogRecord) -> bool:
@@ -253,8 +263,10 @@ class ReceiverServer:
         port: int,
         engine: Engine | None = None,
         listeners: Iterable[Feed] = (),
+        ingress: Ingress | None = None,
     ) -> None:
         self._handler = handler
+        self._ingress = ingress
         self._urls = urls
         self._engine = engine
         self._listeners = listeners
@@ -265,7 +277,7 @@ class ReceiverServer:
         self.url: str = ""
 
     async def __aenter__(self) -> Self:
-        runner = web.ServerRunner(_Server(self._handler), shutdown_timeout=1.0)
+        runner = web.ServerRunner(_Server(self._handler, self._ingress), shutdown_timeout=1.0)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, self._port).start()

@@ -9,6 +9,7 @@ from typing import Any, cast
 from .._core.operation import Operation
 from .action import Action
 from .ai import AIVerbs
+from .ask import AskVerbs
 from .call_audio import CallAudio
 from .call_base import CallBase
 from .collect import CollectAction, CollectVerbs
@@ -20,7 +21,7 @@ from .play import PlayAction, PlayVerbs
 from .prompt import PromptAction, PromptVerbs
 from .record import RecordAction, RecordVerbs
 from .sidecar import AskAction, SidecarAction, SidecarVerbs, SummaryAction
-from .start import ActionStart, Start
+from .start import ActionStart, ResultStart, Start
 from .stream import StreamAction, StreamVerbs
 from .swml import ConferenceAction, ConnectAction, SendDigitsAction, SwmlAction, SwmlVerbs
 from .tap import TapAction, TapVerbs
@@ -33,6 +34,7 @@ class Verbs(
     PlayVerbs,
     RecordVerbs,
     CollectVerbs,
+    AskVerbs,
     PromptVerbs,
     DetectVerbs,
     TapVerbs,
@@ -117,6 +119,7 @@ __all__ = [
     "ReceiveFaxAction",
     "RecordAction",
     "ReferAction",
+    "ResultStart",
     "SendDigitsAction",
     "SendFaxAction",
     "SidecarAction",

@@ -39,6 +39,14 @@ class Action(Generic[R]):
 
     It settles exactly once. ``await action`` is ``await action.finished()``. Any number of tasks may wait; each gets
     the same result, and cancelling one cancels only that one.
+
+    ::
+
+        action = await call.play(TTS("Welcome."))
+        await action.reached("playing", timeout=10)
+        async for event in action:
+            print(event.state)
+        print(action.result())
     """
 
     __slots__ = ("_operation", "call")
@@ -122,6 +130,10 @@ class Action(Generic[R]):
 
     async def reached(self, state: str, timeout: float | None = None) -> None:
         """Wait for *state* (``"playing"``), as the platform spells it; return at once if it was reached before.
+
+        Args:
+            state: A state that the docstring of the handle names.
+            timeout: Seconds (>= 0) of this wait; ``None``: no limit.
 
         Raises:
             TimeoutError: *timeout* seconds passed first; the action goes on.

@@ -28,27 +28,31 @@ DIGITS_KEPT = 256
 """How many digits wait to be read; then the oldest are dropped."""
 
 IDLE_CHECKS = 4
-"""How often, within the time that a stream may be idle, it is looked whether it is."""
+"""How many checks for new frames are made in *idle_timeout* seconds."""
 
 FRAMES_PROBED = 250
+"""How many frames of L16, the first of the stream, are checked for their byte order."""
 VOTES = 5
-"""The byte order of L16 is judged by so many frames that are not silent, among the first of the stream."""
+"""How many more frames of one byte order than of the other decide; silent frames do not count."""
 
 _log = logging.getLogger("swcalls.audio")
 
 
-class Signal:
-    """Wakes the one task that waits for something to be there."""
+_ONE_READER = "another task reads this already: frames, and digits, have one reader at a time"
 
-    __slots__ = ("waiter",)
+
+class Signal:
+    """Wakes the one task that waits for it."""
+
+    __slots__ = ("_waiter",)
 
     def __init__(self) -> None:
-        self.waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
         """Of a task that waits, or was woken and has not run yet."""
 
     def set(self) -> None:
         """Wake the task that waits, if one does."""
-        waiter = self.waiter
+        waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
@@ -58,23 +62,31 @@ class Signal:
         Raises:
             RuntimeError: Another task waits already.
         """
-        if self.waiter is not None:
-            raise RuntimeError("another task reads this already: frames, and digits, have one reader at a time")
-        self.waiter = asyncio.get_running_loop().create_future()
+        if self._waiter is not None:
+            raise RuntimeError(_ONE_READER)
+        self._waiter = asyncio.get_running_loop().create_future()
         try:
-            await self.waiter
+            await self._waiter
         finally:
-            self.waiter = None
+            self._waiter = None
 
 
 class AudioFeed:
-    """The way of one stream's messages, from the socket to the reader.
+    """Passes the messages of one stream from the socket to the reader.
 
     Args:
         name: What the log calls it: ``stream 4f6a…``.
         bearer: What the platform must send as its token.
         ended: Called at the end, if the stream had begun. ``None``: nobody asks for `levels`, so none are kept.
     """
+
+    # With hundreds of streams, what a frame touches is in no cache: the less, the better.
+    __slots__ = (
+        "_cut", "_ended", "_heard", "_idle_timeout", "_is_wanted", "_level_due", "_look_from", "_max_lag", "_others",
+        "_probes", "_reader", "_timers", "_votes", "_was_slow", "_was_unreadable", "bearer", "began", "digits",
+        "ended_by", "frames", "has_digit", "has_moved", "is_connected", "is_crowded", "levels", "messages", "name",
+        "refused", "was_connected",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -91,17 +103,16 @@ class AudioFeed:
         self.messages: StreamMessages = StreamMessages(byte_order)
         self.frames: AudioBuffer = AudioBuffer(max_lag)
         self.digits: deque[str] = deque(maxlen=DIGITS_KEPT)
-        self.has_frame: Signal = Signal()
         self.has_digit: Signal = Signal()
         self.has_moved: Signal = Signal()
-        """It has started, or ended, or lost its connection."""
+        """Set when the stream has started or ended, or its connection is gone."""
         self.ended_by: EndedBy | None = None
         self.refused = 0
         """How many connections were refused that had the right address."""
         self.was_connected = False
         self.is_connected = False
         self.is_crowded = False
-        """More than half of what may wait does, and the reader has been woken: it needs a turn of the event loop."""
+        """More than half of *max_lag* waits, and the reader was woken but has not run: it must, before more comes."""
         self.levels: dict[str, LevelHistory] = {}
         """How loud each track was over time."""
         self.began = 0.0
@@ -109,6 +120,10 @@ class AudioFeed:
         self._ended = ended
         self._level_due = math.inf
         """The timestamp from which on a frame may be one whose level is noted."""
+        self._look_from = math.inf
+        """The timestamp from which on a frame is looked at, for its level or its byte order."""
+        self._reader: asyncio.Future[AudioFrame | None] | None = None
+        """Of the task that waits for a frame, or has got one and has not run yet."""
         self._max_lag = max_lag
         self._idle_timeout = idle_timeout
         self._is_wanted = True
@@ -145,11 +160,23 @@ class AudioFeed:
         while (frame := self.frames.take()) is None:
             if self.ended_by is not None:
                 raise StopAsyncIteration
-            await self.has_frame.wait()
+            if self._reader is not None:
+                raise RuntimeError(_ONE_READER)
+            self._reader = reader = asyncio.get_running_loop().create_future()
+            try:
+                frame = await reader
+            except asyncio.CancelledError:
+                if reader.done() and not reader.cancelled() and (frame := reader.result()) is not None:
+                    self.frames.put_back(frame)
+                raise
+            finally:
+                self._reader = None
+            if frame is not None and self.ended_by != "local":
+                break
         return frame
 
     def connect(self, cut: Callable[[], object]) -> None:
-        """Take the one connection; *cut* has it closed, soon."""
+        """Take the one connection; *cut* closes it soon."""
         self.was_connected = self.is_connected = True
         self._cut = cut
         if not self._is_wanted:
@@ -170,18 +197,17 @@ class AudioFeed:
             if self.ended_by is not None:
                 return self._is_wanted
             self._heard += 1
-            if self._probes:
-                self._probe(message)
-            if message.timestamp_ms >= self._level_due:
-                self._note_level(message)
+            if message.timestamp_ms >= self._look_from:
+                self._look_at(message)
+            reader = self._reader
+            if reader is not None and not reader.done():
+                # It waits, so the buffer is empty.
+                reader.set_result(message)
+                return self._is_wanted
             if self.frames.put(message) and not self._was_slow:
                 self._warn_of_drops()
-            waiter = self.has_frame.waiter
-            if waiter is not None:
-                if not waiter.done():
-                    waiter.set_result(None)
-                elif 2 * self.frames.seconds(message.track) > self._max_lag:
-                    self.is_crowded = True
+            if reader is not None and 2 * self.frames.seconds(message.track) > self._max_lag:
+                self.is_crowded = True
             return self._is_wanted
         self._others += 1
         if message is not None:
@@ -192,9 +218,9 @@ class AudioFeed:
         return self._is_wanted
 
     def end(self, by: EndedBy) -> None:
-        """End it, unless it has ended; what has come can still be read, unless we end it ourselves.
+        """End the stream, unless it has ended. Frames that have come can still be read, except after ``local``.
 
-        The connection is closed, but for our own end, which `leave` completes: the platform is told first.
+        The connection is closed; after ``local``, `leave` closes it, when the platform was told to stop.
         """
         if self.ended_by is None:
             self.ended_by = by
@@ -210,19 +236,20 @@ class AudioFeed:
             )  # fmt: skip
             if self._ended is not None and counts.started is not None:
                 self._ended(self)
-            self.has_frame.set()
+            if self._reader is not None and not self._reader.done():
+                self._reader.set_result(None)
             self.has_digit.set()
             self.has_moved.set()
         if by != "local":
             self._close()
 
     def leave(self) -> None:
-        """End it, and have the connection closed, since nobody listens any more."""
+        """End the stream and close its connection, since nobody listens any more."""
         self.end("local")
         self._close()
 
     def end_soon(self, by: EndedBy) -> None:
-        """End it when the last frames have had the time to come; at once, if nothing can bring any."""
+        """End the stream after `TAIL` seconds, in which the last frames may come; at once if it has no connection."""
         if self.ended_by is not None:
             return
         if self.is_connected:
@@ -244,12 +271,21 @@ class AudioFeed:
         elif isinstance(message, Started):
             self.began = time.monotonic()
             if self._ended is not None and message.format.is_decodable:
-                self._level_due = 0
+                self._level_due = self._look_from = 0
             if message.format.codec == "l16":
                 self._probes = FRAMES_PROBED
+                self._look_from = 0
             if self._idle_timeout is not None:
                 self._watch_idle(self._idle_timeout, 0, self._heard)
             self.has_moved.set()
+
+    def _look_at(self, frame: AudioFrame) -> None:
+        """Note the level of *frame*, if it is time to, and look at its byte order, if it is one of the first."""
+        if self._probes:
+            self._probe(frame)
+        if frame.timestamp_ms >= self._level_due:
+            self._note_level(frame)
+        self._look_from = 0 if self._probes else self._level_due
 
     def _note_level(self, frame: AudioFrame) -> None:
         levels = self.levels.get(frame.track)
@@ -268,7 +304,7 @@ class AudioFeed:
         )  # fmt: skip
 
     def _watch_idle(self, timeout: float, idle_checks: int, heard: int) -> None:
-        """Look, some times within *timeout*, whether frames have come."""
+        """Check whether frames have come; after `IDLE_CHECKS` checks without any, end the stream."""
         if self._heard != heard:
             idle_checks = 0
         if idle_checks >= IDLE_CHECKS:
@@ -284,7 +320,7 @@ class AudioFeed:
         self._timers.append(loop.call_later(seconds, then))
 
     def _probe(self, frame: AudioFrame) -> None:
-        """Look whether the samples have the byte order that they were said to have."""
+        """Check the byte order of the samples, and warn once if it does not seem to be the one that was given."""
         self._probes -= 1
         swapped = seems_swapped(frame.pcm)
         if swapped is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from msgspec.structs import replace
 
@@ -10,6 +10,7 @@ from .._core.operation import Options
 from ..call_leg import Leg
 from ..commands import Collect, Digits, Speech, refuse_none
 from ..results import CollectResult
+from ..words import CollectState
 from .action import Stoppable
 from .start import ActionStart
 from .verb_base import VerbBase, given
@@ -24,15 +25,24 @@ class CollectAction(Stoppable[CollectResult]):
     __slots__ = ()
     family: ClassVar[str] = "calling.collect"
 
+    if TYPE_CHECKING:
+
+        @property
+        def state(self) -> CollectState | None: ...
+
     async def start_input_timers(self) -> Leg:
         """Start the timer of ``initial_timeout``, for a collect that was started with ``start_input_timers=False``.
 
         Wire: ``calling.collect.start_input_timers``.
         """
         leg = await self._control("start_input_timers")
+        self._timers_are_started()
+        return leg
+
+    def _timers_are_started(self) -> None:
+        """Start the duration limit, which was held back as long as the platform's timers were."""
         self._operation.options = replace(self._operation.options, held=False)
         self._start_bound()
-        return leg
 
 
 class CollectVerbs(VerbBase):
@@ -58,6 +68,13 @@ class CollectVerbs(VerbBase):
 
         ``no_input`` and ``no_match`` are results. The timer of *initial_timeout* starts at once; with the platform's
         own default the timer would wait for a command, and ``no_input`` might never come.
+
+        ::
+
+            result = await call.collect(digits=Digits(max=4), initial_timeout=10).finished()
+            pin = result.digits if result.type == "digit" else None
+
+        To play a question first, use ``prompt``; to ask again after a wrong input, ``ask``.
 
         Args:
             initial_timeout: Seconds to the first input (> 0).

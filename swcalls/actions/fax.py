@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ..call_leg import Leg
 from ..commands import Control
 from ..results import FaxResult
+from ..words import FaxState
 from .action import Stoppable
 from .verb_base import VerbBase
 
@@ -17,12 +18,22 @@ class SendFaxAction(Stoppable[FaxResult]):
     __slots__ = ()
     family: ClassVar[str] = "calling.send_fax"
 
+    if TYPE_CHECKING:
+
+        @property
+        def state(self) -> FaxState | None: ...
+
 
 class ReceiveFaxAction(Stoppable[FaxResult]):
     """A fax that is being received. The states are those of ``SendFaxAction``."""
 
     __slots__ = ()
     family: ClassVar[str] = "calling.receive_fax"
+
+    if TYPE_CHECKING:
+
+        @property
+        def state(self) -> FaxState | None: ...
 
 
 class FaxVerbs(VerbBase):

@@ -54,7 +54,7 @@ class AudioStart:
         self._is_used = False
 
     def close(self) -> None:
-        """Give up: what was not used yet sends nothing, and warns of nothing."""
+        """Close a start that was not entered: nothing is sent, and no warning is issued."""
         self._start.close()
 
     async def __aenter__(self) -> CallAudio:
@@ -109,7 +109,7 @@ class AudioStart:
                 while feed.is_connected:
                     await feed.has_moved.wait()
         except TimeoutError:
-            pass  # Its handler closes it in any case.
+            pass  # The handler of the connection closes it in any case.
 
     async def _started(self) -> Any:
         feed = self._feed
@@ -163,7 +163,7 @@ class AudioStart:
         self._look()
 
     def _look(self) -> None:
-        """Note, at each change of the stream or of its call, whether it is over."""
+        """End the feed if the stream, or its call, is over. Called when either changes."""
         outcome, call = self._action._operation.outcome, self._action._call_operation
         if outcome is not None and outcome.settled_by == "closed":
             self._feed.leave()

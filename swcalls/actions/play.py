@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from .._core.operation import bounded
 from ..call_leg import Leg
 from ..commands import TTS, Direction, Gender, Media, Play, PlayVolume, Ringtone, Silence, media_item
 from ..results import Playback
+from ..words import PlayState
 from .action import Pausable
 from .start import ActionStart
 from .verb_base import VerbBase, given
@@ -21,6 +22,11 @@ class PlayAction(Pausable[Playback]):
 
     __slots__ = ()
     family: ClassVar[str] = "calling.play"
+
+    if TYPE_CHECKING:
+
+        @property
+        def state(self) -> PlayState | None: ...
 
     async def pause(self) -> Leg:
         """Pause the playback. Wire: ``calling.play.pause``."""
@@ -50,6 +56,13 @@ class PlayVerbs(VerbBase):
         deadline: float | None = None,
     ) -> ActionStart[PlayAction, Playback]:
         """Play *media* (``Audio``, ``TTS``, ``Silence``, ``Ringtone``), in turn. Wire: ``calling.play``.
+
+        ::
+
+            await call.play(TTS("Welcome."), Audio("https://example.com/jingle.mp3")).finished()
+
+            async with call.play(Audio("https://example.com/music.mp3"), loop=0):  # stopped when the block ends
+                answer = await look_it_up()
 
         Args:
             volume: dB, -40 to 40.
@@ -84,7 +97,7 @@ class PlayVerbs(VerbBase):
         status_url: str | None = None,
         deadline: float | None = None,
     ) -> ActionStart[PlayAction, Playback]:
-        """Speak *text*: ``play(TTS(text), ...)``."""
+        """Speak *text*: ``play(TTS(text), ...)``. ``await call.say("Hi.").finished()`` returns when it was said."""
         start = self.play(
             TTS(text),
             volume=volume,

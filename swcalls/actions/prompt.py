@@ -85,6 +85,8 @@ class PromptAction(CollectAction):
             _log.info(
                 "%s %s: timers not started: %s", self.kind, self.control_id, refusal, extra=about(self._operation)
             )
+            # If it has not ended, the platform waits for the first input without end.
+            self._timers_are_started()
         except ClientClosed:
             return
         except SwcallsError as error:
@@ -97,6 +99,7 @@ class PromptAction(CollectAction):
             await self._stop_collect()
 
     def _is_over(self) -> bool:
+        """Return whether the prompt has settled, or is being stopped."""
         return self.done() or self._is_stopped
 
     async def _until(self, ready: Callable[[], bool], *others: Operation, timeout: float | None = None) -> None:
@@ -135,6 +138,12 @@ class PromptVerbs(VerbBase):
         deadline: float | None = None,
     ) -> ActionStart[PromptAction, CollectResult]:
         """Play *media* and collect *digits* or *speech*. Wire: ``calling.collect`` and ``calling.play``.
+
+        ::
+
+            result = await call.prompt(TTS("Please enter your PIN."), digits=Digits(max=4)).finished()
+
+        To check the input, and to ask again, use ``ask``.
 
         The timer of *initial_timeout* starts when the playback has ended. ``async with`` stops both at the end, and so
         does a ``.finished()`` that is cancelled or times out. Without a webhook for the end of the playback, the timer

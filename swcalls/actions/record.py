@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from .._core.operation import bounded
 from ..call_leg import Leg
 from ..commands import Direction, Format, PauseBehavior, Record, RecordAudio, RecordParams, RecordPause, refuse_none
 from ..results import Recording
+from ..words import RecordState
 from .action import Pausable
 from .start import ActionStart
 from .verb_base import VerbBase, given
@@ -21,6 +22,11 @@ class RecordAction(Pausable[Recording]):
 
     __slots__ = ()
     family: ClassVar[str] = "calling.record"
+
+    if TYPE_CHECKING:
+
+        @property
+        def state(self) -> RecordState | None: ...
 
     async def pause(self, behavior: PauseBehavior | None = None) -> Leg:
         """Pause the recording. Wire: ``calling.record.pause``.
@@ -56,9 +62,19 @@ class RecordVerbs(VerbBase):
 
         The platform's own defaults would record one party, and stop at the first half second of silence or at ``#``.
 
+        ::
+
+            async with call.record(stereo=True) as recording:  # stopped when the block ends
+                await talk(call)
+            print((await recording.finished()).url)
+
+            message = await call.record(beep=True, end_silence_timeout=3, max_length=120).finished()
+
         Args:
             format: ``mp3``, ``wav`` or ``mp4``.
+            stereo: Each party on a channel of its own.
             direction: Whose voice: ``listen``, ``speak`` or ``both``.
+            beep: Play a beep before the recording starts.
             initial_timeout: Seconds to wait for a voice (>= 0, 0: no limit); after that the result is ``no_input``.
             end_silence_timeout: Seconds of silence that end the recording (>= 0, 0: silence does not).
             max_length: Seconds (>= 0, 0: no limit).

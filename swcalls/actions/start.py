@@ -26,6 +26,9 @@ _log = logging.getLogger("swcalls.actions")
 class Start(Coroutine[Any, Any, T]):
     """A coroutine that sends one command when it runs. Like any coroutine it can be awaited once.
 
+    If it never is, a ``RuntimeWarning`` names the method. mypy finds it with ``enable_error_code = unused-awaitable``;
+    by default, mypy and pyright flag only what is exactly a ``Coroutine``, and not its subclasses.
+
     Args:
         name: The method that made it, for warnings: ``Call.play``.
         run: Makes the coroutine that sends the command.
@@ -74,6 +77,43 @@ class Start(Coroutine[Any, Any, T]):
     def __del__(self) -> None:
         if self._coroutine is None:
             warnings.warn(f"coroutine '{self._name}' was never awaited", RuntimeWarning, stacklevel=2, source=self)
+
+
+class ResultStart(Start[R], Generic[R]):
+    """Several commands that are about to be sent: ``await`` it for what they come to, in one line.
+
+    Nothing is sent before that. No handle of what runs in between is given out: if the wait is cancelled or times out,
+    what runs is stopped in the background. `Client.close` waits for that.
+    """
+
+    __slots__ = ()
+
+    async def finished(self, timeout: float | None = None) -> R:
+        """Do as ``await`` does, within *timeout*.
+
+        Args:
+            timeout: Seconds (>= 0), sending included; ``None``: no limit. After a timeout, what runs is stopped.
+
+        Raises:
+            TimeoutError: *timeout* seconds passed first.
+            CommandError: A command did not succeed.
+            ActionError: What was started failed, or the call ended (``CallEnded``).
+        """
+        try:
+            check_timeout("timeout", timeout)
+        except (TypeError, ValueError):
+            self.close()
+            raise
+        if timeout is None:
+            return await self._begun()
+        bound = asyncio.timeout(timeout)
+        try:
+            async with bound:
+                return await self._begun()
+        except TimeoutError:
+            if not bound.expired():
+                raise
+            raise TimeoutError(f"{self.__name__}: no result after {timeout:g} s") from None
 
 
 class ActionStart(Start[A], Generic[A, R]):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..commands import Method, Stream, Track, as_strings, refuse_none
 from ..results import StreamResult
+from ..words import StreamState
 from .action import Stoppable
 from .start import ActionStart
 from .verb_base import VerbBase, given
@@ -17,6 +18,11 @@ class StreamAction(Stoppable[StreamResult]):
 
     __slots__ = ()
     family: ClassVar[str] = "calling.stream"
+
+    if TYPE_CHECKING:
+
+        @property
+        def state(self) -> StreamState | None: ...
 
 
 class StreamVerbs(VerbBase):

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from .._core.limits import check_seconds
 from .._core.operation import PLAIN, Options, bounded
-from .._core.swml_lifecycles import peer_of
+from .._core.swml_lifecycles import bridged_with
 from ..call_leg import Leg
 from ..commands import Bare, listed, mapped, refuse_none
 from ..commands.swml import (
@@ -28,6 +28,7 @@ from ..commands.swml import (
 from ..errors import ActionFailed, CommandNotSent, shown
 from ..events import ConnectEvent
 from ..results import ConferenceResult, ConnectResult, SendDigitsResult, SwmlResult
+from ..words import ConnectState
 from .action import Action, Stoppable
 from .call_base import CallBase
 from .start import ActionStart
@@ -49,7 +50,7 @@ class SwmlAction(Action[SwmlResult]):
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """What its steps have left in variables; empty before the end."""
+        """The values of the variables that its steps set; empty before the end."""
         outcome = self._operation.outcome
         return {} if outcome is None or outcome.result is None else cast(SwmlResult, outcome.result).variables
 
@@ -63,6 +64,11 @@ class ConnectAction(Stoppable[ConnectResult], Generic[C]):
 
     __slots__ = ()
     family: ClassVar[str] = "calling.connect"
+
+    if TYPE_CHECKING:
+
+        @property
+        def state(self) -> ConnectState | None: ...
 
     async def connected(self, timeout: float | None = None) -> C:
         """Wait until somebody has answered, and return the call at the other end, which can be driven like any other.
@@ -95,28 +101,26 @@ class ConnectAction(Stoppable[ConnectResult], Generic[C]):
     async def stop(self) -> Leg | None:
         """End the bridge; our call stays up, and is parked.
 
-        A bridge that stands is parted (``calling.disconnect``), and the other call stays up too, if ``connected()`` has
-        returned it; otherwise that call is hung up, since nobody could reach it any more. Legs that still ring are
-        cancelled, by a document that replaces this one.
+        If ``connected()`` has returned the other call, that call stays up too (``calling.disconnect``); otherwise it is
+        hung up, since nobody could reach it any more. Legs that still ring are cancelled, by a document that replaces
+        this one.
         """
-        documents, peer_id = self.call._engine.documents, self._peer_id()
-        if self._is_gone() or self._call_operation.is_known_to_have_ended or documents.is_replaced(self._operation):
-            return None
-        if peer_id is None:
-            return await _stop_by_document(self)
-        if self._operation.options.peer is not None:
-            return await self.call._engine.stop(self._operation, "calling.disconnect", Bare())
-        return await documents.end_peer(self._operation, peer_id)
+        documents = self.call._engine.documents
+        async with documents.turn(self._call_operation):
+            if _is_past(self):
+                return None
+            peer_id = self._peer_id()
+            if peer_id is None:
+                return await _stop_by_document(self)
+            if self._operation.options.peer is not None:
+                return await self.call._engine.stop(self._operation, "calling.disconnect", Bare())
+            return await documents.end_peer(self._operation, peer_id)
 
     def _peer_id(self) -> str | None:
-        operation = self._operation
-        outcome = operation.outcome
-        if outcome is not None:
-            return None if outcome.result is None else cast(ConnectResult, outcome.result).peer_id
-        if operation.options.peer is not None:
-            return operation.options.peer
-        is_up = "connected" in operation.states_reached
-        return peer_of(operation) if is_up or operation.options.at_once else None
+        outcome = self._operation.outcome
+        if outcome is None:
+            return bridged_with(self._operation)
+        return None if outcome.result is None else cast(ConnectResult, outcome.result).peer_id
 
     def _not_connected(self) -> Exception:
         outcome = self._operation.outcome
@@ -149,10 +153,15 @@ class ConferenceAction(Stoppable[ConferenceResult]):
 
     async def stop(self) -> Leg | None:
         """Leave the conference; the call stays up, and is parked."""
-        is_replaced = self.call._engine.documents.is_replaced(self._operation)
-        if self._is_gone() or self._call_operation.is_known_to_have_ended or is_replaced:
-            return None
-        return await _stop_by_document(self)
+        async with self.call._engine.documents.turn(self._call_operation):
+            return None if _is_past(self) else await _stop_by_document(self)
+
+
+def _is_past(action: Stoppable[Any]) -> bool:
+    """Return whether the document of *action* does not run any more, so that there is nothing to stop."""
+    if action._is_gone() or action._call_operation.is_known_to_have_ended:
+        return True
+    return action.call._engine.documents.is_replaced(action._operation)
 
 
 async def _stop_by_document(action: Stoppable[Any]) -> Leg | None:
@@ -205,6 +214,16 @@ class SwmlVerbs(VerbBase):
         It replaces what was run on the call before: that action fails with ``Replaced``. Nobody answering is a result,
         ``answered=False``, not an error. Not confirmed on a live account.
 
+        ::
+
+            connect = await call.connect("+15550198766", timeout=20)
+            try:
+                peer = await connect.connected()  # the call at the other end
+            except ActionFailed as nobody:
+                print(nobody)
+            else:
+                await peer.ended()
+
         Args:
             to: A number or an address, or several, which are tried one after the other.
             caller_id: What the called party sees; without it, the number of the calling party.
@@ -244,6 +263,10 @@ class SwmlVerbs(VerbBase):
         It replaces what was run on the call before: that action fails with ``Replaced``. It is refused while the call
         is bridged, since it would end the bridge. Not confirmed on a live account.
 
+        ::
+
+            await call.send_digits("1w204#").finished()
+
         Args:
             digits: Made of ``0-9 A-D * #``, and of ``w`` and ``W``, which are pauses.
         """
@@ -274,6 +297,11 @@ class SwmlVerbs(VerbBase):
 
         It replaces what was run on the call before: that action fails with ``Replaced``. Not confirmed on a live
         account.
+
+        ::
+
+            async with call.conference("room") as conference:  # left when the block ends
+                await conference.reached("joined", timeout=30)
 
         Args:
             muted: Join without being heard.

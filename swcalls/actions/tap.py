@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ..commands import Direction, RtpDevice, Tap, TapAudio, TapDirection, WsDevice, device_item
 from ..results import TapResult
+from ..words import TapState
 from .action import Stoppable
 from .start import ActionStart
 from .verb_base import VerbBase, given
@@ -16,6 +17,11 @@ class TapAction(Stoppable[TapResult]):
 
     __slots__ = ()
     family: ClassVar[str] = "calling.tap"
+
+    if TYPE_CHECKING:
+
+        @property
+        def state(self) -> TapState | None: ...
 
 
 class TapVerbs(VerbBase):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ..commands import Transcribe
 from ..results import Transcript
+from ..words import TranscribeState
 from .action import Stoppable
 from .start import ActionStart
 from .verb_base import VerbBase, given
@@ -21,6 +22,11 @@ class TranscribeAction(Stoppable[Transcript]):
     __slots__ = ()
     family: ClassVar[str] = "calling.transcribe"
 
+    if TYPE_CHECKING:
+
+        @property
+        def state(self) -> TranscribeState | None: ...
+
 
 class TranscribeVerbs(VerbBase):
     """The method of a ``Call`` that transcribes it."""
@@ -30,6 +36,16 @@ class TranscribeVerbs(VerbBase):
     def transcribe(
         self, *, control_id: str | None = None, status_url: str | None = None, deadline: float | None = None
     ) -> ActionStart[TranscribeAction, Transcript]:
-        """Transcribe the call. A second one at the same time is a ``Conflict``. Wire: ``calling.transcribe``."""
+        """Transcribe the call. A second one at the same time is a ``Conflict``. Wire: ``calling.transcribe``.
+
+        ::
+
+            transcript = await call.transcribe()
+            await talk(call)
+            await transcript.stop()
+            print((await transcript.finished()).text)
+
+        The text comes after the stop or after the end of the call. It may take minutes (``Limits.transcript_grace``).
+        """
         command = Transcribe(control_id=given(control_id), status_url=status_url)
         return self._start(TranscribeAction, command, deadline)

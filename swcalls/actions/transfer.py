@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._engine.call_logging import log_address
 from ..call_leg import Leg
 from ..commands import Bare, Refer, ReferTo, SipItem, Transfer, UserEvent
 from ..results import ReferResult
+from ..words import ReferState
 from .action import Action
 from .start import ActionStart
 from .verb_base import VerbBase
@@ -21,6 +22,11 @@ class ReferAction(Action[ReferResult]):
 
     __slots__ = ()
     family: ClassVar[str] = "calling.refer"
+
+    if TYPE_CHECKING:
+
+        @property
+        def state(self) -> ReferState | None: ...
 
 
 class TransferVerbs(VerbBase):
@@ -55,9 +61,8 @@ class TransferVerbs(VerbBase):
         """
         command = Transfer(dest=dest)
         log_address(Transfer.command, "dest", dest)
-        leg = await self._send(Transfer.command, command)
+        leg = await self._engine.documents.replace(self._operation, Transfer.command, command)
         self._operation.handed_on = True
-        self._engine.registry.replaced(self._operation, None)
         return leg
 
     async def disconnect(self) -> Leg:

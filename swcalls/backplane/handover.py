@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from typing import Protocol
 
 from .._core.webhooks import INBOUND, Receipt, Webhook
 from ..events import Event, InboundCall
+from .held_calls import HeldCalls
 from .protocol import Backplane, BackplaneUnavailable, Delivery
 
 _log = logging.getLogger("swcalls.handover")
@@ -21,13 +23,19 @@ ANSWERED = 10.0
 TURN = 0.5
 """Seconds that a process has to take an inbound call before the call is offered to another process as well."""
 
+MOST_ADDRESSES, MOST_PASSED = 1024, 64
+"""For how many addresses it is remembered which processes do not take their calls, and how many processes for each."""
+
 
 class Dispatcher(Protocol):
     """Runs the handler for inbound calls in this process."""
 
-    @property
-    def takes_calls(self) -> bool:
-        """Whether inbound calls are accepted now."""
+    def takes(self, inbound: InboundCall) -> bool:
+        """Return whether this call is accepted now: there is a handler for the address that was called."""
+        ...
+
+    def holds(self, inbound: InboundCall) -> bool:
+        """Return whether a call is held until its handler decides on it, if this process gets the call."""
         ...
 
     def dispatch(self, inbound: InboundCall, *, promised: bool = False) -> bool:
@@ -36,13 +44,26 @@ class Dispatcher(Protocol):
 
 
 class Handover:
-    """Passes webhooks to other processes over a *backplane*; *dispatcher* accepts inbound calls in this process."""
+    """Passes webhooks to other processes over a *backplane*.
 
-    def __init__(self, backplane: Backplane, project: str, dispatcher: Dispatcher | None = None) -> None:
+    Args:
+        dispatcher: Accepts inbound calls in this process; ``None``: it accepts none.
+        held_calls: Knows which calls are held before they are answered; ``None``: no call is.
+    """
+
+    def __init__(
+        self,
+        backplane: Backplane,
+        project: str,
+        dispatcher: Dispatcher | None = None,
+        held_calls: HeldCalls | None = None,
+    ) -> None:
         self._backplane = backplane
         self._project = project
         self._dispatcher = dispatcher
+        self._held_calls = held_calls
         self._takes: set[asyncio.Task[str | None]] = set()
+        self._passed = _Passed()
 
     def is_ours(self, webhook: Webhook) -> bool:
         """Return whether *webhook* certainly belongs to this process."""
@@ -68,9 +89,9 @@ class Handover:
         return Receipt("forwarded", kind, key, noted)
 
     def begin_to_take(self, inbound: InboundCall) -> asyncio.Task[str | None] | None:
-        """Take an announced call, in a task that returns its owner; ``None``: this process accepts no calls."""
+        """Take an announced call, in a task that returns its owner; ``None``: this process does not accept it."""
         # Once this process owns the call, its handler runs, even if the process refuses calls by then.
-        if self._dispatcher is None or not self._dispatcher.takes_calls:
+        if self._dispatcher is None or not self._dispatcher.takes(inbound):
             return None
         task = asyncio.get_running_loop().create_task(self._take(inbound, self._dispatcher))
         self._takes.add(task)
@@ -105,16 +126,33 @@ class Handover:
             if not take.done():
                 raise BackplaneUnavailable(f"call {call_id}: this process did not take the call within {ANNOUNCED:g} s")
             owner = take.result()
-        owner = owner or await self._offer(call_id, body)
-        return Receipt("busy" if owner is None else "inbound", INBOUND, call_id)
+        owner = owner or await self._offer(call_id, inbound.to or "", body)
+        if owner is None:
+            return Receipt("busy", INBOUND, call_id)
+        return Receipt("inbound", INBOUND, call_id, held_by=owner if await self._is_held(inbound, owner) else None)
 
-    async def _offer(self, call_id: str, body: bytes) -> str | None:
-        """Offer an announced call to one process after another until one takes it; return its owner or ``None``."""
+    async def _is_held(self, inbound: InboundCall, owner: str) -> bool:
+        """Return whether *owner*, which has the call, decides whether it is answered."""
+        if self._held_calls is None:
+            return False
+        if self._dispatcher is not None and owner == self._backplane.owner:
+            return self._dispatcher.holds(inbound)
+        return await self._held_calls.is_held(inbound.call_id, owner)
+
+    async def _offer(self, call_id: str, to: str, body: bytes) -> str | None:
+        """Offer an announced call to one process after another until one takes it; return its owner or ``None``.
+
+        A process that has no handler for *to* does not take the call, and does not say so. It is asked last the next
+        time that *to* is called.
+        """
         backplane, offered_to = self._backplane, list[str]()
         clock = asyncio.get_running_loop().time
         end = clock() + ANNOUNCED
         while clock() < end:
-            taker = await backplane.taker(self._project, besides=offered_to)
+            passed = self._passed.owners(to)
+            taker = await backplane.taker(self._project, besides=[*offered_to, *passed])
+            if taker is None and passed:
+                taker = await backplane.taker(self._project, besides=offered_to)
             if taker is None:
                 break
             offered_to.append(taker)
@@ -124,6 +162,7 @@ class Handover:
                 _log.warning("call %s: cannot be offered to process %s: %s", call_id, taker, fault)
                 continue
             owner = await backplane.find_call(self._project, call_id, wait=TURN)
+            self._passed.note(to, taker, has_passed=owner is None)
             if owner is not None:
                 return owner
         # A process that got the offer may take the call as long as it is announced.
@@ -134,6 +173,9 @@ class Handover:
         while backplane.holds(owner):
             try:
                 async with asyncio.timeout(ANNOUNCED):
+                    # Before the call is taken: who waits for an owner then asks at once whether the owner holds it.
+                    if self._held_calls is not None and dispatcher.holds(inbound):
+                        await self._held_calls.hold(inbound.call_id, owner)
                     taken_by = await backplane.take_call(self._project, inbound.call_id, owner)
             except (BackplaneUnavailable, TimeoutError) as fault:
                 # This process may own the call now, or not: ask again.
@@ -150,3 +192,24 @@ class Handover:
         self._takes.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _log.error("taking an inbound call failed", exc_info=task.exception())
+
+
+class _Passed:
+    """Which processes did not take a call to an address when it was their turn. The latest of each are remembered."""
+
+    def __init__(self) -> None:
+        self._owners: OrderedDict[str, list[str]] = OrderedDict()
+
+    def owners(self, to: str) -> list[str]:
+        """Return the processes that did not take the latest call to *to* that they were offered."""
+        return self._owners.get(to, [])
+
+    def note(self, to: str, owner: str, *, has_passed: bool) -> None:
+        """Note whether *owner* has passed."""
+        others = [other for other in self._owners.pop(to, []) if other != owner]
+        if has_passed:
+            others = [*others, owner][-MOST_PASSED:]
+        if others:
+            self._owners[to] = others
+            if len(self._owners) > MOST_ADDRESSES:
+                self._owners.popitem(last=False)

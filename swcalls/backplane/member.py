@@ -15,10 +15,11 @@ from msgspec.structs import asdict
 from .._core.decoding import MalformedBody, parse, read, read_inbound
 from .._core.operation import PLAIN, CallOperation, Operation
 from .._core.registry import Registry
-from .._core.webhooks import INBOUND, Receipt, Webhook
+from .._core.webhooks import HOLD, INBOUND, Decision, Receipt, Webhook
 from .._engine.tasks import to_the_end
 from ..errors import CommandNotSent
 from .handover import Handover
+from .held_calls import decision_in
 from .protocol import Backplane, BackplaneUnavailable, Delivery, Memo
 
 _log = logging.getLogger("swcalls.member")
@@ -38,6 +39,10 @@ class Ingress(Protocol):
 
     def note(self, receipt: Receipt) -> None:
         """Count the verdict on a webhook."""
+        ...
+
+    def platform_told(self, call_id: str, decision: Decision) -> None:
+        """Apply a decision that another process has told the platform."""
         ...
 
 
@@ -181,6 +186,11 @@ class Member:
                 if take is not None:
                     take.add_done_callback(lambda done: self._note_taken(done, key))
                 # If this process does not take the call in time, the announcing process offers it to another one.
+                return True
+            if kind == HOLD:
+                decision = decision_in(raw)
+                if decision is not None:
+                    self._ingress.platform_told(key, decision)
                 return True
             event = read(kind, raw, body)
         except (MalformedBody, KeyError):

@@ -64,6 +64,8 @@ class Backplane(Protocol):
     - A memo is stored until it is forgotten, or until it expires because no process has claimed its dead owner.
     - ``publish``, ``announce_call``, ``find_call`` and ``taker`` work before ``open``, since a process that only
       receives webhooks never opens the backplane. ``offer`` may be called before ``open``.
+    - ``announce_call``, ``take_call`` and ``find_call`` take any text as the id of a call and as an owner: decisions
+      on calls are stored with them, too.
     - All methods are called in one event loop.
     - If a method is cancelled, or raises ``BackplaneUnavailable``, its work may or may not have been done.
     """

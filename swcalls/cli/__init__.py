@@ -10,23 +10,27 @@ import sys
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-import msgspec
-
 from swcalls import __version__
 from swcalls.errors import ConfigurationError
 
+from . import arguments
 from .failure import Failure
+from .output import print_line
 
 MAX_SPEED = 10_000.0
 """The greatest ``--speed``: a faster clock would soon leave the range of dates."""
 
 MAX_AUDIO_SPEED = 50.0
-"""The greatest ``--speed`` at which audio is simulated: 50 frames a second of each track, so many times as fast."""
+"""The greatest ``--speed`` with ``--audio``: the simulator sends 50 frames of each track in a simulated second."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with the arguments *argv* (default: ``sys.argv``); return the exit status."""
-    options = _parser().parse_args(argv)
+    try:
+        options = _parser().parse_args(argv)
+    except Failure as error:
+        print(f"swcalls: {error}", file=sys.stderr)
+        return 1
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -35,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         status = options.interrupted
     except (Failure, ConfigurationError) as error:
-        print(f"swcalls {options.command}: {error}", file=sys.stderr)
+        advice = f"; {error.advice}" if isinstance(error, Failure) and error.advice else ""
+        print(f"swcalls {options.command}: {error}{advice}", file=sys.stderr)
         status = 2 if isinstance(error, ConfigurationError) else 1
     return status
 
@@ -61,6 +66,7 @@ def _simulate(options: argparse.Namespace) -> Coroutine[None, None, int]:
         callee=options.callee,
         audio=options.audio,
         faults=options.faults,
+        dial_rate=options.dial_rate,
     )
 
 
@@ -126,8 +132,18 @@ def _doctor(options: argparse.Namespace) -> Coroutine[None, None, int]:
     )
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that raises `Failure` when help or version cannot be written; argparse would go on in silence."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is not None and file is sys.stdout:
+            print_line(message.removesuffix("\n"))
+        else:
+            super()._print_message(message, file)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="swcalls",
         description="Try swcalls without an account, test against a simulator, check settings, analyse recordings.",
         allow_abbrev=False,
@@ -163,23 +179,30 @@ def _parser() -> argparse.ArgumentParser:
     _add_space(simulate)
     simulate.add_argument(
         "--callee",
-        type=_callee,
+        type=arguments.callee,
         metavar="JSON",
         help="how the called person behaves, with the fields of swcalls.testing.Callee: "
         '\'{"presses": "42#", "rings_for": 2}\' (default: presses 1234, and says a sentence)',
     )
     simulate.add_argument(
         "--audio",
-        type=_sound,
+        type=arguments.sound,
         metavar="FILE",
         help="what a stream hears of the called person: a WAV file of 16-bit samples, or silence, tone or speech "
         "(default: silence); what they say and press is heard, too",
     )
     simulate.add_argument(
         "--faults",
-        type=_faults,
+        type=arguments.faults,
         metavar="JSON",
         help='faults to cause, with the fields of swcalls.testing.Faults: \'{"drop": 0.1, "seed": 7}\' (default: none)',
+    )
+    simulate.add_argument(
+        "--dial-rate",
+        type=arguments.rate,
+        metavar="N",
+        help="start at most N dials in a simulated second, and queue the others; SignalWire's default is 1 (default: "
+        "no limit)",
     )
     simulate.set_defaults(run=_simulate, interrupted=0)
 
@@ -192,7 +215,7 @@ def _parser() -> argparse.ArgumentParser:
         "or the caller hangs up, or with SIGINT (Ctrl-C). The exit status is 0 only if the call was answered.",
         allow_abbrev=False,
     )
-    ring.add_argument("url", type=_text, metavar="URL", help="the SWML webhook of the application")
+    ring.add_argument("url", type=arguments.web_url, metavar="URL", help="the SWML webhook of the application")
     _add_space(ring)
     ring.add_argument("--from", dest="from_", type=_text, default="+15550198765", help="the caller (%(default)s)")
     ring.add_argument("--to", type=_text, default="+12069708643", help="the number that is called (%(default)s)")
@@ -205,7 +228,12 @@ def _parser() -> argparse.ArgumentParser:
         help="when the caller hangs up (default: the caller does not)",
     )
     ring.add_argument(
-        "--sip-header", type=_header, action="append", default=[], metavar="NAME=VALUE", help="a header of the call"
+        "--sip-header",
+        type=arguments.header,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a header of the call",
     )
     ring.set_defaults(run=_ring, interrupted=0)
 
@@ -345,47 +373,6 @@ def _text(value: str) -> str:
     if not value or not value.isprintable():
         raise argparse.ArgumentTypeError("must be printable text that is not empty")
     return value
-
-
-def _header(value: str) -> tuple[str, str]:
-    name, equals, content = value.partition("=")
-    if not (name and equals):
-        raise argparse.ArgumentTypeError(f"{value!r} must be NAME=VALUE")
-    return name, content
-
-
-def _callee(value: str) -> Any:
-    from swcalls.testing import Callee
-
-    return _struct_from_json(Callee, value)
-
-
-def _faults(value: str) -> Any:
-    from swcalls.testing import Faults
-
-    return _struct_from_json(Faults, value)
-
-
-def _sound(value: str) -> str:
-    from swcalls.testing.audio_sounds import is_sound
-
-    if not is_sound(value):
-        raise argparse.ArgumentTypeError(
-            f"{value!r} must be silence, tone, speech, or the path of a WAV file of 16-bit samples"
-        )
-    return value
-
-
-def _struct_from_json(cls: type[Any], value: str) -> Any:
-    """Return an instance of the Struct *cls* made from the JSON object *value*, which must have no unknown fields."""
-    try:
-        given = msgspec.json.decode(value, type=dict[str, Any])
-        unknown = sorted(set(given) - set(cls.__struct_fields__))
-        if unknown:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r} must be one of {', '.join(cls.__struct_fields__)}")
-        return msgspec.convert(given, cls, str_keys=True)
-    except msgspec.MsgspecError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _project(value: str) -> str:

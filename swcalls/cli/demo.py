@@ -24,7 +24,7 @@ PERSON = Callee(presses="1234#")
 TALKER = Callee(presses="1234#", sound="speech")
 """The person who is called when somebody listens."""
 TIMEOUT = 60.0
-"""The most seconds for the call: so many real ones, and as many simulated ones. The call takes seven."""
+"""The call may take so many seconds of real time, plus as many of simulated time; it takes seven simulated ones."""
 
 
 async def demo(

@@ -7,7 +7,11 @@ import socket
 
 
 class Failure(Exception):
-    """A command cannot do its work; ``main`` prints the message."""
+    """A command cannot do its work; ``main`` prints the message, and the *advice*, which says what to do about it."""
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
 
 
 def reason(error: OSError | UnicodeError) -> str:

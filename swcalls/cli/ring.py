@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 from swcalls.testing import Callee, NotAnswered, Simulator
 from swcalls.testing.deliveries import Delivery
@@ -14,6 +14,8 @@ from .failure import Failure
 from .output import print_line
 from .serving import shutdown_event
 from .simulate import logged
+
+T = TypeVar("T")
 
 
 async def ring(
@@ -49,19 +51,28 @@ async def ring(
     space.observers.append(watch)
     async with logged(space, host, port) as log:
         log(f"calling {url}; the application's SIGNALWIRE_SPACE must be {space.url}")
+        calling = space.call(to, from_, url=url, callee=callee, headers=headers, status_url=url)
         try:
-            call = await space.call(to, from_, url=url, callee=callee, headers=headers, status_url=url)
+            call = await _unless(shutdown, calling)
         except NotAnswered as refusal:
             raise Failure(str(refusal)) from None
+        if call is None:
+            raise Failure("interrupted before the call was answered")
         # The application ends the call, or the caller hangs up, or the user has heard enough.
-        waits = [asyncio.create_task(event.wait()) for event in (ended, shutdown)]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
-            with suppress(asyncio.CancelledError):
-                await wait
-        if not ended.is_set():
+        if await _unless(shutdown, ended.wait()) is None:
             call.hang_up()
             await space.settled()
         print_line(f"ended: {call.end_reason}")
     return 0
+
+
+async def _unless(shutdown: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Return the result of *work*; cancel it and return ``None`` if *shutdown* is set first."""
+    working, told = asyncio.create_task(work), asyncio.create_task(shutdown.wait())
+    try:
+        await asyncio.wait((working, told), return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        for task in (working, told):
+            task.cancel()
+        await asyncio.gather(working, told, return_exceptions=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from swcalls import Client, CommandError
+from swcalls import Client, CommandError, CommandNotSent, InvalidParams, Unauthorized
 
 from .failure import Failure
 from .output import print_line
@@ -29,11 +29,22 @@ async def send(command: str, params: str, call_id: str | None) -> int:
         try:
             answer = await client.execute(command, call_id=call_id, params=given)
         except CommandError as error:
-            raise Failure(f"{type(error).__name__}: {error}") from error
+            raise Failure(f"{type(error).__name__}: {error}", _advice(error, call_id)) from error
         except (TypeError, ValueError) as error:
             raise Failure(str(error)) from error
     print_line(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
     return 0
+
+
+def _advice(error: CommandError, call_id: str | None) -> str:
+    """Return what the user should do about *error*."""
+    match error:
+        case Unauthorized() | CommandNotSent():
+            return "swcalls doctor checks space and credentials"
+        case InvalidParams() if call_id is None and error.command not in ("dial", "update"):
+            return "--call-id names the call that a command is for"
+        case _:
+            return ""
 
 
 def _object(text: str) -> dict[str, Any]:

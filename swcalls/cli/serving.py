@@ -16,7 +16,7 @@ def bind_errors_as_failure(host: str, port: int) -> Iterator[None]:
     try:
         yield
     except (OSError, UnicodeError) as error:
-        raise Failure(f"cannot listen on {host}:{port}: {reason(error)}") from error
+        raise Failure(f"cannot listen on {host}:{port}: {reason(error)}", "choose another --host or --port") from error
 
 
 def shutdown_event() -> asyncio.Event:

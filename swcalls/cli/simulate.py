@@ -33,6 +33,7 @@ async def simulate(
     callee: Callee | None = None,
     audio: str | None = None,
     faults: Faults | None = None,
+    dial_rate: float | None = None,
 ) -> int:
     """Serve until the process gets SIGINT or SIGTERM; return the exit status. The arguments are the simulator's.
 
@@ -52,6 +53,7 @@ async def simulate(
         speed=speed,
         callee=callee,
         faults=faults or Faults(),
+        dial_rate=dial_rate,
     )
     async with logged(space, host, port) as log:
         print_line(space.url)

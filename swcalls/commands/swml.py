@@ -59,7 +59,7 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
     "request": ("request_result", "request_response_code"),
     "send_digits": ("send_digits_result",),
 }
-"""The variables in which each step leaves what it came to."""
+"""The variables in which each step stores its result."""
 
 
 class Step(Value, frozen=True):
@@ -326,18 +326,15 @@ def document(steps: Iterable[AnyStep]) -> Document:
 
 
 def variables_of(steps: Iterable[Document]) -> tuple[str, ...]:
-    """Return the names of the variables in which *steps* leave what they came to, each once.
-
-    *steps* are those of a document. What a ``set`` step sets is among them.
-    """
+    """Return the names of the variables that *steps*, those of a document, set; each once."""
     found = dict.fromkeys(name for step in steps for name in _variables(step))
     return tuple(name for name in found if name not in ("op", "call_id"))
 
 
 def tail(url: str, key: str, variables: Iterable[str]) -> Request:
-    """Make the step that tells *url* that the steps before it have run, and what *variables* are then.
+    """Make the step that posts to *url*, when the steps before it have run, the values of *variables*.
 
-    It goes on after a few seconds when nobody answers. Unset variables are sent as empty strings.
+    Without an answer the document goes on after a few seconds. Unset variables are sent as empty strings.
     """
     told = {name: f"%{{{name}}}" for name in variables}
     return Request(

@@ -15,7 +15,7 @@ _NAMES = {"PCMU": "audio/x-mulaw", "PCMA": "audio/x-alaw", "L16": "audio/x-L16"}
 
 
 class Encoding(NamedTuple):
-    """How audio goes over the wire."""
+    """The codec, the rate and the byte order of the audio on the wire."""
 
     codec: str
     rate: int
@@ -24,7 +24,7 @@ class Encoding(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What the start message calls it."""
+        """Its name in the start message."""
         return _NAMES[self.codec]
 
     @property
@@ -43,7 +43,7 @@ class Encoding(NamedTuple):
 
 
 def encoding(codec: str | None, frame_ms: int = 20) -> Encoding | None:
-    """Read what a command asks for: ``PCMU``, ``L16@16000h``, ``PCMU@40i``, …; ``None``: the platform has no such."""
+    """Return the encoding that *codec* names: ``PCMU``, ``L16@16000h``, ``PCMU@40i``; ``None`` if there is no such."""
     match = _CODEC.match("PCMU" if codec is None else codec)
     if match is None:
         return None
@@ -56,7 +56,7 @@ def encoding(codec: str | None, frame_ms: int = 20) -> Encoding | None:
 
 @lru_cache
 def _codes(codec: str) -> bytes:
-    """Return the code of every fourth sample, from -32768 on: no law tells samples apart that are closer."""
+    """Return the code of every fourth sample from -32768 on: both laws give samples in between the same code."""
     code = _mulaw if codec == "PCMU" else _alaw
     return bytes(code(sample) for sample in range(-32768, 32768, 4))
 

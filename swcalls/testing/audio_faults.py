@@ -12,7 +12,7 @@ class AudioFaults(Struct, frozen=True, kw_only=True):
     """How a simulated platform misbehaves on the WebSocket of a stream. Times are simulated seconds."""
 
     no_connection: bool = False
-    """Nobody connects."""
+    """The platform does not connect."""
     wrong_bearer: bool = False
     """The bearer token is not the one that was asked for."""
     second_connection: bool = False
@@ -26,7 +26,7 @@ class AudioFaults(Struct, frozen=True, kw_only=True):
     drops_after: float | None = None
     """How long after the start the connection is reset."""
     stalls: tuple[float, float] | None = None
-    """How long after the start nothing comes, and for how long; then all of it comes at once."""
+    """When, after the start, nothing comes any more, and for how long; then all of it comes at once."""
     loses_every: int | None = None
     """Which frames never come: every third for 3. Their numbers are missing."""
     silence_is_no_frames: bool = False

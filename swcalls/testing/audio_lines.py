@@ -16,8 +16,9 @@ from swcalls.commands import is_loopback
 from .audio_faults import AudioFaults
 
 WAITING = 500
-"""How many messages may wait to be sent; then the latest are thrown away."""
+"""How many messages may wait to be sent; further ones are dropped."""
 _GOODBYE = 2.0
+"""Seconds in which the other side must answer a close."""
 
 _log = logging.getLogger("swcalls.testing")
 
@@ -40,7 +41,7 @@ class AudioLine:
         self._socket: aiohttp.ClientWebSocketResponse | None = None
 
     def send(self, message: str) -> None:
-        """Send *message*, once there is a connection and all before it is sent."""
+        """Send *message*, after those before it, as soon as there is a connection."""
         if len(self._waiting) < WAITING:
             self._waiting.append(message)
             self._has_more.set()

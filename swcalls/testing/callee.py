@@ -24,7 +24,8 @@ class Callee(Struct, frozen=True, kw_only=True):
     says: str | Sequence[str] = ""
     """Text to say each time a collect starts to listen for speech; a sequence works as for ``presses``.
 
-    A recording ends as if the next text was said to it; a collect gets that text all the same.
+    A recording ends as if the next text was said to it. A transcript has the next text, as far as
+    there was time to say it, if the callee said nothing else meanwhile. A collect gets that text all the same.
     """
     is_machine: bool | None = False
     """What a machine detector finds: True for MACHINE, False for HUMAN, None for UNKNOWN."""

@@ -19,7 +19,7 @@ from .wire import Shape, Wire
 
 Direction = Literal["inbound", "outbound"]
 Party = Literal["remote-caller", "local-caller"]
-State = Literal["created", "ringing", "answered", "ended"]
+State = Literal["queued", "created", "ringing", "answered", "ended"]
 OperationT = TypeVar("OperationT", bound="Operation")
 
 RING_TIMEOUT = 30.0
@@ -33,11 +33,11 @@ class Line(Protocol):
     """What connects a call with others: a bridge, or a conference."""
 
     def others(self, call: SimulatedCall) -> list[SimulatedCall]:
-        """Return who hears *call*."""
+        """Return the calls that hear what is said on *call*."""
         ...
 
     def leave(self, call: SimulatedCall) -> None:
-        """Part *call* from the others."""
+        """Disconnect *call* from the other calls."""
         ...
 
 
@@ -49,7 +49,7 @@ class Dialplans(Protocol):
         ...
 
     def entered(self, call: SimulatedCall) -> None:
-        """Take notice of the state that *call* is in now."""
+        """Process that *call* has entered its current state."""
         ...
 
 
@@ -71,7 +71,7 @@ class SimulatedCall:
         self.id: str = str(uuid.uuid4())
         self.from_: str = dial.from_
         self.to: str = dial.to or ""
-        self.state: State = "created"
+        self.state: State = "queued"
         self.end_reason: str | None = None
         """Why the call ended; None: it has not ended."""
         self.operations: dict[tuple[str, str], Operation] = {}
@@ -171,16 +171,16 @@ class SimulatedCall:
             operation.overhear(party, text)
 
     def receive_digits(self, digits: str) -> None:
-        """Have *digits* arrive at the far end."""
+        """Record *digits*, which have arrived at the far end."""
         self.received_digits = (self.received_digits + digits)[-DIGITS_KEPT:]
 
     def press_key(self, digit: str) -> None:
-        """Let *digit* be heard in the audio of the call."""
+        """Play the tone of *digit* in the audio of the call."""
         for operation in self._running():
             operation.hear_key(digit)
 
     def begin_to_say(self, text: str) -> None:
-        """Let *text* be heard in the audio of the call, from now on."""
+        """Play a voice in the audio of the call for as long as *text* takes."""
         for operation in self._running():
             operation.hear_voice(text)
 

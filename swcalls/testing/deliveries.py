@@ -171,9 +171,10 @@ class Deliveries:
         body: bytes,
         timeouts: tuple[float | None, float | None],
     ) -> tuple[int, bytes] | None:
-        """Send a request of a SWML document's, which is not signed; ``None``: there was no answer in time.
+        """Send the unsigned request of a SWML document's ``request`` step; return status and body, or ``None``.
 
-        *timeouts*, to connect and in all, are real seconds: whoever answers knows no other time.
+        *timeouts* are the most real seconds to connect, and in all: the server that answers does not know the simulated
+        time. ``None``: no response came in time.
         """
         if self._session is None:
             return None
@@ -192,12 +193,12 @@ class Deliveries:
             return None
 
     def tell(self, delivery: Delivery) -> None:
-        """Note a request that was made by another way."""
+        """Report *delivery*, a request that was not sent by `post`, to the observer."""
         self._observer(delivery)
 
     @property
     def gate(self) -> asyncio.Event | None:
-        """What holds back what is posted now; ``None``: nothing does."""
+        """The event for which webhooks that are posted now must wait; ``None``: they need not wait."""
         return self._gate
 
     def _signed(self, url: str, payload: dict[str, Any]) -> tuple[str, dict[str, str], bytes]:
@@ -222,7 +223,7 @@ class Deliveries:
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """Make ``settled`` wait for the block."""
+        """Have ``settled`` wait until the block has ended."""
         self.work_begins()
         try:
             yield
@@ -231,7 +232,7 @@ class Deliveries:
 
     @contextmanager
     def resting(self) -> Iterator[None]:
-        """Leave the block out of the work that ``settled`` waits for."""
+        """Do not have ``settled`` wait for the block, which is part of work that it waits for."""
         self.work_ends()
         try:
             yield
@@ -245,12 +246,12 @@ class Deliveries:
             await asyncio.sleep(0)
 
     def work_begins(self) -> None:
-        """Have ``settled`` wait until ``work_ends``."""
+        """Have ``settled`` wait until ``work_ends`` is called."""
         self._busy += 1
         self._idle.clear()
 
     def work_ends(self) -> None:
-        """End what ``work_begins`` began."""
+        """Undo one ``work_begins``."""
         self._busy -= 1
         if not self._busy:
             self._idle.set()

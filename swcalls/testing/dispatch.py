@@ -124,7 +124,7 @@ def _find_call(exchange: Exchange, call_id: str) -> SimulatedCall:
 
 def _update(call: SimulatedCall, update: Update) -> None:
     """Carry out ``update``, by the transition rules at the beginning of the wire contract's section b."""
-    is_waiting = call.state in ("created", "ringing")
+    is_waiting = call.state in ("queued", "created", "ringing")
     if call.state == "ended":
         raise unprocessable("cannot_update_completed", "a call that has ended accepts no update", "id")
     if update.status == "canceled" and not is_waiting:
@@ -157,7 +157,7 @@ def _refer(call: SimulatedCall, command: Refer) -> None:
 
 
 def _transfer(call: SimulatedCall, transfer: Transfer) -> None:
-    """Run a document that is given; what is only named, by its URL or as an address, is taken note of."""
+    """Run the document if ``dest`` is one; a URL or an address is accepted, and has no effect."""
     if isinstance(transfer.dest, dict):
         check_swml(transfer.dest, "dest")
         call.redirect(swml=transfer.dest)

@@ -225,7 +225,7 @@ class _Replayer:
         return Receipt(verdict, kind, key, event)
 
     def _take_call(self, inbound: InboundCall) -> bool:
-        """Accept an inbound call if it was accepted when it was recorded: that depends on the program, not on rules."""
+        """Accept an inbound call if it was accepted when it was recorded: the program decided that, not a rule."""
         if self._takes_calls and inbound.call_id not in self._taken:
             self._taken.add(inbound.call_id)
             call = self._calls[inbound.call_id]

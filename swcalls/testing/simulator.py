@@ -17,7 +17,6 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
 from aiohttp import web
 
 from swcalls.commands import Dial, StatusEvent
@@ -31,6 +30,7 @@ from .deliveries import Deliveries, Delivery
 from .dispatch import execute
 from .exchange import Exchange
 from .faults import HANGS_UP_WITHIN, Dice, Faults
+from .http_requests import dumps, json_errors, read_body, reset
 from .lookup import PATH as LOG_PATH
 from .lookup import answer as look_up
 from .received import ReceivedCommand, received_command
@@ -73,6 +73,8 @@ class Simulator:
         speed: Simulated seconds per second (greater than 0).
         shape: The form of webhooks; the platform's documentation has both. Those of ``stream`` are always enveloped.
         faults: The faults to cause; they can be changed at any time: ``space.faults = Faults(drop=0.1)``.
+        dial_rate: The most dials that start in a simulated second (greater than 0); others are queued, 10,000 of them,
+            and then refused. The platform's default is 1. None: every dial starts at once.
 
     Raises:
         ValueError: An argument breaks its rule.
@@ -90,6 +92,7 @@ class Simulator:
         speed: float = 1.0,
         shape: Shape = "enveloped",
         faults: Faults = Faults(),
+        dial_rate: float | None = None,
     ) -> None:
         _check(_is_text(project) and ":" not in project, "project", project, "a string that is not empty, without ':'")
         _check(_is_text(token), "token", "***", "a string that is not empty")
@@ -97,8 +100,10 @@ class Simulator:
         _check(type(port) is int and 0 <= port <= 65535, "port", port, "a whole number from 0 to 65535")
         _check(signing_key is None or _is_text(signing_key), "signing_key", "***", "None or a string that is not empty")
         _check(isinstance(callee, Callee), "callee", callee, "a Callee")
-        _check(type(speed) in (int, float) and 0 < speed < math.inf, "speed", speed, "a finite number greater than 0")
+        _check(_is_positive(speed), "speed", speed, "a finite number greater than 0")
         _check(shape in ("enveloped", "bare"), "shape", shape, "'enveloped' or 'bare'")
+        is_rate = dial_rate is None or _is_positive(dial_rate)
+        _check(is_rate, "dial_rate", dial_rate, "None, or a finite number greater than 0")
         self.commands: deque[ReceivedCommand] = deque(maxlen=MAX_REMEMBERED)
         """The latest commands, also refused ones."""
         self.deliveries: deque[Delivery] = deque(maxlen=MAX_REMEMBERED)
@@ -115,7 +120,7 @@ class Simulator:
         self._deliveries = Deliveries(self._clock, signing_key, self._dice, self._note_delivery)
         self._voice_log = VoiceLog(self._clock, project)
         self._wire = Wire(self._clock, self._deliveries, self._voice_log, project=project, shape=shape)
-        self._exchange = Exchange(self._wire, callee)
+        self._exchange = Exchange(self._wire, callee, dial_rate)
         self._runner: web.AppRunner | None = None
 
     def __repr__(self) -> str:
@@ -132,6 +137,11 @@ class Simulator:
     def calls(self) -> dict[str, SimulatedCall]:
         """The calls by id, at most 10,000: then the oldest call that has ended is dropped."""
         return self._exchange.calls
+
+    @property
+    def queued(self) -> int:
+        """How many dialled calls wait for their turn; always 0 without a ``dial_rate``."""
+        return len(self._exchange.queue)
 
     @property
     def callees(self) -> dict[str, Callee]:
@@ -205,7 +215,7 @@ class Simulator:
     async def __aenter__(self) -> Self:
         if self._wire.base_url:
             raise RuntimeError("a simulator runs once: create another one")
-        app = web.Application(middlewares=[_json_errors])
+        app = web.Application(middlewares=[json_errors])
         app.router.add_post(PATH, self._on_command)
         for path in (LOG_PATH, LOG_PATH + "/{call_id}", LOG_PATH + "/{call_id}/{part}"):
             app.router.add_get(path, self._on_log_request)
@@ -242,11 +252,11 @@ class Simulator:
             await self._deliveries.close()
 
     async def _on_command(self, request: web.Request) -> web.StreamResponse:
-        body = await _read_body(request) if self._is_authorized(request) else None
+        body = await read_body(request) if self._is_authorized(request) else None
         dice = self._dice
         if body is not None:
             if dice.happens("reset_before"):
-                return _reset(request)
+                return reset(request)
             refusal = dice.refusal()
             if refusal is not None:
                 self._note_command(body, refusal)
@@ -269,13 +279,13 @@ class Simulator:
                 if status == 200:
                     self._let_hang_up(_call_id(answer))
                     if dice.happens("reset_after"):
-                        return _reset(request)
+                        return reset(request)
                     if dice.happens("unanswered"):
                         return web.json_response({"error": "lost on purpose"}, status=dice.lost_answer())
                 if isinstance(answer, str):
                     response = web.Response(text=answer)
                 else:
-                    response = web.json_response(answer, status=status, dumps=_dumps)
+                    response = web.json_response(answer, status=status, dumps=dumps)
                 is_broken = request.content.exception() is not None
                 if is_broken:
                     response.force_close()
@@ -302,8 +312,8 @@ class Simulator:
                 return web.json_response({"error": "refused on purpose"}, status=self.faults.log_status)
             found = look_up(self._voice_log, self._exchange, match.get("call_id"), match.get("part", ""), request.query)
         except Refusal as refusal:
-            return web.json_response(refusal.body, status=refusal.status, dumps=_dumps)
-        return web.json_response(found, dumps=_dumps)
+            return web.json_response(refusal.body, status=refusal.status, dumps=dumps)
+        return web.json_response(found, dumps=dumps)
 
     def _answer(self, body: bytes | None) -> tuple[int, dict[str, Any] | str]:
         request: dict[str, Any] = {}
@@ -352,34 +362,8 @@ def _call_id(answer: dict[str, Any] | str) -> str:
     return str(answer.get("id", "")) if isinstance(answer, dict) else ""
 
 
-def _reset(request: web.Request) -> web.Response:
-    """Reset the connection; the returned response is never sent."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()
-
-
-async def _read_body(request: web.Request) -> bytes:
-    """Return the body of a request; ``b""`` if it cannot be read."""
-    try:
-        return await request.read()
-    except web.RequestPayloadError:
-        return b""
-
-
-@web.middleware
-async def _json_errors(request: web.Request, handler: Any) -> web.StreamResponse:
-    try:
-        response: web.StreamResponse = await handler(request)
-    except web.HTTPException as error:
-        error.content_type = "application/json"
-        error.text = _dumps({"error": error.reason})
-        raise
-    return response
-
-
-def _dumps(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+def _is_positive(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value < math.inf
 
 
 def _is_text(value: object) -> bool:

@@ -81,12 +81,12 @@ class Wire:
 
     @property
     def dice(self) -> Dice:
-        """What decides on faults."""
+        """The dice that decide when faults happen."""
         return self._deliveries.dice
 
     @property
     def deliveries(self) -> Deliveries:
-        """Everything on its way to the user."""
+        """The webhooks on their way to the user's receiver."""
         return self._deliveries
 
     async def fetch(self, url: str, payload: dict[str, Any]) -> bytes | None:

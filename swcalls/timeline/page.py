@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from .entries import Mark
-from .rows import Names, hues
+from .rows import Names, hue, without_repeated_states
 from .style import PAGE, PICTURE, SCRIPT
 from .svg import svg
 from .tooltip import markup, source, time_of_day
@@ -76,7 +76,8 @@ def _section(timeline: Drawable, first: int) -> str:
     picture = svg(timeline.marks, timeline.wall, payloads=True, first=first)
     return (
         f'<section>{head}<p class="lead">{_lead(timeline)}</p><ul class="facts">{"".join(_facts(timeline))}</ul>'
-        f'<figure class="picture">{picture}</figure>'
+        f'<figure class="picture"><div class="scroll" tabindex="0">{picture}</div>'
+        "<figcaption>The picture is wider than the screen: scroll it sideways.</figcaption></figure>"
         f"<details><summary>All marks, in order</summary>{_table(timeline, first)}</details></section>"
     )
 
@@ -114,14 +115,15 @@ def _facts(timeline: Drawable) -> Iterator[str]:
 
 
 def _table(timeline: Drawable, first: int) -> str:
-    names, start, kinds = Names(), timeline.marks[0].at, hues(timeline.marks)
+    names, start = Names(), timeline.marks[0].at
+    shown = {id(mark) for mark in without_repeated_states(timeline.marks)}
     lines = []
     for number, mark in enumerate(timeline.marks, first):
-        style = _style(mark)
+        style = _style(mark) if id(mark) in shown else "soft"
         lines.append(
             f'<tr data-mark="{number}"><td class="clock">{mark.at - start:.3f}</td>'
             f'<td class="clock">{time_of_day(mark.at, timeline.wall)}</td>'
-            f'<td class="about k{kinds[mark.kind]}">{markup(names.of(mark))}</td><td>{source(mark)}</td>'
+            f'<td class="about k{hue(mark.kind)}">{markup(names.of(mark))}</td><td>{source(mark)}</td>'
             f'<td>{markup(mark.word)}</td><td class="{style}">{mark.verdict or "open"}</td>'
             f'<td class="clock">{"" if mark.took is None else f"{mark.took:.3f}"}</td>'
             f"<td>{markup(mark.detail)}</td></tr>"

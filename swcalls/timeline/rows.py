@@ -24,8 +24,24 @@ _NEVER_POSTED = frozenset({"queued", "initiated"})
 _CHANGES_STATE = frozenset({"applied", "unknown", "reconciled", "reported"})
 """Verdicts of events that change the state of their action; the others are duplicates, or came early or late."""
 
-HUES = 6
-"""The number of colours for actions; the call has one of its own."""
+_HUES = {
+    "call": 0,
+    "detect": 1,
+    "play": 2,
+    "denoise": 2,
+    "collect": 3,
+    "record": 4,
+    "tap": 5,
+    "stream": 5,
+    "send_fax": 5,
+    "receive_fax": 5,
+    "transcribe": 6,
+    "live_transcribe": 6,
+    "live_translate": 6,
+    "ai_sidecar": 6,
+}
+_OTHER_HUE = 7
+"""Documents that the call runs, other parties, and kinds that are not known."""
 
 Phase = Literal["idle", "active", "ended"]
 
@@ -95,10 +111,9 @@ def without_repeated_states(marks: Sequence[Mark]) -> list[Mark]:
     return [mark for mark in marks if mark.verdict != "reported" or _state(mark) not in posted]
 
 
-def hues(marks: Sequence[Mark]) -> dict[str, int]:
-    """Return the number of the colour (CSS class ``k0`` to ``k6``) for each kind of *marks*; the call has 0."""
-    kinds = dict.fromkeys(mark.kind for mark in marks if mark.kind != "call")
-    return {"call": 0} | {kind: number % HUES + 1 for number, kind in enumerate(kinds)}
+def hue(kind: str) -> int:
+    """Return the number of the colour of *kind* (CSS class ``k0`` to ``k7``), the same in every picture."""
+    return _HUES.get(kind, _OTHER_HUE)
 
 
 def rows(marks: Sequence[Mark]) -> list[Row]:

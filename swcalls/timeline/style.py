@@ -6,19 +6,21 @@ from __future__ import annotations
 PICTURE = """
 .swcalls{--paper:#fff;--ink:#1c2330;--soft:#667085;--faint:#e4e7ec;--grid:#f0f2f5;--good:#17855b;--bad:#d92d20;
 --odd:#dc6803;
---h0:#475467;--h1:#2e6fd9;--h2:#0e8f7e;--h3:#7a56e0;--h4:#b8860b;--h5:#c2317f;--h6:#3f8a2e;
+--h0:#475467;--h1:#2e6fd9;--h2:#0e8f7e;--h3:#7a56e0;--h4:#a87900;--h5:#c2317f;--h6:#3f8a2e;
+--h7:#a4532a;
 font-family:ui-sans-serif,system-ui,-apple-system,"Segoe UI",Roboto,Inter,"Helvetica Neue",Arial,sans-serif;
 font-size:11px}
 @media(prefers-color-scheme:dark){.swcalls{--paper:#12161d;--ink:#e6eaf0;--soft:#8d98a9;--faint:#262d38;--grid:#1c222b;
 --good:#4cc38a;
---bad:#ff6369;--odd:#f5a623;--h0:#8b97a8;--h1:#6ea8fe;--h2:#3ec7b4;--h3:#a78bfa;--h4:#e0b341;--h5:#f472b6;--h6:#7cc96a}}
+--bad:#ff6369;--odd:#f5a623;--h0:#8b97a8;--h1:#6ea8fe;--h2:#3ec7b4;--h3:#a78bfa;--h4:#e0b341;--h5:#f472b6;--h6:#7cc96a;
+--h7:#e0956a}}
 .swcalls .paper{fill:var(--paper)}
 .swcalls text{fill:var(--ink)}
 .swcalls .time{fill:var(--soft);text-anchor:middle;font-variant-numeric:tabular-nums}
 .swcalls .grid{stroke:var(--grid);stroke-width:1}
 .swcalls .rule{stroke:var(--faint);stroke-width:1}
 .k0{--hue:var(--h0)}.k1{--hue:var(--h1)}.k2{--hue:var(--h2)}.k3{--hue:var(--h3)}.k4{--hue:var(--h4)}
-.k5{--hue:var(--h5)}.k6{--hue:var(--h6)}
+.k5{--hue:var(--h5)}.k6{--hue:var(--h6)}.k7{--hue:var(--h7)}
 .swcalls .name{font-size:12.5px;font-weight:600;fill:var(--hue)}
 .swcalls .last{fill:var(--soft)}
 .swcalls .span rect{fill:var(--hue)}
@@ -27,15 +29,16 @@ font-size:11px}
 .swcalls .odd{font-size:10px;fill:var(--odd)}
 .swcalls .idle rect{fill-opacity:.18}
 .swcalls .answered rect{fill-opacity:.45}
-.swcalls .span .state{fill:var(--paper);font-weight:600}
-.swcalls .answered .state{fill:var(--ink)}
-.swcalls .idle .state{fill:var(--soft);font-weight:400}
+.swcalls .span .state{fill:var(--paper);font-weight:600;paint-order:stroke;stroke:var(--hue);stroke-width:3px}
+.swcalls .answered .state{fill:var(--ink);stroke:none}
+.swcalls .idle .state{fill:var(--soft);font-weight:400;stroke:none}
 .swcalls .command .tip{fill:var(--ink);stroke:var(--paper);stroke-width:1}
 .swcalls .command.failed .tip,.swcalls .command.cancelled .tip{fill:var(--bad)}
 .swcalls .retry .tip{fill:var(--odd);stroke:var(--paper)}
 .swcalls .trip{stroke:var(--ink);stroke-width:1;opacity:.5}
 .swcalls .pressed{font-size:10px;fill:var(--hue);text-anchor:middle;font-weight:600}
 .swcalls .verb{font-size:10px;fill:var(--soft)}
+.swcalls .verb.bad{fill:var(--bad)}
 .swcalls .event circle{fill:var(--hue);stroke:var(--paper);stroke-width:2}
 .swcalls .event path{fill:var(--paper);stroke:var(--odd);stroke-width:2}
 .swcalls .duplicate circle,.swcalls .late circle,.swcalls .early circle{fill:var(--paper);stroke:var(--odd)}
@@ -57,13 +60,13 @@ stroke-width:5px}
 PAGE = """
 :root{color-scheme:light dark;--back:#f5f6f8;--card:#fff;--ink:#1c2330;--soft:#667085;--line:#e4e7ec;--good:#17855b;
 --bad:#d92d20;
---odd:#b54708;--hot:#eef4ff;
+--odd:#b54708;--hot:#eef4ff;--shade:rgb(28 35 48/.2);
 --mono:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
 @media(prefers-color-scheme:dark){:root{--back:#0b0e13;--card:#12161d;--ink:#e6eaf0;--soft:#8d98a9;--line:#262d38;
 --good:#4cc38a;
---bad:#ff6369;--odd:#f5a623;--hot:#1a2536}}
+--bad:#ff6369;--odd:#f5a623;--hot:#1a2536;--shade:rgb(230 234 240/.3)}}
 *{box-sizing:border-box}
-body{margin:0;padding:28px;background:var(--back);color:var(--ink);
+body{margin:0;padding:clamp(12px,3vw,28px);background:var(--back);color:var(--ink);
 font:14px/1.5 ui-sans-serif,system-ui,-apple-system,"Segoe UI",Roboto,Inter,"Helvetica Neue",Arial,sans-serif}
 main{max-width:1180px;margin:0 auto}
 h1{font-size:20px;line-height:1.3;margin:0 0 2px}
@@ -72,8 +75,17 @@ h2{font-size:15px;margin:28px 0 0;font-family:var(--mono);font-weight:600;overfl
 .facts{display:flex;flex-wrap:wrap;gap:8px;list-style:none;padding:0;margin:12px 0 16px}
 .facts li{border:1px solid var(--line);background:var(--card);border-radius:99px;padding:2px 12px;font-size:13px}
 .facts .odd{color:var(--odd);border-color:currentColor}.facts .bad{color:var(--bad);border-color:currentColor}
-.picture{background:var(--card);border:1px solid var(--line);border-radius:12px;overflow-x:auto;margin:0}
+.picture{position:relative;background:var(--card);border:1px solid var(--line);border-radius:12px;overflow:hidden;
+margin:0}
+.scroll{overflow-x:auto}
 .picture svg{display:block;min-width:760px;width:100%;height:auto}
+.picture svg.wide{width:auto;min-width:100%}
+.picture figcaption{display:none;color:var(--soft);font-size:12.5px;padding:6px 14px;border-top:1px solid var(--line)}
+.picture.scrolls figcaption{display:block}
+.picture::before,.picture::after{content:"";position:absolute;top:0;bottom:0;width:28px;opacity:0;pointer-events:none}
+.picture::before{left:0;background:linear-gradient(to left,transparent,var(--shade))}
+.picture::after{right:0;background:linear-gradient(to right,transparent,var(--shade))}
+.picture.before::before,.picture.after::after{opacity:1}
 .legend{display:flex;flex-wrap:wrap;gap:6px 20px;color:var(--soft);font-size:12.5px;list-style:none;padding:0;
 margin:14px 0 0}
 .legend svg{width:16px;height:16px;vertical-align:-3px;margin-right:5px}
@@ -124,7 +136,7 @@ SCRIPT = r"""
     kept = null;
     document.querySelectorAll(".hot").forEach((other) => other.classList.remove("hot"));
   };
-  for (const mark of document.querySelectorAll("svg .mark")) {
+  for (const mark of document.querySelectorAll("svg [data-mark]")) {
     const title = mark.querySelector("title");
     mark.tooltip = title.textContent;
     mark.setAttribute("aria-label", mark.tooltip.split("\n")[0]);
@@ -141,6 +153,18 @@ SCRIPT = r"""
   for (const row of document.querySelectorAll("tr[data-mark]")) {
     row.addEventListener("pointerenter", () => { if (!kept) all(row).forEach((other) => other.classList.add("hot")); });
     row.addEventListener("pointerleave", () => { if (!kept) hide(); });
+  }
+  for (const figure of document.querySelectorAll(".picture")) {
+    const scroll = figure.querySelector(".scroll");
+    const tell = () => {
+      const hidden = scroll.scrollWidth - scroll.clientWidth;
+      figure.classList.toggle("scrolls", hidden > 1);
+      figure.classList.toggle("before", scroll.scrollLeft > 1);
+      figure.classList.toggle("after", scroll.scrollLeft < hidden - 1);
+    };
+    scroll.addEventListener("scroll", tell, {passive: true});
+    addEventListener("resize", tell);
+    tell();
   }
   card.addEventListener("click", (event) => event.stopPropagation());
   document.addEventListener("click", hide);

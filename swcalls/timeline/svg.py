@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from .axis import ticks
 from .entries import Mark
-from .rows import Row, hues, rows
+from .labels import FONTS, Box, Labels, element, number, shorten
+from .rows import Point, Row, hue, rows
 from .style import PICTURE
 from .tooltip import markup, tooltip
 
@@ -18,12 +19,17 @@ from .tooltip import markup, tooltip
 WIDTH = 1120
 """The least width of the picture."""
 LEFT, RIGHT, TOP, BOTTOM = 120, 176, 42, 12
-"""Margins: names to the left, last words to the right, times above."""
-ROW, BAR, LANE = 46, 18, 13
+"""Margins: names to the left (at least), last words to the right, times above."""
+WIDEST_NAME, WIDEST_WORD = 190, 150
+"""The most pixels for a name, and for a word above a bar."""
+INDENT = 16
+ROW, BAR, LANE = 49, 20, 13
 """Heights: of a row, of its bar, and of each lane of waits below the bar."""
-MIDDLE = 25
+MIDDLE = 26
 """From the top of a row to the middle of its bar. Commands are drawn above the bar, webhooks on its lower edge."""
-LANES = 3
+DOTS = BAR / 2 + 2
+"""From the middle of a bar to the middles of its webhooks, which leave room for a text in the bar."""
+LANES = 5
 """The most lanes of waits in a row."""
 MIN_TICK = 90
 """The least distance between two ticks of the axis."""
@@ -31,15 +37,20 @@ MIN_WAIT = 4
 """A wait that is narrower than this is not drawn, unless it failed."""
 GAP = 9
 """The distance between the middles of two marks, if possible."""
-CHARACTER = 6.3
-"""The greatest width of a character at font size 11, since text cannot be measured here."""
+
+
+_OUT_OF_PLACE = frozenset({"duplicate", "late", "early"})
+"""Verdicts of events that bring nothing new, or bring it at the wrong time."""
+Placed = Sequence[tuple[Mark, float]]
+"""Marks, each with the x coordinate at which it is drawn."""
 
 
 class Scale(Struct, frozen=True):
-    """The time axis: *span* seconds from *start*, on *width* pixels."""
+    """The time axis: *span* seconds from *start*, on *width* pixels from *left*."""
 
     start: float
     span: float
+    left: float
     width: float
 
     @property
@@ -49,11 +60,11 @@ class Scale(Struct, frozen=True):
 
     def x(self, at: float) -> float:
         """Return the x coordinate of the moment *at*."""
-        return LEFT + (at - self.start) * self.pace
+        return self.left + (at - self.start) * self.pace
 
 
 def svg(marks: Sequence[Mark], wall: float, *, payloads: bool = False, first: int | None = None) -> str:
-    """Return a picture of *marks* as one ``<svg>`` element.
+    """Return a picture of *marks* as one ``<svg>`` element. No text in it covers another one; tooltips have all texts.
 
     Args:
         marks: The marks of one call.
@@ -64,21 +75,23 @@ def svg(marks: Sequence[Mark], wall: float, *, payloads: bool = False, first: in
     found = rows(marks)
     start = min((mark.at for mark in marks), default=0.0)
     span = max((mark.end for mark in marks), default=0.0) - start
-    width = max(WIDTH, LEFT + RIGHT + min(4000, 14 * max((len(row.marks) for row in found), default=0)))
-    scale = Scale(start, span, width - LEFT - RIGHT)
+    names = [FONTS["name"].width(row.name) for row in found]
+    left = max(LEFT, 2 * INDENT + min(WIDEST_NAME, math.ceil(max(names, default=0))))
+    width = max(WIDTH, left + RIGHT + min(4000, 14 * max((len(row.marks) for row in found), default=0)))
+    scale = Scale(start, span, left, width - left - RIGHT)
     drawing = _Drawing(marks, wall, scale, payloads=payloads, first=first or 0)
-    kinds = hues(marks)
     parts, y = [], TOP
     for row in found:
         lanes = _lanes([mark for mark in row.marks if drawing.is_drawn(mark)])
-        parts.append(f'<g class="row k{kinds[row.kind]}">{"".join(drawing.row(row, y, lanes))}</g>')
+        parts.append(f'<g class="row k{hue(row.kind)}">{"".join(drawing.row(row, y, lanes))}</g>')
         y += ROW + LANE * (max(lanes.values(), default=-1) + 1)
     height = y + BOTTOM
     style = f"<style>{PICTURE}</style>" if first is None else ""
     grid = "".join(_axis(scale, y))
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="swcalls" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}" role="img" aria-label="Timeline of a call">{style}'
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="swcalls{" wide" if width > WIDTH else ""}" '
+        f'viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        f'aria-label="Timeline of a call">{style}'
         f'<rect class="paper" width="{width}" height="{height}" rx="10"/>{grid}{"".join(parts)}</svg>'
     )
 
@@ -97,22 +110,30 @@ class _Drawing:
     def row(self, row: Row, y: float, lanes: dict[int, int]) -> Iterator[str]:
         """Yield the elements of one row, whose top is at *y*; *lanes* maps the ``id`` of each wait to its lane."""
         middle = y + MIDDLE
-        yield f'<path class="rule" d="M16 {y}H{_n(LEFT + self._scale.width + RIGHT - 16)}"/>'
-        key = row.marks[0].key
-        yield _text(16, middle + 4, row.name, "name", title=key or "")
-        yield from self._spans(row, middle)
-        for mark in row.marks:
-            if mark.what == "audio" and mark.levels:
-                yield self._levels(mark, middle)
-            if id(mark) in lanes:
-                yield self._wait(mark, middle + BAR / 2 + 8 + LANE * lanes[id(mark)])
-        commands = [mark for mark in row.marks if mark.what in ("command", "retry")]
-        for mark, x in self._placed(commands):
-            yield self._command(mark, x, middle, is_first=mark is row.marks[0])
-        others = [point.mark for point in row.points if point.mark.what != "command"]
-        for mark, x in self._placed(others):
-            yield self._point(mark, x, middle)
-        yield from self._words(row, middle)
+        commands = list(self._placed([mark for mark in row.marks if mark.what in ("command", "retry")]))
+        points = list(self._placed([point.mark for point in row.points if point.mark.what != "command"]))
+        labels = Labels()
+        self._block(commands, points, middle, labels)
+        # The texts that matter most are placed first: they find room.
+        name = shorten(row.name, WIDEST_NAME, "name")
+        key = row.marks[0].key or ""
+        worded = [point for point in row.points if point.word and point.mark.verdict not in _OUT_OF_PLACE]
+        final = worded.pop() if worded and row.has_ended else None
+        last = self._last_word(row, final, points, middle, labels)
+        bars, states, nameless = self._bars(row, middle, labels)
+        tips = [self._command(row, final, mark, x, middle, labels) for mark, x in commands]
+        words = self._words(row, worded, points, nameless, middle, labels)
+        dots = [self._point(mark, x, middle, labels) for mark, x in points]
+        waits = [
+            self._wait(mark, middle + BAR / 2 + 9 + LANE * lanes[id(mark)], labels)
+            for mark in row.marks
+            if id(mark) in lanes
+        ]
+        yield f'<path class="rule" d="M{INDENT} {y}H{number(self._scale.left + self._scale.width + RIGHT - INDENT)}"/>'
+        yield element(name, INDENT, middle + 4, "name", title=key if name == row.name else f"{row.name}: {key}")
+        yield from bars
+        yield from (self._levels(mark, middle) for mark in row.marks if mark.what == "audio" and mark.levels)
+        yield from (*states, *waits, *tips, *dots, *words, last)
 
     def is_drawn(self, mark: Mark) -> bool:
         """Return whether *mark* is a wait that is wide enough to draw, or that failed."""
@@ -129,13 +150,38 @@ class _Drawing:
             free = x + GAP
             yield mark, x
 
-    def _spans(self, row: Row, middle: float) -> Iterator[str]:
-        """Yield the bar of a row: a stretch for each state, as long as the state lasted."""
-        ends = [point.mark.at for point in row.points[1:]] + [self._end]
+    def _block(self, commands: Placed, points: Placed, middle: float, labels: Labels) -> None:
+        """Keep the symbols of a row free of texts."""
+        top, dots = middle - BAR / 2, middle + DOTS
+        for mark, x in commands:
+            labels.block(Box(x - 5, top - 9, x + 5, top + 1))
+            labels.block(Box(x, top - 9, self._trip_end(mark, x), top - 7))
+        for mark, x in points:
+            if mark.what == "settled":
+                labels.block(Box(x - 8, middle - 8, x + 8, middle + 8))
+            else:
+                labels.block(Box(x - 6, dots - 5.5, x + 6, dots + 5.5))
+
+    def _last_word(self, row: Row, final: Point | None, points: Placed, middle: float, labels: Labels) -> str:
+        """Return the text behind the bar: that of *final*, with which the row ended, or that it has not ended."""
+        word, at = "not ended yet", self._end
+        if row.has_ended:
+            at = next(point.mark.at for point in row.points if point.phase == "ended")
+            word, at = ("", at) if final is None else (final.word, max(at, final.mark.at))
+        x = max([self._scale.x(at), *(x for mark, x in points if mark.what == "settled")]) + 10
+        room = self._scale.left + self._scale.width + RIGHT - 6 - x
+        return labels.place(shorten(word, room, "last"), x, middle + 3.5, "last")
+
+    def _bars(self, row: Row, middle: float, labels: Labels) -> tuple[list[str], list[str], set[str]]:
+        """Return the stretches of a row's bar, one for each state; the states' names; the states that have no room."""
+        # A row of which only a wait is kept has no points.
+        ends = [*(point.mark.at for point in row.points[1:]), self._end][: len(row.points)]
         lasting = [
             (point.state, point.phase, point.is_settled, point.mark.at, end)
             for point, end in zip(row.points, ends, strict=True)
         ]
+        bars, states = [], []
+        nameless: set[str] = set()
         for (state, phase, is_answered), run in groupby(lasting, key=lambda one: one[:3]):
             if phase == "ended":
                 continue
@@ -146,76 +192,89 @@ class _Drawing:
             width = right - left
             if width < 1:
                 continue
-            box = f'<rect x="{_n(left)}" y="{_n(middle - BAR / 2)}" width="{_n(width)}" height="{BAR}" rx="4"/>'
+            box = (
+                f'<rect x="{number(left)}" y="{number(middle - BAR / 2)}" width="{number(width)}" height="{BAR}" '
+                'rx="4"/>'
+            )
             seconds = stretch[-1][4] - stretch[0][3]
             caption = f"{state or 'no event yet'}, {seconds:.3f} s"
-            label = _chevrons(right, middle) if is_open else ""
-            if len(state) * CHARACTER + 24 < width:
-                label += _text(left + 11, middle + 3.5, state, "state")
-            yield f'<g class="{kind}">{_title(caption)}{box}{label}</g>'
+            arrows = _chevrons(right, middle) if is_open else ""
+            bars.append(f'<g class="{kind}">{_title(caption)}{box}{arrows}</g>')
+            label = ""
+            if FONTS["state"].width(state) + (34 if is_open else 16) < width:
+                label = labels.place(state, left + 11, middle + 2.5, "state")
+            if label:
+                states.append(f'<g class="{kind}">{_title(caption)}{label}</g>')
+            else:
+                nameless.add(state)
+        return bars, states, nameless
 
-    def _command(self, mark: Mark, x: float, middle: float, *, is_first: bool) -> str:
+    def _command(self, row: Row, final: Point | None, mark: Mark, x: float, middle: float, labels: Labels) -> str:
         top = middle - BAR / 2
-        shape = f'<path class="tip" d="M{_n(x - 5)} {_n(top - 8)}H{_n(x + 5)}L{_n(x)} {_n(top + 1)}Z"/>'
+        triangle = f"M{number(x - 5)} {number(top - 8)}H{number(x + 5)}L{number(x)} {number(top + 1)}Z"
+        shape = f'<path class="tip" d="{triangle}"/>'
         if mark.took:
-            shape = f'<path class="trip" d="M{_n(x)} {_n(top - 8)}H{_n(x + mark.took * self._scale.pace)}"/>{shape}'
-        if mark.verdict == "accepted" and not is_first:
-            shape += _text(x + 8, top - 2, mark.word.rpartition(".")[2], "verb")
+            shape = f'<path class="trip" d="M{number(x)} {number(top - 8)}H{number(self._trip_end(mark, x))}"/>{shape}'
+        word, kind = mark.word.rpartition(".")[2], "verb"
+        if mark.verdict == "failed":
+            is_final = final is not None and mark is final.mark
+            word, kind = "" if is_final else mark.detail.partition(":")[0], "verb bad"
+        if mark.verdict == "failed" or (mark.verdict == "accepted" and mark is not row.marks[0]):
+            word = shorten(word, WIDEST_WORD, kind)
+            beside = labels.place(word, x + 10, top - 2, kind)
+            shape += beside or labels.place(word, self._trip_end(mark, x) + 6, top - 2, kind)
         return self._hoverable(mark, f"{mark.what} {mark.verdict or 'open'}", shape)
 
-    def _point(self, mark: Mark, x: float, middle: float) -> str:
-        y = middle + BAR / 2
+    def _trip_end(self, mark: Mark, x: float) -> float:
+        """Return where the line ends that shows how long a command took."""
+        return x + (mark.took or 0) * self._scale.pace
+
+    def _point(self, mark: Mark, x: float, middle: float, labels: Labels) -> str:
+        y = middle + DOTS
         if mark.what == "settled":
             is_good = mark.word == "result"
             shape = _diamond(x, middle) if is_good else _cross(x, middle)
             return self._hoverable(mark, f"settled {'good' if is_good else 'bad'}", shape)
         if mark.verdict in ("reconciled", "reported"):
-            return self._hoverable(mark, f"event {mark.verdict}", _diamond(x, y))
-        shape = f'<circle cx="{_n(x)}" cy="{_n(y)}" r="4.5"/>'
+            return self._hoverable(mark, f"event {mark.verdict}", _diamond(x, y, 5))
+        shape = f'<circle cx="{number(x)}" cy="{number(y)}" r="4.5"/>'
         if mark.verdict == "late":
-            shape += _text(x + 9, y + 3.5, "late", "odd")
+            shape += labels.place("late", x + 11, y + 3.5, "odd")
         return self._hoverable(mark, f"event {mark.verdict}", shape)
 
-    def _words(self, row: Row, middle: float) -> Iterator[str]:
-        """Yield the words of events above the bar (digits, mostly), where there is room, and the last one behind it."""
-        free = -math.inf
-        worded = [
-            point for point in row.points if point.word and point.mark.verdict not in ("duplicate", "late", "early")
+    def _words(
+        self, row: Row, worded: Sequence[Point], points: Placed, nameless: set[str], middle: float, labels: Labels
+    ) -> list[str]:
+        """Return the words of events that find room above the bar: digits, and states that have no name in the bar."""
+        if row.kind == "call":
+            return []
+        places = {id(mark): x for mark, x in points}
+        return [
+            labels.place(
+                shorten(point.word, WIDEST_WORD, "pressed"), places[id(point.mark)], middle - BAR / 2 - 4, "pressed"
+            )
+            for point in worded
+            if point.mark.what != "command" and (point.state != point.mark.word or point.state in nameless)
         ]
-        for point in worded[:-1]:
-            x, room = self._scale.x(point.mark.at), len(point.word) * CHARACTER
-            is_news = point.state != point.mark.word and row.kind != "call"
-            if is_news and x - room / 2 > free and not self._has_verb(row, x - room / 2, x + room / 2):
-                yield _text(x, middle - BAR / 2 - 4, point.word, "pressed")
-                free = x + room / 2 + 3
-        if not row.has_ended:
-            yield _text(self._scale.x(self._end) + 10, middle + 4, "not ended yet", "last")
-        elif worded:
-            yield _text(self._scale.x(worded[-1].mark.at) + 10, middle + 4, _shorten(worded[-1].word, 26), "last")
-
-    def _has_verb(self, row: Row, left: float, right: float) -> bool:
-        """Return whether the name of a later command (``stop``, ``pause``, …) is drawn between *left* and *right*."""
-        verbs = [mark for mark in row.marks[1:] if mark.what == "command" and mark.verdict == "accepted"]
-        places = [(self._scale.x(mark.at), len(mark.word.rpartition(".")[2]) * CHARACTER) for mark in verbs]
-        return any(x < right and left < x + GAP + room for x, room in places)
 
     def _levels(self, mark: Mark, middle: float) -> str:
         """Draw how loud the audio was, into the bar: as high as it was loud."""
         left, right = self._scale.x(mark.at), self._scale.x(mark.end)
         step, bottom = (right - left) / len(mark.levels), middle + BAR / 2
         outline = "".join(
-            f"H{_n(left + at * step)}V{_n(bottom - level / 8 * (BAR - 2))}" for at, level in enumerate(mark.levels)
+            f"H{number(left + at * step)}V{number(bottom - level / 8 * (BAR - 2))}"
+            for at, level in enumerate(mark.levels)
         )
-        shape = f'<path d="M{_n(left)} {_n(bottom)}{outline}H{_n(right)}V{_n(bottom)}Z"/>'
+        shape = f'<path d="M{number(left)} {number(bottom)}{outline}H{number(right)}V{number(bottom)}Z"/>'
         return self._hoverable(mark, "audio", shape)
 
-    def _wait(self, mark: Mark, y: float) -> str:
+    def _wait(self, mark: Mark, y: float, labels: Labels) -> str:
         left, right = self._scale.x(mark.at), self._scale.x(mark.end if mark.took is not None else self._end)
-        end = "" if mark.verdict == "" else f"V{_n(y)}"
-        shape = f'<path d="M{_n(left)} {_n(y)}V{_n(y + 4)}H{_n(right)}{end}"/>'
+        end = "" if mark.verdict == "" else f"V{number(y)}"
+        shape = f'<path d="M{number(left)} {number(y)}V{number(y + 4)}H{number(right)}{end}"/>'
         word = mark.word if mark.verdict in ("", "result") else f"{mark.word}: {mark.verdict}"
-        if len(word) * CHARACTER < right - left:
-            shape += _text((left + right) / 2, y + 7, word, "awaited")
+        if FONTS["awaited"].width(word) + 12 < right - left:
+            shape += labels.place(word, (left + right) / 2, y + 7, "awaited")
         return self._hoverable(mark, f"wait {mark.verdict or 'open'}", shape)
 
     def _hoverable(self, mark: Mark, kind: str, shape: str) -> str:
@@ -238,34 +297,22 @@ def _axis(scale: Scale, bottom: float) -> Iterator[str]:
     """Yield the ticks: each a vertical line through all rows, and its time."""
     for seconds, time in ticks(scale.span, scale.span / max(scale.width / MIN_TICK, 1)):
         x = scale.x(scale.start + seconds)
-        yield f'<path class="grid" d="M{_n(x)} {TOP - 8}V{_n(bottom)}"/>'
-        yield _text(x, TOP - 16, f"{time} s", "time")
+        yield f'<path class="grid" d="M{number(x)} {TOP - 8}V{number(bottom)}"/>'
+        yield element(f"{time} s", x, TOP - 16, "time")
 
 
 def _chevrons(right: float, middle: float) -> str:
-    return f'<path d="M{_n(right - 16)} {_n(middle - 4)}l4 4l-4 4m6 -8l4 4l-4 4"/>'
+    return f'<path d="M{number(right - 16)} {number(middle - 4)}l4 4l-4 4m6 -8l4 4l-4 4"/>'
 
 
-def _diamond(x: float, middle: float) -> str:
-    return f'<path d="M{_n(x)} {_n(middle - 6)}l6 6l-6 6l-6 -6Z"/>'
+def _diamond(x: float, middle: float, half: float = 6) -> str:
+    return f'<path d="M{number(x)} {number(middle - half)}l{half} {half}l-{half} {half}l-{half} -{half}Z"/>'
 
 
 def _cross(x: float, middle: float) -> str:
-    return f'<circle cx="{_n(x)}" cy="{_n(middle)}" r="7"/><path d="M{_n(x - 3)} {_n(middle - 3)}l6 6m0 -6l-6 6"/>'
-
-
-def _text(x: float, y: float, text: str, kind: str, *, title: str = "") -> str:
-    return f'<text x="{_n(x)}" y="{_n(y)}" class="{kind}">{_title(title) if title else ""}{markup(text)}</text>'
+    shape = f'<path d="M{number(x - 3)} {number(middle - 3)}l6 6m0 -6l-6 6"/>'
+    return f'<circle cx="{number(x)}" cy="{number(middle)}" r="7"/>{shape}'
 
 
 def _title(text: str) -> str:
     return f"<title>{markup(text)}</title>"
-
-
-def _shorten(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _n(number: float) -> str:
-    """Format a coordinate."""
-    return f"{number:.1f}".removesuffix(".0")

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from .axis import ticks
 from .entries import Mark
-from .rows import Names, Point, Row, rows, without_repeated_states
+from .rows import Names, Point, Row, hue, rows, without_repeated_states
 from .terminal_style import TerminalStyle, escaped
 
 MARGIN = 2
@@ -18,7 +18,8 @@ NAME_WIDTH = 12
 """Columns of a name in the lines; in the picture, names are as wide as necessary."""
 MIN_TICK = 7
 """The least number of columns between two ticks of the axis."""
-COLOURS = ("cyan", "green", "yellow", "magenta", "blue")
+COLOURS = ("bold", "cyan", "green", "magenta", "yellow", "blue", "cyan", "blue")
+"""The style of each `hue`."""
 MAX_SHIFT = 2
 """The most columns by which a point is moved to the right of its time, to avoid overlaps."""
 Cell = tuple[str, str]
@@ -124,9 +125,8 @@ def picture(marks: Sequence[Mark], terminal: TerminalStyle) -> str:
     room = terminal.width - MARGIN - name_width - GAP
     scale = _scale(found, end, room)
     lines = [" " * (terminal.width - room) + terminal.paint(line, "dim") for line in _axis(scale, room, terminal)]
-    kinds = list(dict.fromkeys(row.kind for row in found if row.kind != "call"))
     for row in found:
-        style = "bold" if row.kind == "call" else COLOURS[kinds.index(row.kind) % len(COLOURS)]
+        style = COLOURS[hue(row.kind)]
         name = terminal.paint(f"{terminal.shorten(row.name, name_width):<{name_width}}", style)
         bar, words = _bar(row, scale, style, terminal)
         label = _fitting(words, room - len(bar) - 1, terminal)

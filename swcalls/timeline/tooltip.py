@@ -63,6 +63,11 @@ def time_of_day(at: float, wall: float, *, date: bool = False) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S %Z}" if date else f"{moment:%H:%M:%S.%f}"[:-3]
 
 
+def printable(text: str) -> str:
+    """Escape characters of *text* that are not printable, which could hide or reorder the rest."""
+    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+
+
 def markup(text: str) -> str:
-    """Escape *text* for HTML and XML, and characters that are not printable, which could hide or reorder the rest."""
-    return html.escape("".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text))
+    """Escape *text* for HTML and XML, and characters that are not printable."""
+    return html.escape(printable(text))

@@ -90,5 +90,5 @@ def _public_event(event: Event | InboundCall) -> Event | InboundCall:
     """Return an event that has nothing but what the picture of a timeline depends on."""
     if isinstance(event, InboundCall):
         return InboundCall(call_id="", raw={})
-    sort = CollectEvent if isinstance(event, CollectEvent) else Event
+    sort: type[Event] = CollectEvent if isinstance(event, CollectEvent) else Event
     return sort(state=state_of(event), payload={})

@@ -71,11 +71,10 @@ async def frames_of(feed: AudioFeed) -> list[Any]:
     """Read *feed* to its end."""
     found = []
     while True:
-        while (frame := feed.frames.take()) is not None:
-            found.append(frame)
-        if feed.ended_by is not None:
+        try:
+            found.append(await feed.next_frame())
+        except StopAsyncIteration:
             return found
-        await feed.has_frame.wait()
 
 
 async def until(feed: AudioFeed, ready: Callable[[], Any]) -> None:

@@ -13,7 +13,10 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType
 from audio_platform import BEARER, FRAME, ID, STOP, Platform, expected, frames_of, media, message, start, until
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from swcalls._core.audio_frame import AudioFrame
 from swcalls._core.audio_listeners import AUDIO
 from swcalls._core.callback_urls import CallbackUrls
 from swcalls._engine import audio_server, audio_socket
@@ -157,7 +160,7 @@ async def test_our_own_end_closes_the_connection_and_drops_what_was_not_read(
     async with await platform.connect() as socket:
         await socket.send_str(start())
         await socket.send_str(media(1))
-        await feed.has_frame.wait()
+        await until(feed, lambda: feed.heard)
         feed.leave()
         assert await closed(socket) == 1000
     assert await frames_of(feed) == []
@@ -417,17 +420,17 @@ async def test_digits_are_kept_and_not_logged(
 
 async def test_two_readers_at_a_time_are_refused(feed: AudioFeed) -> None:
     async with asyncio.TaskGroup() as tasks:
-        reader = tasks.create_task(feed.has_frame.wait())
+        reader = tasks.create_task(frames_of(feed))
         await asyncio.sleep(0)
         with pytest.raises(RuntimeError, match="one reader at a time"):
-            await feed.has_frame.wait()
+            await feed.next_frame()
         feed.end("local")
-        await reader
+        assert await reader == []
 
 
 async def test_a_reader_that_is_cancelled_loses_nothing(platform: Platform, feed: AudioFeed) -> None:
     async with await platform.connect() as socket:
-        waiting = asyncio.create_task(feed.has_frame.wait())
+        waiting = asyncio.create_task(feed.next_frame())
         await socket.send_str(start())
         await until(feed, lambda: feed.messages.started)
         waiting.cancel()
@@ -435,3 +438,80 @@ async def test_a_reader_that_is_cancelled_loses_nothing(platform: Platform, feed
         await socket.send_str(media(1))
         await socket.send_str(STOP)
         assert len(await frames_of(feed)) == 1
+
+
+async def test_a_reader_that_is_cancelled_when_it_has_got_a_frame_loses_nothing(feed: AudioFeed) -> None:
+    feed.receive(start())
+    for before in range(3):
+        waiting = asyncio.create_task(feed.next_frame())
+        await asyncio.sleep(0)
+        for chunk in (2 * before + 1, 2 * before + 2):
+            feed.receive(media(chunk))
+        waiting.cancel()
+        (result,) = await asyncio.gather(waiting, return_exceptions=True)
+        assert isinstance(result, asyncio.CancelledError)
+        assert feed.frames.seconds("inbound") == pytest.approx(0.04)
+        assert [(await feed.next_frame()).timestamp_ms for _ in range(2)] == [40 * before, 40 * before + 20]
+    assert feed.frames.seconds("inbound") == 0
+    feed.end("stop")
+    assert await frames_of(feed) == []
+
+
+async def test_a_reader_whose_wait_is_broken_off_leaves_the_next_frame_to_another(feed: AudioFeed) -> None:
+    feed.receive(start())
+    reading = feed.next_frame()
+    reading.send(None)
+    with pytest.raises(asyncio.CancelledError):
+        reading.throw(asyncio.CancelledError())
+    feed.receive(media(1))
+    assert (await feed.next_frame()).timestamp_ms == 0
+
+
+async def test_a_frame_that_a_reader_has_not_seen_at_our_own_end_is_dropped(feed: AudioFeed) -> None:
+    feed.receive(start())
+    reading = asyncio.create_task(frames_of(feed))
+    await asyncio.sleep(0)
+    feed.receive(media(1))
+    feed.leave()
+    assert await reading == []
+
+
+async def test_a_frame_that_came_before_the_end_is_read(feed: AudioFeed) -> None:
+    feed.receive(start())
+    reading = asyncio.create_task(frames_of(feed))
+    await asyncio.sleep(0)
+    feed.receive(media(1))
+    feed.receive(STOP)
+    assert [frame.timestamp_ms for frame in await reading] == [0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(["frame", "read", "cancel", "turn"]), max_size=40))
+def test_whenever_readers_are_cancelled_every_frame_is_read_once_and_in_order(steps: list[str]) -> None:
+    async def read() -> tuple[list[int], int]:
+        feed = AudioFeed(f"stream {ID}", BEARER, max_lag=60)
+        feed.receive(start())
+        come, read = 0, list[int]()
+        reader: asyncio.Task[AudioFrame] | None = None
+        for step in [*steps, "turn"]:
+            if step == "frame":
+                come += 1
+                feed.receive(media(come))
+            elif step == "read":
+                reader = reader or asyncio.ensure_future(feed.next_frame())
+            elif step == "cancel" and reader is not None:
+                reader.cancel()
+                await asyncio.wait([reader])
+            else:
+                await asyncio.sleep(0)
+            if reader is not None and reader.done():
+                if not reader.cancelled():
+                    read.append(reader.result().timestamp_ms)
+                reader = None
+        feed.end("stop")
+        last = [] if reader is None else await asyncio.gather(reader, return_exceptions=True)
+        read += [frame.timestamp_ms for frame in last if isinstance(frame, AudioFrame)]
+        return read + [frame.timestamp_ms for frame in await frames_of(feed)], come
+
+    read_in_order, come = asyncio.run(read())
+    assert read_in_order == [20 * number for number in range(come)]

@@ -16,9 +16,11 @@ from swcalls._core.decoding import parse
 from swcalls._core.registry import Registry
 from swcalls._core.signature import Verifier
 from swcalls._core.webhooks import Reply, WebhookReader
+from swcalls._engine.decisions import Decisions
 from swcalls._engine.ingress import Ingress
 from swcalls.backplane import Backplane, BackplaneUnavailable, Delivery, RedisBackplane
 from swcalls.backplane.handover import Handover
+from swcalls.backplane.held_calls import HeldCalls
 from swcalls.backplane.member import Member
 from swcalls.events import InboundCall
 
@@ -148,18 +150,27 @@ class RedisProject:
 class Process:
     """What a client has of a backplane, without the client: it takes webhooks in, and calls if it *takes_calls*.
 
-    A process that is never opened only receives.
+    A process that is never opened only receives. One with *hold* seconds decides on its calls before they are answered.
     """
 
-    def __init__(self, backplane: Backplane, *, takes_calls: bool = True) -> None:
+    def __init__(
+        self, backplane: Backplane, *, takes_calls: bool = True, number: str | None = None, hold: float | None = None
+    ) -> None:
         self.backplane = backplane
+        self.number = number
+        """The only number that it has a handler for; ``None``: it handles all."""
         self.urls = CallbackUrls("project", "token", "/swcalls", URL)
         self.registry = Registry(Limits())
         self.rung: list[str] = []
         self.takes_calls = takes_calls
-        handover = Handover(backplane, "project", self)
+        self.told: list[tuple[str, str]] = []
+        """What the platform was told, as far as this process knows."""
+        self._holds = hold is not None and takes_calls
+        held_calls = HeldCalls(backplane, "project", hold or 20.0)
+        self.decisions = Decisions(self.urls, hold or 20.0, self._note_told, backplane.owner, held_calls)
+        handover = Handover(backplane, "project", self, held_calls)
         reader = WebhookReader(self.urls, Verifier((), require=False), 10_000)
-        self.ingress = Ingress(reader, self.registry, self.dispatch, handover)
+        self.ingress = Ingress(reader, self.registry, self.dispatch, handover, self.decisions)
         self.member = Member(backplane, "project", self.registry, self.ingress, handover)
 
     async def open(self) -> Process:
@@ -173,10 +184,10 @@ class Process:
         self.takes_calls = False
         self.backplane.offer(takes_calls=False)
 
-    async def announce(self, call_id: str = "in-1") -> Reply:
+    async def announce(self, call_id: str = "in-1", to: str = "+12223334445") -> Reply:
         """Take in the announcement of a call."""
         path = self.urls.mint("inbound", "calls", shared=True).removeprefix(URL)
-        call = f'{{"call_id": "{call_id}", "call_state": "created", "direction": "inbound"}}'
+        call = f'{{"call_id": "{call_id}", "call_state": "created", "direction": "inbound", "to": "{to}"}}'
         return await self.ingress.accept(path, {}, f'{{"call": {call}}}'.encode())
 
     async def tell(self, kind: str, key: str, owner: str, body: str) -> Reply:
@@ -184,13 +195,24 @@ class Process:
         urls = CallbackUrls("project", "token", "/swcalls", URL, owner=owner)
         return await self.ingress.accept(urls.mint(kind, key).removeprefix(URL), {}, body.encode())
 
+    def takes(self, inbound: InboundCall) -> bool:
+        return self.takes_calls and self.number in (None, inbound.to)
+
     def dispatch(self, inbound: InboundCall, *, promised: bool = False) -> bool:
         if not (promised or self.takes_calls):
             return False
         # As the client's own, it knows a call that it was told of before.
         if inbound.call_id not in self.rung:
             self.rung.append(inbound.call_id)
+            if self._holds:
+                self.decisions.expect(inbound.call_id)
         return True
+
+    def holds(self, inbound: InboundCall) -> bool:
+        return self._holds
+
+    def _note_told(self, call_id: str, decision: str) -> None:
+        self.told.append((call_id, decision))
 
 
 class Collector:

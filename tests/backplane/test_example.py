@@ -58,3 +58,26 @@ async def test_the_worker_of_the_readme_runs(
             monkeypatch.setenv(f"SIGNALWIRE_{name}", value)
         await namespace["worker"]("readme", server.url)
     assert capsys.readouterr().out == "1234\n"
+
+
+def test_when_a_worker_fails_no_process_is_left_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SWCALLS_PUBLIC_URL", "http://127.0.0.1:8080")
+    stub, pid = tmp_path / "stub.py", tmp_path / "pid"
+    stub.write_text(
+        "import os, pathlib, sys, time\n"
+        "if sys.argv[1] == 'receive':\n"
+        f"    pathlib.Path({str(pid)!r}).write_text(str(os.getpid()))\n"
+        "    print('receiver: ready', flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    namespace: dict[str, Any] = {"__name__": "example", "__file__": str(stub)}
+    exec(compile(EXAMPLE.read_text(), str(EXAMPLE), "exec"), namespace)
+    with pytest.raises(
+        SystemExit, match=r"a process has ended before it said 'waits': is Redis running at REDIS_URL\?"
+    ):
+        namespace["main"]()
+    assert capsys.readouterr().out == "receiver: ready\n"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)

@@ -10,6 +10,7 @@ import pytest
 from memory import MemoryHub
 
 from swcalls import TTS, Call, Client, CommandNotSent, ConnectAction, Limits, Retry, WebhookReceiver
+from swcalls.backplane import member
 from swcalls.testing import Callee, Simulator
 
 FROM, TO, BOB = "+12069708643", "+15550198765", "+15550100001"
@@ -38,6 +39,12 @@ class Scene:
         call = await client.dial(to=TO, from_=FROM)
         await call.answered(timeout=10)
         return call
+
+
+@pytest.fixture
+def dead_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait for the backplane of a dead process to close."""
+    monkeypatch.setattr(member, "CLOSING", 0.01)
 
 
 @pytest.fixture
@@ -81,7 +88,7 @@ async def test_everything_works_when_another_process_gets_the_webhooks(scene: Sc
         await call.end()
 
 
-async def test_a_bridge_that_stands_is_taken_up_by_another_process(scene: Scene) -> None:
+async def test_a_bridge_that_stands_is_taken_up_by_another_process(scene: Scene, dead_soon: None) -> None:
     first = scene.worker("one")
     await first.open()
     async with bridged(scene, first) as (call, connect, peer):
@@ -104,3 +111,37 @@ async def test_a_bridge_that_stands_is_taken_up_by_another_process(scene: Scene)
             assert (result.answered, result.peer_id) == (True, peer_id)
             await second.call(str(call.id)).end()
         await first.close()
+
+
+@pytest.mark.parametrize("stops", [False, True])
+async def test_a_bridge_whose_other_end_nobody_asked_for_is_taken_up_with_it(
+    scene: Scene, dead_soon: None, stops: bool
+) -> None:
+    first = scene.worker("one")
+    await first.open()
+    call = await scene.dial(first)
+    connect = await call.connect(BOB)
+    await connect.reached("connected", timeout=10)
+    told = scene.hub.memos["project", "one"]
+    while "answered_by" not in told["connect", connect.control_id].options:
+        await asyncio.sleep(0)
+    peer_id = told["connect", connect.control_id].options["answered_by"]
+    scene.hub.kill("one")
+    async with scene.worker("two") as second:
+        (taken_up,) = [action async for action in second.recover("one")]
+        assert isinstance(taken_up, ConnectAction)
+        with pytest.raises(CommandNotSent, match="has bridged"):
+            await taken_up.call.send_digits("1")
+        if stops:
+            # Nobody could reach the call at the other end any more.
+            await taken_up.stop()
+            assert (await taken_up.finished(timeout=10)).answered
+            assert scene.space.calls[peer_id].state == "ended"
+        else:
+            peer = await taken_up.connected(timeout=10)
+            await peer.play(TTS("Sorry for that.")).finished(timeout=10)
+            await peer.end()
+            result = await taken_up.finished(timeout=10)
+            assert (result.answered, result.peer_id, peer.id) == (True, peer_id, peer_id)
+        await second.call(str(call.id)).end()
+    await first.close()

@@ -199,15 +199,6 @@ async def test_the_demo_goes_on_when_nobody_reads_it() -> None:
     assert (status, err) == (0, "")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which is always full")
-async def test_the_demo_fails_when_its_output_cannot_be_written() -> None:
-    full = os.open("/dev/full", os.O_WRONLY)
-    async with program("demo", "--speed", "100", stdout=full) as process:
-        os.close(full)
-        returncode, _, errors = await ending(process)
-    assert (returncode, errors) == (1, "swcalls demo: cannot write the output: No space left on device\n")
-
-
 @needs_signals
 @pytest.mark.parametrize("signum", ["SIGINT", "SIGTERM"])
 async def test_the_simulator_serves_until_it_is_told_to_end(signum: str) -> None:
@@ -298,13 +289,15 @@ def test_a_port_in_use_is_one_line_of_error(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main([command, "--port", str(port)]) == 1
-    error = f"swcalls {command}: cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}\n"
+    error = f"swcalls {command}: cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}; choose another --host or --port\n"
     assert capsys.readouterr() == ("", error)
 
 
 def test_a_host_that_is_none_is_one_line_of_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "--port", "0", "--host", "a" * 300]) == 1
-    error = f"swcalls simulate: cannot listen on {'a' * 300}:0: not the name of a host\n"
+    error = (
+        f"swcalls simulate: cannot listen on {'a' * 300}:0: not the name of a host; choose another --host or --port\n"
+    )
     assert capsys.readouterr() == ("", error)
 
 
@@ -412,6 +405,8 @@ async def test_a_bad_argument_ends_the_process_with_2() -> None:
         (["simulate", "--port", "x"], "a whole number from 0 to 65535"),
         (["listen", "--port", "8_0"], "a whole number from 0 to 65535"),
         (["simulate", "--speed", "0"], "a number greater than 0"),
+        (["simulate", "--dial-rate", "0"], "'0' must be a number greater than 0"),
+        (["simulate", "--dial-rate", "often"], "'often' must be a number greater than 0"),
         (["simulate", "--audio", "nowhere.wav"], "'nowhere.wav' must be silence, tone, speech, or the path of a WAV"),
         (["simulate", "--speed", "inf"], "a number greater than 0"),
         (["demo", "--speed", "nan"], "a number greater than 0"),

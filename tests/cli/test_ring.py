@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from aiohttp import web
 
 from swcalls import TTS, Call, Client, Digits
 from swcalls.cli import main
@@ -97,6 +98,14 @@ async def test_a_call_that_nobody_answers_fails(nothing_is_left_running: None) -
     assert "not answered" in err.splitlines()[-1]
 
 
+@pytest.mark.parametrize("url", ["nowhere", "http://", "http://x y/", "ftp://127.0.0.1/", "http://[::1", ""])
+def test_what_is_called_must_be_a_url(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended_by:
+        main(["ring", url, "--port", "0"])
+    assert ended_by.value.code == 2
+    assert f"argument URL: {url!r} must be an http:// or https:// URL" in capsys.readouterr().err
+
+
 def test_a_caller_that_cannot_be_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ring", "http://127.0.0.1:1/", "--presses", "x"]) == 2
     assert "made of the characters 0-9 A-D" in capsys.readouterr().err
@@ -115,3 +124,27 @@ def test_nothing_in_the_environment_is_needed(
         monkeypatch.delenv(name)
     assert main(["ring", f"http://127.0.0.1:{free_port()}/", "--port", "0", "--speed", "100"]) == 1
     assert "not answered" in capsys.readouterr().err
+
+
+async def test_a_call_that_is_not_answered_can_be_interrupted(nothing_is_left_running: None) -> None:
+    asked = asyncio.Event()
+
+    async def hold(request: web.Request) -> web.Response:
+        asked.set()
+        return web.json_response({"version": "1.0.0", "sections": {"main": [{"sleep": -1}]}})
+
+    app = web.Application()
+    app.router.add_post("/", hold)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        async with ringing(f"http://127.0.0.1:{runner.addresses[0][1]}/", 0) as process:
+            async with asyncio.timeout(60):
+                await asked.wait()
+            process.send_signal(signal.SIGINT)
+            status, out, err = await ended(process)
+    finally:
+        await runner.cleanup()
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1] == "swcalls ring: interrupted before the call was answered"

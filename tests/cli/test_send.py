@@ -57,6 +57,27 @@ async def test_what_is_refused_is_one_line_and_status_1(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("command", "settings", "advice"),
+    [
+        ("dial", {"SIGNALWIRE_API_TOKEN": "wrong"}, "; swcalls doctor checks space and credentials"),
+        ("calling.play", {}, "; --call-id names the call that a command is for"),
+        ("dial", {}, " must be given)"),
+    ],
+)
+async def test_a_refusal_says_what_to_do(
+    command: str,
+    settings: dict[str, str],
+    advice: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with Simulator() as space:
+        environ(monkeypatch, CREDENTIALS | {"SIGNALWIRE_SPACE": space.url} | settings)
+        assert await asyncio.to_thread(main, ["send", command]) == 1
+    assert capsys.readouterr().err.endswith(f"{advice}\n")
+
+
 def test_nobody_there_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(Retry, "wait", lambda *_: None)
     environ(monkeypatch, CREDENTIALS | {"SIGNALWIRE_SPACE": "http://127.0.0.1:9"})

@@ -6,6 +6,7 @@ An `ignore` is a promise too: if what it stands at were allowed, mypy would say 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any, Literal, assert_type
 
@@ -14,6 +15,7 @@ from aiohttp import web
 import swcalls
 from swcalls import (
     TTS,
+    AskResult,
     Audio,
     AudioFrame,
     Call,
@@ -27,6 +29,7 @@ from swcalls import (
     ConnectAction,
     ConnectResult,
     DetectAction,
+    DetectFax,
     Detection,
     DetectMachine,
     Digits,
@@ -39,6 +42,7 @@ from swcalls import (
     PlayEvent,
     RecordAction,
     Recording,
+    ResultStart,
     SendDigitsResult,
     Speech,
     SpeechResult,
@@ -48,6 +52,7 @@ from swcalls import (
     Timeline,
     WebhookReceiver,
     swml,
+    words,
 )
 from swcalls.backplane import Backplane, RedisBackplane
 from swcalls.testing import Callee, Faults, Replay, Simulator, replay
@@ -66,9 +71,9 @@ async def calls(client: Client) -> None:
         assert_type(known, Call)
     assert_type(client.call("id"), Call)
     assert_type(call.id, str | None)
-    assert_type(call.state, str | None)
-    assert_type(call.end_reason, str | None)
-    assert_type(await call.ended(), str | None)
+    assert_type(call.state, words.CallState | None)
+    assert_type(call.end_reason, words.EndedBy | None)
+    assert_type(await call.ended(), words.EndedBy | None)
     assert_type(await call.end(), Leg | None)
     assert_type(call.timeline, Timeline)
     async for event in call.events():
@@ -154,6 +159,55 @@ async def answers(call: Call) -> None:
     detector.pause()  # type: ignore[attr-defined]
 
 
+async def asks(call: Call) -> None:
+    start = call.ask(TTS("One or two?"), digits=Digits(max=1), accept={"1", "2"}, on_wrong=[TTS("No.")])
+    assert_type(start, ResultStart[AskResult])
+    answer = await start
+    assert_type(answer, AskResult)
+    assert_type(answer.value, str | None)
+    assert_type(answer.last, CollectResult)
+    assert_type(await call.ask(TTS("PIN?"), digits=Digits(max=4), accept=str.isdigit).finished(timeout=60), AskResult)
+    await call.ask(TTS("PIN?"), digits=Digits(max=4), accept=re.compile("[0-9]{4}"))
+    task = asyncio.create_task(call.ask(TTS("PIN?"), digits=Digits(max=4), accept="[0-9]{4}"))
+    assert_type(task, asyncio.Task[AskResult])
+    beep = await call.wait_for_beep(DetectMachine(initial_timeout=5), timeout=60)
+    assert_type(beep, Detection)
+    assert_type(beep.is_machine, bool)
+
+    call.ask(TTS("PIN?"), accept={1, 2})  # type: ignore[arg-type]
+    call.ask(TTS("PIN?"), on_wrong="No.")  # type: ignore[arg-type]
+    call.wait_for_beep(DetectFax())  # type: ignore[arg-type]
+
+
+async def compares(
+    call: Call, collected: CollectResult, found: Detection, recording: Recording, play: PlayAction
+) -> str:
+    """A word that the platform does not have is flagged; what is newer than this version can be handled all the same."""
+    assert_type(play.state, words.PlayState | None)
+    assert_type(collected.type, words.CollectType)
+    assert_type(found.event, words.Detected | None)
+    assert call.state != "answerd"  # type: ignore[comparison-overlap]
+    assert await call.ended() != "no-answer"  # type: ignore[comparison-overlap]
+    assert play.state != "pausing"  # type: ignore[comparison-overlap]
+    assert recording.state != "no-input"  # type: ignore[comparison-overlap]
+    assert found.type != "phone"  # type: ignore[comparison-overlap]
+    assert found.event != "human"  # type: ignore[comparison-overlap]
+    assert found.event != "5"
+    async for event in call.events():
+        assert event.state != "answer"  # type: ignore[comparison-overlap]
+        assert event.end_reason != "no_answer"  # type: ignore[comparison-overlap]
+    assert collected.type != "digits"  # type: ignore[comparison-overlap]
+    if str(collected.type) == "brand_new":
+        return "a word that is newer than this version"
+    match collected.type:
+        case "digit" | "speech":
+            return collected.type.upper()
+        case "no_input" | "no_match" | "finished":
+            return "nothing"
+        case unlisted:
+            return unlisted  # It is reachable: otherwise, mypy would say so.
+
+
 async def receivers(client: Client, backplane: Backplane) -> None:
     assert_type(client.receiver, WebhookReceiver)
     assert_type(client.receiver.routes(), list[web.RouteDef])
@@ -169,6 +223,12 @@ async def receivers(client: Client, backplane: Backplane) -> None:
     async def another(call: Call) -> None:
         await call.transfer("sip:agent@example.com")
 
+    @client.receiver.on_call(to="+15550100001", answer=False)
+    async def sales(call: Call) -> None:
+        await call.reject("busy")
+
+    assert_type(await sales(client.call("id")), None)
+    client.receiver.on_call(sales, to=15550100001)  # type: ignore[call-overload]
     client.receiver.on_call(lambda call: None)  # type: ignore[type-var]
     reply = await client.accept(path="/", headers={}, body=b"")
     assert_type(reply.status, int)

@@ -12,7 +12,7 @@ from ..contract import conflict, not_found
 
 
 class Live(Operation):
-    """A session of either sort. Its webhooks have the form that a page described which the vendor has withdrawn."""
+    """A session of either sort. Its webhooks have the form of a schema that the vendor has withdrawn."""
 
     def __init__(self, call: SimulatedCall, command: StartCommand, start: TranscribeStart | TranslateStart) -> None:
         super().__init__(call, command)

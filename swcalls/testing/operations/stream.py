@@ -20,7 +20,7 @@ from .play import Playing
 KEY_SECONDS = 0.1
 """How long the tone of a key is heard."""
 _UTTERANCES = 64
-"""How many of what the far end says and presses can be heard at once."""
+"""How many texts and keys of the far end can be heard at the same time."""
 
 Track = Literal["inbound", "outbound"]
 _TRACKS: dict[str, tuple[Track, ...]] = {
@@ -72,7 +72,7 @@ class Streaming(Operation):
         if not self._lines.reaches(self._url) or faults.no_connection:
             return
         if found is None:
-            # What becomes of a codec that the platform does not have is not documented, but that it is an error.
+            # That an unknown codec is an error is documented; what becomes of the stream is not.
             self.stop()
             return
         self._encoding = found._replace(big_endian=faults.big_endian)
@@ -136,7 +136,7 @@ class Streaming(Operation):
         self._send("start", start)
 
     def _send_frames(self) -> None:
-        """Send all frames that are over by now, and come again when the next one is."""
+        """Send all frames whose time is over, and set the timer for the next one."""
         length = self._encoding.frame_ms / 1000
         now = self.clock.now() - self._began
         stall = self._faults.stalls

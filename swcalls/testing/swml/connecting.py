@@ -21,12 +21,12 @@ _REASONS = {"noAnswer": "no_answer", "decline": "declined"}
 
 
 class Runner(Protocol):
-    """The document whose step it is."""
+    """The document that runs the step."""
 
     call: SimulatedCall
 
     async def wait(self, awaitable: Awaitable[T]) -> T:
-        """Await something that may take its time."""
+        """Await something that takes simulated time."""
         ...
 
     def set(self, **variables: Any) -> None:

@@ -17,7 +17,7 @@ class Bridge:
     def __init__(self, ours: SimulatedCall, peer: SimulatedCall) -> None:
         self.over: asyncio.Event = asyncio.Event()
         self.was_parted: bool = False
-        """By a command, which leaves both calls up."""
+        """A command has parted the two, which leaves both calls up."""
         self._calls = (ours, peer)
         for call in self._calls:
             call.line = self
@@ -58,7 +58,7 @@ class Conference:
         return len(self._members)
 
     def join(self, call: SimulatedCall, settings: JoinConference) -> asyncio.Event:
-        """Let *call* in; what is returned is set once it is out again."""
+        """Let *call* in; return an event that is set when it is out again."""
         out = asyncio.Event()
         self._members[call] = (settings, out)
         call.line = self

@@ -1,4 +1,4 @@
-"""What a SWML document must be to run at all: one unknown name, and the platform refuses the whole of it.
+"""Checks SWML documents as the platform does: one unknown name, and it refuses the whole document.
 
 The parameters are the vendor's, written here a second time, so that a mistake in the client's steps shows.
 Source: SWML wire facts, sections 2 and 3.
@@ -32,7 +32,7 @@ class _Header(_Strict):
 
 
 class _Leg(_Strict, kw_only=True):
-    """What the whole of a connect and one destination of it have in common."""
+    """The parameters that a connect and each of its destinations have in common."""
 
     from_: Text | None = msgspec.field(name="from", default=None)
     timeout: Annotated[int, Meta(ge=1)] | None = None
@@ -179,14 +179,14 @@ CHECKED: Mapping[str, type[Struct]] = {
     "transfer": Transfer,
 }
 _SHORT = {"sleep": "duration", "goto": "label", "transfer": "dest", "hangup": "reason", "send_digits": "digits"}
-"""Steps that may have their main parameter alone."""
+"""Steps that may be written with their main parameter alone, as ``{"sleep": 1000}``."""
 _OTHERS = frozenset({
     "ai", "ai_sidecar", "amazon_bedrock", "cond", "denoise", "detect_machine", "enter_queue", "execute", "join_room",
     "label", "live_transcribe", "live_translate", "pay", "play", "prompt", "receive_fax", "record", "record_call",
     "return", "send_fax", "send_sms", "set", "sip_refer", "stop_denoise", "stop_record_call", "stop_stream", "stop_tap",
     "stream", "tap", "transcribe", "transcribe_stop", "unset", "user_event",
 })  # fmt: skip
-"""Steps whose parameters are not looked at."""
+"""Steps whose parameters are not checked."""
 _IN_CONFIRM = frozenset({
     "cond", "set", "unset", "hangup", "play", "prompt", "record", "record_call", "stop_record_call", "tap", "stop_tap",
     "stream", "stop_stream", "send_digits", "send_sms", "denoise", "stop_denoise", "switch",

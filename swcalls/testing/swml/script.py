@@ -1,7 +1,7 @@
 """One document on one call: its steps, one after the other.
 
-Steps of the platform's that are not played take no time and leave no variable. Conditions (``cond``, and the ``when``
-of a ``goto``) are expressions, which nobody here evaluates: such a step is passed over.
+Steps that are not simulated take no time and set no variable. Conditions (``cond``, and the ``when`` of a ``goto``)
+are expressions, which are not evaluated: such a step is skipped.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SECONDS_PER_DIGIT = 0.25
 
 
 class Stage(Protocol):
-    """What a document needs of the platform around its call."""
+    """The part of the simulated platform that a document uses."""
 
     wire: Wire
     conferences: dict[str, Conference]
@@ -65,7 +65,7 @@ class Stage(Protocol):
 
 
 class Script:
-    """A document that runs. When its steps have run out, the call is hung up."""
+    """A document that runs. After its last step the call is hung up."""
 
     def __init__(
         self, stage: Stage, call: SimulatedCall, sections: dict[str, list[Any]], *, is_allowed: bool = True
@@ -73,7 +73,7 @@ class Script:
         self.call = call
         self._stage = stage
         self.begun: asyncio.Event = asyncio.Event()
-        """It has come to a step that takes time, or to its end."""
+        """Set when the document has come to a step that takes time, or to its end."""
         self._sections = sections
         self._is_allowed = is_allowed
         """False: it fails before its first step."""
@@ -122,7 +122,7 @@ class Script:
         return True
 
     async def wait(self, awaitable: Awaitable[T]) -> T:
-        """Await something that may take its time."""
+        """Await something that takes simulated time."""
         self.begun.set()
         with self._stage.wire.deliveries.resting():
             return await awaitable

@@ -1,4 +1,4 @@
-"""The documents that run on calls: which one, from when, and until what. Knows no step in particular."""
+"""Starts, replaces and ends the SWML documents of simulated calls. Knows no particular step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PARKED = PARKED["sections"]["main"]
 
 
 class _Plan:
-    """What is kept of one call's documents, for as long as the call lasts."""
+    """The documents of one call, and their variables, which last as long as the call."""
 
     def __init__(self) -> None:
         self.document: dict[str, Any] | None = None
@@ -61,7 +61,7 @@ class Scripts:
             plan.document = document
 
     def entered(self, call: SimulatedCall) -> None:
-        """Take notice of the state that *call* is in now."""
+        """Called when *call* has entered a state."""
         plan = self._plans.pop(call.id, _Plan()) if call.state == "ended" else self._plan(call)
         for watcher in plan.watchers:
             watcher.set()

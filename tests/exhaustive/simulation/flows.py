@@ -78,6 +78,23 @@ async def dial_in_a_task(stage: Stage) -> None:
     await asyncio.gather(*(dial.result().ended(timeout=120) for dial in dials))
 
 
+@flow(callee=Callee(hangs_up_after=20))
+async def campaign(stage: Stage) -> None:
+    """Four calls, two at once: whatever becomes of one of them, the others get their turn."""
+
+    async def remind() -> None:
+        with suppress(SwcallsError):
+            async with stage.block(stage.client.dial(to=TO, from_=FROM, max_calls=2)) as call:
+                await call.answered(timeout=60)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(4):
+                group.create_task(remind())
+    except* (SwcallsError, TimeoutError) as errors:
+        stage.hold_of(errors)
+
+
 @flow(wants_call=True)
 async def say(stage: Stage) -> None:
     await stage.call.say("Hello.").finished(timeout=60)
@@ -120,6 +137,26 @@ async def prompt_block(stage: Stage) -> None:
         stage.hold(prompt)
         await prompt.finished(timeout=60)
         stage.release(prompt)
+
+
+@flow(wants_call=True, callee=Callee(presses=["9", "", "2"]))
+async def ask_until_it_will_do(stage: Stage) -> None:
+    answer = await stage.call.ask(
+        TTS("Press two."), digits=Digits(max=1), accept={"2"}, initial_timeout=2, on_wrong=TTS("No.")
+    )
+    stage.expect(is_so=answer.attempts == 3 or answer.value is None, what=f"asked: {answer}")
+
+
+@flow(wants_call=True)
+async def ask_and_give_up(stage: Stage) -> None:
+    with suppress(TimeoutError):
+        await stage.call.ask(MUSIC, loop=0, digits=Digits(max=1)).finished(timeout=3)
+
+
+@flow(wants_call=True, callee=Callee(is_machine=True))
+async def message_after_the_beep(stage: Stage) -> None:
+    if (await stage.call.wait_for_beep()).is_machine:
+        await stage.call.say("Please call back.").finished(timeout=60)
 
 
 @flow(wants_call=True)
@@ -809,6 +846,35 @@ async def inbound_refused(stage: Stage) -> None:
         stage.space.ring(stage.client.receiver.inbound_url)
         async with asyncio.timeout(600):
             await done.wait()
+
+
+@flow(owns_client=True, callee=Callee(hangs_up_after=120))
+async def refused_elsewhere(stage: Stage) -> None:
+    """Two processes: one is asked about calls that are not answered yet, and the other one decides."""
+    async with (
+        stage.make_client("ours.example", backplane=stage.hub.member("front")) as front,
+        stage.make_client(
+            "second.example", public_url="http://ours.example", backplane=stage.hub.member("worker")
+        ) as worker,
+    ):
+        for refuses in (True, False):
+            done = asyncio.Event()
+
+            async def handler(call: Call, *, refuses: bool = refuses, done: asyncio.Event = done) -> None:
+                try:
+                    if refuses:
+                        await call.reject("busy")
+                    else:
+                        await call.answer()
+                        await call.say("Hello.").finished(timeout=60)
+                finally:
+                    done.set()
+
+            stage.take_calls(worker, handler, answer=False)
+            stage.space.ring(front.receiver.inbound_url)
+            async with asyncio.timeout(600):
+                await done.wait()
+        await asyncio.sleep(130)
 
 
 @flow(owns_client=True, callee=Callee(hangs_up_after=100))

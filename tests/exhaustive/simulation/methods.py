@@ -118,6 +118,24 @@ def starts(make: Act, *tables: Mapping[str, Expected], finished: Expected | None
     ]
 
 
+def steps(make: Act, *tables: Mapping[str, Expected], **expected: Expected) -> list[Row]:
+    """Make the rows of a method that takes several steps and has a result: awaited, finished in time, and as a task."""
+
+    async def task(call: Any) -> Any:
+        return await asyncio.create_task(make(call))
+
+    return [
+        *row(make, TO_A_CALL, *tables, **expected),
+        *row(task, TO_A_CALL, *tables, **expected),
+        *row(lambda call: make(call).finished(timeout=100), TO_A_CALL, *tables, **expected),
+        *row(
+            lambda call: make(call).finished(timeout=0.01),
+            TO_A_CALL,
+            dict.fromkeys(("dialled", "up", "unknown"), times_out),
+        ),
+    ]
+
+
 async def drain(target: Any) -> list[Any]:
     """Iterate to the end."""
     return [event async for event in target]
@@ -161,7 +179,12 @@ CALL: Table = {
     "record": starts(lambda call: call.record()),
     "collect": starts(lambda call: call.collect(digits=Digits(max=1))),
     "prompt": starts(lambda call: call.prompt(TTS("Well?"), digits=Digits(max=1), speech=Speech())),
+    "ask": steps(
+        lambda call: call.ask(TTS("Well?"), digits=Digits(max=1), speech=Speech(), initial_timeout=2, attempts=2),
+        dialled=either(returns, raises(SwcallsError)),
+    ),
     "detect": starts(lambda call: call.detect(DetectMachine())),
+    "wait_for_beep": steps(lambda call: call.wait_for_beep(timeout=10)),
     "tap": starts(lambda call: call.tap(WsDevice("wss://ours.example/tap"))),
     "stream": starts(lambda call: call.stream("wss://ours.example/stream")),
     "listen": row(
@@ -445,7 +468,7 @@ CLIENT: Table = {
             closed=CLOSED,
         ),
         *row(
-            lambda client: enter(client.dial(to="+15550198765", from_="+12069708643")),
+            lambda client: enter(client.dial(to="+15550198765", from_="+12069708643", max_calls=1)),
             unopened=NOT_OPEN,
             open=sends,
             closing=CLOSING,
@@ -479,6 +502,12 @@ CLIENT_ATTRIBUTES = ("actions", "stats", "receiver", "__repr__")
 RECEIVER: Table = {
     "on_call": [
         *row(lambda client: client.receiver.on_call(handle), _=fine, unopened=silent(handle), open=silent(handle)),
+        *row(
+            lambda client: client.receiver.on_call(handle, to="+15550100001"),
+            _=fine,
+            unopened=silent(handle),
+            open=silent(handle),
+        ),
         # A second handler, and one that is no coroutine function, is refused at once.
         *row(twice, _=refused(SwcallsError, ValueError, TypeError, RuntimeError)),
         *row(lambda client: client.receiver.on_call(print_nothing), _=refused(TypeError, ValueError, SwcallsError)),
