@@ -154,6 +154,7 @@ async def test_a_storm_of_refusals_is_answered_within_the_budget(
     assert client.stats.retried == 5
     assert len(space.commands) == 45
     assert "no retries are left for now (Retry.budget)" in caplog.text
+    assert "attempt 2 of 10 in 0.00 s" in caplog.text
     space.answers.clear()
 
 

@@ -407,6 +407,16 @@ async def test_a_call_is_saved_in_stereo(call: Call, tmp_path: Path) -> None:
     assert left != right
 
 
+async def test_the_far_end_is_saved_on_the_left_and_our_own_silence_on_the_right(call: Call, tmp_path: Path) -> None:
+    file = tmp_path / "call.wav"
+    async with call.listen(track="both") as audio:
+        await audio.save(file, seconds=0.2)
+    with wave.open(str(file)) as saved:
+        samples = array.array("h", saved.readframes(saved.getnframes()))
+    assert max(samples[::2]) == pytest.approx(8000, rel=0.05)
+    assert not any(samples[1::2])
+
+
 async def test_a_call_is_saved_to_its_end_with_its_gaps(space: Simulator, call: Call, tmp_path: Path) -> None:
     file = tmp_path / "call.wav"
     space.audio.faults = AudioFaults(loses_every=2)
