@@ -213,7 +213,7 @@ async def test_a_stream_whose_frames_come_now_and_then_is_not_idle(
     feed: AudioFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later: list[Callable[[], object]] = []
-    monkeypatch.setattr(feed, "_later", lambda seconds, then: later.append(then))
+    monkeypatch.setattr(AudioFeed, "_later", lambda _, seconds, then: later.append(then))
     feed.receive(start())
     feed._watch_idle(1, 0, 0)
     for chunk in range(1, 3 * audio_feed.IDLE_CHECKS):
