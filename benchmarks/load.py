@@ -15,6 +15,7 @@ from typing import Self, cast
 from msgspec import Struct
 
 from .harness import quantile
+from .party import Measurable
 
 
 class Fired(Struct, frozen=True):
@@ -27,7 +28,7 @@ class Fired(Struct, frozen=True):
     """When each request was posted, in Unix seconds."""
 
 
-class Load:
+class Load(Measurable):
     """Holds connections to one receiver, each with one request under way at a time."""
 
     def __init__(self) -> None:

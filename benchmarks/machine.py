@@ -12,7 +12,7 @@ from msgspec import Struct
 
 DISTRIBUTIONS = (
     "aiohttp", "msgspec", "yarl", "uvloop", "fastapi", "starlette", "pydantic", "uvicorn", "httptools",
-    "signalwire-sdk", "requests", "telnyx", "httpx", "httpx-aiohttp", "twilio", "redis",
+    "signalwire-sdk", "requests", "telnyx", "httpx", "httpx-aiohttp", "twilio", "redis", "asyncpg",
 )  # fmt: skip
 
 
@@ -50,8 +50,11 @@ def describe() -> Machine:
 
 
 def core_of(role: str) -> int | None:
-    """Say on which core a *role* runs: what is measured has one to itself, where there are two at all."""
-    if not hasattr(os, "sched_getaffinity"):
+    """Say on which core a *role* runs: what is measured has one to itself, where there are two at all.
+
+    On two cores ``subject`` and ``platform`` share one. ``None``: on any, as ``anywhere`` says.
+    """
+    if role == "anywhere" or not hasattr(os, "sched_getaffinity"):
         return None
     available = sorted(os.sched_getaffinity(0))
     return available[("subject", "load", "platform").index(role) % len(available)]

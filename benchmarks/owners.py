@@ -17,19 +17,30 @@ from .wire import ANYWHERE, PROJECT, SPEECH, TOKEN, Unsent, call_ids
 ACTIONS_A_CALL = 10
 PREFIX = "benchmark"
 
+CONNECTIONS = 64
+"""For each owner, so that all of them are equally busy: one that is not reads its events one by one."""
+EVENTS = 4000
 
-def backplane_of(redis: str, owner: str) -> Backplane:
-    """Connect to a Redis."""
+ALONE = "in one process, serve()"
+POSTGRES = "PostgreSQL"
+
+
+def backplane_of(store: str, owner: str) -> Backplane:
+    """Connect to a Redis, or to a PostgreSQL, by its URL."""
+    if store.startswith("postgresql:"):
+        from swcalls.backplane import PostgresBackplane
+
+        return PostgresBackplane(store, owner=owner, schema=PREFIX)
     from swcalls.backplane import RedisBackplane
 
-    return RedisBackplane(redis, owner=owner, prefix=PREFIX)
+    return RedisBackplane(store, owner=owner, prefix=PREFIX)
 
 
 class Owner(Measurable):
-    """A process with a task for each action; its webhooks go to *public_url*, or, without a *redis*, to itself."""
+    """A process with a task for each action; its webhooks go to *public_url*, or, without a *store*, to itself."""
 
-    def __init__(self, redis: str | None = None, name: str = "", public_url: str | None = None) -> None:
-        self._redis = redis
+    def __init__(self, store: str | None = None, name: str = "", public_url: str | None = None) -> None:
+        self._store = store
         self._name = name
         self._public_url = public_url
         self._session = Unsent()
@@ -44,10 +55,10 @@ class Owner(Measurable):
             ANYWHERE,
             public_url=self._public_url,
             session=self._session,  # type: ignore[arg-type] - it does what a session does
-            backplane=None if self._redis is None else backplane_of(self._redis, self._name),
+            backplane=None if self._store is None else backplane_of(self._store, self._name),
         )
         await self._stack.enter_async_context(self._client)
-        if self._redis is None:
+        if self._store is None:
             server = await self._stack.enter_async_context(self._client.receiver.serve())
             self._port = int(server.url.rpartition(":")[2])
         return self
@@ -85,13 +96,13 @@ async def _end_of(action: Action) -> float:
 class Front(Measurable):
     """A process that only receives, and hands everything to whoever waits."""
 
-    def __init__(self, redis: str) -> None:
-        self._redis = redis
+    def __init__(self, store: str) -> None:
+        self._store = store
         self._stack = AsyncExitStack()
         self._port = 0
 
     async def __aenter__(self) -> Self:
-        backplane = backplane_of(self._redis, "front")
+        backplane = backplane_of(self._store, "front")
         self._stack.push_async_callback(backplane.close)
         receiver = WebhookReceiver(PROJECT, TOKEN, backplane=backplane)
         server = await self._stack.enter_async_context(receiver.serve())

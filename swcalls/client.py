@@ -48,6 +48,8 @@ class Stats(Struct, frozen=True, kw_only=True):
     """Events kept now for actions that are not registered yet."""
     early_dropped: int
     """Early events that were dropped, for their number, size or age."""
+    set_aside: int
+    """Entries of the backplane that could not be read: damaged, or of a newer version of swcalls."""
 
 
 class Client:
@@ -199,6 +201,7 @@ class Client:
             webhooks={str(verdict): count for verdict, count in self._engine.ingress.verdicts.items()},
             early=len(registry.early),
             early_dropped=registry.early.dropped,
+            set_aside=0 if self._engine.member is None else getattr(self._engine.member.backplane, "set_aside", 0),
         )
 
     def dial(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import harness, party, plot, report  # noqa: E402
+from benchmarks import harness, party, plot, report, scale_model  # noqa: E402
 from benchmarks.harness import Result, Row, Size, Spread  # noqa: E402
 from benchmarks.peers import installed  # noqa: E402
 from swcalls.timeline.labels import Font  # noqa: E402
@@ -27,7 +28,7 @@ SUBJECTS = [
     "audio_load", "audio_receivers", "centre", "clients", "flows", "holders", "load", "owners", "receivers", "space",
     "waiters",
 ]  # fmt: skip
-PRELOADED = [*(f"benchmarks.{name}" for name in SUBJECTS), "swcalls.backplane.redis"]
+PRELOADED = [*(f"benchmarks.{name}" for name in SUBJECTS), "swcalls.backplane.redis", "swcalls.backplane.postgres"]
 
 # What a goal is set for, by what it takes to measure it.
 GOALS = {
@@ -241,3 +242,37 @@ def test_renewing_the_section_leaves_the_rest_of_the_readme() -> None:
     assert "old" not in after
     assert results[0].question in after
     assert report.renewed(after, results) == after
+
+
+def test_the_scale_model_adds_costs_up() -> None:
+    found = scale_model.Costs(
+        alone=50e-6, receiver=100e-6, owner=[(100, 200e-6), (10_000, 100e-6)], store=20e-6, start=100e-6, memo=0.0,
+        store_start=10e-6, pending=300, store_pending=250,
+    )  # fmt: skip
+    assert [round(found.owner_at(rate) * 1e6) for rate in (1, 100, 1_000, 10_000, 10**6)] == [200, 200, 150, 100, 100]
+    traffic = scale_model.Traffic(webhooks=10, commands=5, seconds=100, inbound=0.5, keep=1_000)
+    needs = scale_model.plan(found, traffic, 1_000, share=0.5, store_cores=1)
+    # 10,000 webhooks at 100 us keep a core busy, and no core may be busy for more than half of the time.
+    assert (needs.receivers, needs.stores) == (2, 1)
+    assert needs.workers in range(3, 6)
+    assert needs.worker_bytes == 2 * 1_000 * 100 * 300
+    assert needs.store_bytes == 2 * 1_000 * 100 * 250 + 500 * 1_000 * scale_model.RECORD
+    each = scale_model.limits(found, traffic, share=0.5, store_cores=1)
+    assert list(each) == ["one worker", "one receiver", "one store"]
+    assert round(each["one store"]) == round(0.5 / (10 * 20e-6 + 5 * 10e-6))
+    assert scale_model.predicted(found, 0, 1, 10e-6, cores=8) == 1 / 50e-6
+    rates = [scale_model.predicted(found, 2, workers, 10e-6, cores=8) for workers in (1, 4)]
+    assert [round(rate) for rate in rates] == [10_000, 20_000], "first the worker is full, then the receivers are"
+
+
+@pytest.mark.parametrize("store", ["Redis", "PostgreSQL"])
+def test_the_scale_model_reads_the_results(store: str, tmp_path: Path) -> None:
+    for name in ("scale_out", "commands", "pending"):
+        shutil.copy(ROOT / f"benchmarks/results/{name}.json", tmp_path)
+    if store == "PostgreSQL":
+        path = tmp_path / "scale_out.json"
+        found = path.read_text().replace('"1 owner"', '"1 owner, PostgreSQL"').replace("Redis us", "PostgreSQL us")
+        path.write_text(found)
+    costs = scale_model.costs(tmp_path, store)
+    said = scale_model.table(costs, scale_model.Traffic(), share=0.5, store_cores=1)
+    assert "| 10,000 | 80,000 |" in said

@@ -42,7 +42,7 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], now[1] + now[2] / 1000000, '+inf')
 class Calls:
     """The records of inbound calls, and the set of processes that accept them."""
 
-    def __init__(self, ask: Callable[[Command], Awaitable[Any]], keys: Keys, keep: float) -> None:
+    def __init__(self, ask: Callable[[Command, str], Awaitable[Any]], keys: Keys, keep: float) -> None:
         self._ask = ask
         self._keys = keys
         self._keep = int(keep * 1000)
@@ -56,7 +56,7 @@ class Calls:
             if owner is None:
                 return None
             alive = self._keys.of(project, owner, "alive")
-            if await self._ask(lambda pipeline, key=alive: pipeline.exists(key)):  # type: ignore[misc]
+            if await self._ask(lambda pipeline, key=alive: pipeline.exists(key), alive):  # type: ignore[misc]
                 return owner
             dead = owner
 
@@ -69,7 +69,7 @@ class Calls:
         key, clock = self._record(project, call_id), asyncio.get_running_loop().time
         until, pause = clock() + wait, FIRST_PAUSE
         while True:
-            owner = _text(await self._ask(lambda pipeline: pipeline.get(key)))
+            owner = _text(await self._ask(lambda pipeline: pipeline.get(key), key))
             left = until - clock()
             if owner != "" or left <= 0:
                 return owner or None
@@ -90,7 +90,7 @@ class Calls:
         return self._keys.shared(project, f"call:{call_id}")
 
     async def _eval(self, script: str, key: str, *arguments: Any) -> Any:
-        return await self._ask(lambda pipeline: pipeline.eval(script, 1, key, *arguments))
+        return await self._ask(lambda pipeline: pipeline.eval(script, 1, key, *arguments), key)
 
 
 def _text(found: Any) -> str | None:

@@ -1,6 +1,6 @@
 """`Keys`: the names of the keys in Redis. For `RedisBackplane`.
 
-All keys of an owner have the same hash tag: a Redis cluster stores them on one node, and different owners on different
+All keys of an owner have the same hash tag: a Redis Cluster stores them on one node, and different owners on different
 nodes.
 """
 

@@ -195,6 +195,7 @@ class Member:
             event = read(kind, raw, body)
         except (MalformedBody, KeyError):
             _log.warning("a delivery of the backplane for %s/%s cannot be read, and is dropped", kind, key)
+            self._ingress.note(Receipt("malformed", kind, key))
             return True
         receipt = self._ingress.deliver(Webhook(kind, key, delivery.owner, event), len(body))
         self._ingress.note(receipt)

@@ -129,6 +129,7 @@ def _doctor(options: argparse.Namespace) -> Coroutine[None, None, int]:
         public_url=options.public_url,
         path=options.path,
         as_json=options.json,
+        backplane=options.backplane,
     )
 
 
@@ -295,13 +296,16 @@ def _parser() -> argparse.ArgumentParser:
         "doctor",
         help="check the settings, the space and the public URL",
         description="Check, before a first call: the environment variables, the space, the credentials, the clock, the "
-        "public URL (by posting through it to a receiver that this command serves), and signatures. Print a line for "
-        "each check, and what to do if it fails. The exit status is 0 if no check fails; warnings (!) do not count. No "
-        "call is made.",
+        "public URL (by posting through it to a receiver that this command serves), signatures, and the backplane, if "
+        "one is named. Print a line for each check, and what to do if it fails. The exit status is 0 if no check "
+        "fails; warnings (!) do not count. No call is made.",
         allow_abbrev=False,
     )
     _add_address(doctor, 8080)
     _add_public_address(doctor)
+    doctor.add_argument(
+        "--backplane", metavar="URL", help="Redis or PostgreSQL to check as well (default: SWCALLS_BACKPLANE)"
+    )
     _add_json(doctor)
     doctor.set_defaults(run=_doctor, interrupted=130)
     return parser

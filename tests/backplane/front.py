@@ -6,13 +6,13 @@ import asyncio
 import sys
 
 import msgspec
+from stores import backplane_of
 
 from swcalls import WebhookReceiver
-from swcalls.backplane import RedisBackplane
 
 
 async def main(task: dict) -> None:
-    backplane = RedisBackplane(task["redis"], owner=task["owner"], prefix=task["prefix"])
+    backplane = backplane_of(task)
     receiver = WebhookReceiver("project", "token", backplane=backplane)
     async with receiver.serve() as server:
         sys.stdout.write(f"{server.url}\n")

@@ -1,4 +1,4 @@
-"""The processes of one project, on a backplane in memory or on Redis, and what may happen to them; the same face for both."""
+"""The processes of one project, on a backplane in memory, on Redis or on PostgreSQL, and what may happen to them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-import redis.asyncio
+import asyncpg
 from memory import MemoryBackplane, MemoryHub
+from servers import Servers
 
 from swcalls import Limits
 from swcalls._core.callback_urls import CallbackUrls
@@ -18,7 +19,7 @@ from swcalls._core.signature import Verifier
 from swcalls._core.webhooks import Reply, WebhookReader
 from swcalls._engine.decisions import Decisions
 from swcalls._engine.ingress import Ingress
-from swcalls.backplane import Backplane, BackplaneUnavailable, Delivery, RedisBackplane
+from swcalls.backplane import Backplane, BackplaneUnavailable, Delivery, PostgresBackplane, RedisBackplane
 from swcalls.backplane.handover import Handover
 from swcalls.backplane.held_calls import HeldCalls
 from swcalls.backplane.member import Member
@@ -93,11 +94,11 @@ class MemoryProject:
 
 
 class RedisProject:
-    def __init__(self, url: str, prefix: str) -> None:
-        self._url = url
+    def __init__(self, servers: Servers, prefix: str) -> None:
+        self._url = servers.url
         self._prefix = prefix
         self._members: list[RedisBackplane] = []
-        self._look = redis.asyncio.Redis.from_url(url)
+        self._look = servers.client()
 
     def member(self, owner: str, **settings: Any) -> RedisBackplane:
         # A long life, so that only what the test does ends it.
@@ -113,8 +114,8 @@ class RedisProject:
         backplane._heart.cancel()
         await asyncio.wait([backplane._heart])
         await backplane._readers.wait()
-        await backplane._batch.close()
-        await backplane._redis.aclose()
+        await backplane._sender.close()
+        await backplane._sender.disconnect()
         backplane._is_open, backplane._is_closed = False, True
 
     async def bury(self, backplane: Backplane) -> None:
@@ -129,11 +130,15 @@ class RedisProject:
 
     async def settle(self, backplane: Backplane) -> None:
         assert isinstance(backplane, RedisBackplane)
-        await backplane._batch.flush()
+        await backplane._sender.flush()
 
     async def memos(self, backplane: Backplane, owner: str | None = None) -> set[str]:
         await self.settle(backplane)
-        return {field.decode() for field in await self._look.hkeys(self._name(owner or backplane.owner, "memos"))}
+        return await self.stored(owner or backplane.owner)
+
+    async def stored(self, owner: str) -> set[str]:
+        """Return the memos of *owner* that are stored now."""
+        return {field.decode() for field in await self._look.hkeys(self._name(owner, "memos"))}
 
     async def deliveries(self, owner: str) -> list[str]:
         return [fields[b"key"].decode() for _, fields in await self._look.xrange(self._name(owner, "deliveries"))]
@@ -145,6 +150,82 @@ class RedisProject:
 
     def _name(self, owner: str, what: str) -> str:
         return f"{self._prefix}:{{project:{owner}}}:{what}"
+
+
+class PostgresProject:
+    def __init__(self, url: str, schema: str) -> None:
+        self._url = url
+        self._schema = schema
+        self._members: list[PostgresBackplane] = []
+        self._look: asyncpg.Connection | None = None
+
+    def member(self, owner: str, **settings: Any) -> PostgresBackplane:
+        # A long life, so that only what the test does ends it.
+        backplane = PostgresBackplane(self._url, owner=owner, schema=self._schema, **{"lifetime": 60.0, **settings})
+        self._members.append(backplane)
+        return backplane
+
+    async def crash(self, backplane: Backplane) -> None:
+        assert isinstance(backplane, PostgresBackplane)
+        assert backplane._heart is not None
+        await backplane._queue.flush()
+        for owner in backplane._readers.owners:
+            backplane._readers.stop(owner)
+        backplane._heart.cancel()
+        await asyncio.wait([backplane._heart])
+        await backplane._readers.wait()
+        await backplane._readers.link.close()
+        await backplane._link.close()
+        backplane._is_open, backplane._is_closed = False, True
+
+    async def bury(self, backplane: Backplane) -> None:
+        await self.look(
+            "UPDATE {schema}.owners SET token = NULL, alive_until = now() WHERE owner = $1", backplane.owner
+        )
+
+    async def take_away(self, backplane: Backplane) -> None:
+        assert isinstance(backplane, PostgresBackplane)
+        theft = "UPDATE {schema}.owners SET token = 'another', alive_until = 'infinity' WHERE owner = $1"
+        await self.look(theft, backplane.owner)
+        while backplane.holds(backplane.owner):
+            await asyncio.sleep(0.005)
+
+    async def settle(self, backplane: Backplane) -> None:
+        assert isinstance(backplane, PostgresBackplane)
+        await backplane._queue.flush()
+
+    async def memos(self, backplane: Backplane, owner: str | None = None) -> set[str]:
+        await self.settle(backplane)
+        return await self.stored(owner or backplane.owner)
+
+    async def stored(self, owner: str) -> set[str]:
+        """Return the memos of *owner* that are stored now."""
+        return {row[0] for row in await self.look("SELECT field FROM {schema}.memos WHERE owner = $1", owner)}
+
+    async def deliveries(self, owner: str) -> list[str]:
+        found = await self.look(
+            "SELECT key FROM {schema}.deliveries WHERE project = 'project' AND owner = $1 ORDER BY id", owner
+        )
+        return [row[0] for row in found]
+
+    async def look(self, statement: str, *arguments: Any) -> list[Any]:
+        """Execute a statement of the test's own."""
+        if self._look is None:
+            self._look = await asyncpg.connect(self._url)
+        return await self._look.fetch(statement.replace("{schema}", f'"{self._schema}"'), *arguments)
+
+    async def close(self) -> None:
+        for member in self._members:
+            await member.close()
+        await self.look("DROP SCHEMA IF EXISTS {schema} CASCADE")
+        await self._look.close()
+
+
+def connections(backplane: RedisBackplane) -> list[object]:
+    sender = backplane._sender
+    pools = [batch.redis.connection_pool for batch in getattr(sender, "_nodes", {"": sender}).values()]
+    found = [each for pool in pools for each in (*pool._available_connections, *pool._in_use_connections)]
+    return [each for each in found if each.is_connected]
 
 
 class Process:

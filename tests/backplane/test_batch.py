@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-import redis.asyncio
 from projects import Collector
 from redis.exceptions import RedisError
 
@@ -223,13 +222,13 @@ async def test_one_backplane_serves_one_client() -> None:
 
 @pytest.mark.parametrize("protocol", [2, 3])
 async def test_a_client_of_ones_own_may_speak_either_protocol(server, prefix: str, protocol: int) -> None:
-    async with redis.asyncio.Redis.from_url(server.url, protocol=protocol) as client:
+    async with server.client(protocol=protocol) as client:
         backplane, collector = RedisBackplane(client, owner="one", prefix=prefix), Collector()
         backplane.offer(takes_calls=True)
         await collector.open(backplane)
         await backplane.publish("project", Delivery(owner="one", kind="play", key="a", body=b"{}"))
         assert (await collector.got.get()).key == "a"
-        await backplane._batch.flush()
+        await backplane._sender.flush()
         assert await backplane.taker("project") == "one"
         assert await backplane.announce_call("project", "in-1", 60) is None
         assert await backplane.take_call("project", "in-1", "one") == "one"
@@ -267,6 +266,6 @@ async def test_a_publication_that_is_cancelled_at_any_step_leaves_nothing(server
             await asyncio.sleep(0)
         publishing.cancel()
         await asyncio.wait([publishing])
-    await backplane._batch.flush()
+    await backplane._sender.flush()
     await backplane.publish("project", Delivery(owner="one", kind="play", key="last", body=b"{}"))
     await backplane.close()

@@ -1,4 +1,4 @@
-"""Real processes on one Redis: workers that wait, receivers that do not, and a worker that is killed in the middle.
+"""Real processes on one store: workers that wait, receivers that do not, and a worker that is killed in the middle.
 
 ``SWCALLS_DEEP=10`` makes ten times as many actions.
 """
@@ -16,6 +16,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from projects import PostgresProject, RedisProject
+
+from benchmarks.postgres_server import PostgresServer
 
 ROOT = Path(__file__).parents[2]
 SCALE = float(os.environ.get("SWCALLS_DEEP", "1"))
@@ -64,10 +67,10 @@ class Workers:
 
 
 @pytest.fixture
-async def receivers(server, prefix: str, nothing_is_left_running: None) -> AsyncIterator[list[str]]:
+async def receivers(any_server, prefix: str, nothing_is_left_running: None) -> AsyncIterator[list[str]]:
     """The addresses of two processes that only receive."""
     pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
-    tasks = ({"owner": name, "redis": server.url, "prefix": prefix} for name in ("front-1", "front-2"))
+    tasks = ({"owner": name, "store": any_server.url, "prefix": prefix} for name in ("front-1", "front-2"))
     fronts = [await spawn("front.py", task, **pipes) for task in tasks]
     yield [(await front.stdout.readline()).decode().strip() for front in fronts]
     for front in fronts:
@@ -76,14 +79,29 @@ async def receivers(server, prefix: str, nothing_is_left_running: None) -> Async
 
 
 @pytest.fixture
-async def workers(space, server, prefix: str, receivers: list[str], tmp_path: Path) -> AsyncIterator[Workers]:
-    common = {"space": space.url, "redis": server.url, "prefix": prefix, "lifetime": 1.0, "public_url": receivers[0]}
+async def workers(space, any_server, prefix: str, receivers: list[str], tmp_path: Path) -> AsyncIterator[Workers]:
+    common = {
+        "space": space.url,
+        "store": any_server.url,
+        "prefix": prefix,
+        "lifetime": 1.0,
+        "public_url": receivers[0],
+    }
     workers = Workers(tmp_path / "ledger", common)
     yield workers
     for process in workers.processes.values():
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+@pytest.fixture
+async def store(any_server, prefix: str) -> AsyncIterator[PostgresProject | RedisProject]:
+    """What is stored."""
+    is_postgres = isinstance(any_server, PostgresServer)
+    project = PostgresProject(any_server.url, prefix) if is_postgres else RedisProject(any_server, prefix)
+    yield project
+    await project.close()
 
 
 async def finish(space, receivers: list[str], commands: list[dict[str, Any]], seed: int) -> None:
@@ -127,7 +145,7 @@ async def test_each_worker_gets_its_own_wherever_the_webhook_lands(space, receiv
 
 
 async def test_what_a_killed_worker_leaves_is_taken_up_by_another_and_settles_once(
-    space, receivers, workers: Workers, look, prefix: str
+    space, receivers, workers: Workers, store: PostgresProject | RedisProject
 ) -> None:
     names = ["doomed", "worker-1", "worker-2", "worker-3"]
     for name in names:
@@ -138,8 +156,7 @@ async def test_what_a_killed_worker_leaves_is_taken_up_by_another_and_settles_on
     await finish(space, receivers, first, 2)
     await workers.until("settled", len(first))
     # Until what has settled is forgotten: from there to the end of a process nothing is done twice.
-    memos = f"{prefix}:{{project:doomed}}:memos"
-    while await look.hlen(memos) > 1 + sum(n % 3 != 0 for n in range(PER_WORKER)):
+    while len(await store.stored("doomed")) > 1 + sum(n % 3 != 0 for n in range(PER_WORKER)):
         await asyncio.sleep(0.02)
     await workers.kill("doomed")
     rest = [command for command in commands if command not in first]
@@ -155,8 +172,7 @@ async def test_what_a_killed_worker_leaves_is_taken_up_by_another_and_settles_on
     assert len(heirs) == sum(int(n % 3 != 0) for n in range(PER_WORKER))
     assert all(key.startswith("doomed-") for key in heirs)
     # A repetition may have come after the heir had seen all ends, and gone.
-    left = await look.xrange(f"{prefix}:{{project:doomed}}:deliveries")
-    assert {fields[b"key"].decode() for _, fields in left} <= set(heirs)
+    assert set(await store.deliveries("doomed")) <= set(heirs)
 
 
 async def test_of_two_heirs_one_wins(space, receivers, workers: Workers) -> None:

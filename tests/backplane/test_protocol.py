@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from projects import Collector, Project
+from projects import Collector, Project, connections
 
 from swcalls.backplane import Backplane, BackplaneUnavailable, Delivery, Memo, OwnerTaken
 
@@ -264,6 +264,4 @@ async def test_a_backplane_that_is_closed_publishes_nothing(server, prefix: str,
         await front.publish("project", delivery("b"))
     with pytest.raises(BackplaneUnavailable, match="closed"):
         await front.taker("project")
-    assert not front._redis.connection_pool._available_connections or not any(
-        connection.is_connected for connection in front._redis.connection_pool._available_connections
-    )
+    assert not connections(front)

@@ -8,11 +8,13 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from projects import connections
 from redis.exceptions import RedisError
 
 import swcalls.backplane.redis
 from swcalls import TTS, ActionExpired, Call, Client, ClientClosed, ConfigurationError, Limits, Retry, WebhookReceiver
 from swcalls.backplane import BackplaneUnavailable, Delivery, Memo, OwnerTaken, RedisBackplane, _readers
+from swcalls.backplane._batch import Batch
 from swcalls.backplane._calls import FIRST_PAUSE, LONGEST_PAUSE, Calls
 from swcalls.backplane._keys import Keys
 from swcalls.backplane._memos import Memos
@@ -96,7 +98,7 @@ async def test_what_is_running_is_remembered_until_it_is_over(space, worker: Wor
     await space.tell_call("ended")
     await call.ended()
     backplane = client._engine.member.backplane
-    await backplane._batch.flush()
+    await backplane._sender.flush()
     assert await look.hgetall(name) == {}
 
 
@@ -158,11 +160,6 @@ async def test_a_name_that_is_in_use_is_refused(space, server, prefix: str, work
     await client.close()
 
 
-def connections(backplane: RedisBackplane) -> list[object]:
-    pool = backplane._redis.connection_pool
-    return [found for found in (*pool._available_connections, *pool._in_use_connections) if found.is_connected]
-
-
 async def test_a_name_that_was_in_use_may_be_tried_again_and_whoever_has_it_is_left_alone(
     space, server, prefix: str, worker: Worker, look
 ) -> None:
@@ -171,7 +168,7 @@ async def test_a_name_that_was_in_use_may_be_tried_again_and_whoever_has_it_is_l
     @other.receiver.on_call
     async def handler(call: Call) -> None: ...
 
-    await other._engine.member.backplane._batch.flush()
+    await other._engine.member.backplane._sender.flush()
     backplane = RedisBackplane(server.url, owner="one", prefix=prefix, lifetime=0.2)
     client = Client("project", "token", space.url, backplane=backplane, public_url="http://127.0.0.1:9")
     with pytest.raises(OwnerTaken):
@@ -187,18 +184,20 @@ async def test_a_name_that_was_in_use_may_be_tried_again_and_whoever_has_it_is_l
 
 
 @pytest.mark.parametrize("step", range(1, 7))
-async def test_an_opening_that_is_cancelled_gives_its_name_up(space, server, prefix: str, look, step: int) -> None:
+async def test_an_opening_that_is_cancelled_gives_its_name_up(
+    space, server, prefix: str, look, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     backplane = RedisBackplane(server.url, owner="one", prefix=prefix)
     client = Client("project", "token", space.url, backplane=backplane)
     replies = asyncio.Semaphore(0)
-    send = backplane._batch._send_batch
+    send = Batch._send_batch
 
-    async def count(batch: Any) -> None:
+    async def count(self: Batch, batch: Any) -> None:
         replies.release()
-        await send(batch)
+        await send(self, batch)
         replies.release()
 
-    backplane._batch._send_batch = count
+    monkeypatch.setattr(Batch, "_send_batch", count)
     opening = asyncio.create_task(client.open())
     for _ in range(step):
         if opening.done():
@@ -258,7 +257,7 @@ async def test_an_inbound_call_is_handled_by_exactly_one_worker(space, worker: W
             await call.ended()
 
         client.receiver.on_call(handler)
-        await client._engine.member.backplane._batch.flush()
+        await client._engine.member.backplane._sender.flush()
     front = clients[0].front
     for n in range(10):
         announcement = {"call": {"call_id": f"in-{n}", "call_state": "created", "direction": "inbound"}}
@@ -347,7 +346,7 @@ async def test_a_process_that_seemed_dead_settles_what_was_taken_over(space, wor
     await look.set(f"{prefix}:{{project:one}}:alive", "another process")
     with pytest.raises(ClientClosed, match="taken over"):
         await play.finished(timeout=5)
-    await client._engine.member.backplane._batch.flush()
+    await client._engine.member.backplane._sender.flush()
     assert await look.hexists(f"{prefix}:{{project:one}}:memos", "play/mine"), "it is the other's now"
 
 
@@ -363,10 +362,14 @@ async def test_memos_and_deliveries_that_make_no_sense_harm_nobody(
     for fields in (
         {"a": "b"},
         {"kind": "play", "key": "x", "body": b"\xff"},
+        {"kind": "play", "key": "x", "body": b'{"a": {}'},
         {"kind": "nobody", "key": "x", "body": b"{}"},
     ):
         await look.xadd(stream, fields)
     assert await _recovered(client) == []
+    while client.stats.webhooks.get("malformed", 0) < 2:
+        await asyncio.sleep(0.005)
+    assert client.stats.set_aside == 2
     call = await client.dial(to=TO, from_=FROM)
     play = await call.play(TTS("Hi"))
     await space.tell("calling.play", state="finished")

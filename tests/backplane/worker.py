@@ -11,9 +11,10 @@ import sys
 import time
 
 import msgspec
+from stores import backplane_of
 
 from swcalls import TTS, Action, Client
-from swcalls.backplane import OwnerTaken, RedisBackplane
+from swcalls.backplane import OwnerTaken
 
 
 def note(ledger: str, *words: str) -> None:
@@ -34,7 +35,7 @@ async def main(task: dict) -> None:
     right = time.time
     time.time = lambda: right() + task["skew"]
     owner, ledger = task["owner"], task["ledger"]
-    backplane = RedisBackplane(task["redis"], owner=owner, prefix=task["prefix"], lifetime=task["lifetime"])
+    backplane = backplane_of(task, lifetime=task["lifetime"])
     settings = {"public_url": task["public_url"], "backplane": backplane, "reconcile": None}
     async with Client("project", "token", task["space"], **settings) as client:
         actions: list[Action] = []
