@@ -357,7 +357,11 @@ async def test_history_is_bounded_and_says_when_it_dropped_some(space, connect, 
     assert play.dropped == 2
     with caplog.at_level(logging.WARNING, "swcalls.actions"):
         assert [event.state async for event in play] == ["playing", "finished"]
+        another = await call.play(TTS("Hi"))
+        await space.tell("calling.play", state="finished")
+        assert [event.state async for event in another] == ["finished"]
     assert "2 events were dropped" in caplog.text
+    assert caplog.text.count("were dropped unread") == 1
 
 
 async def test_result_and_exception_are_as_on_a_future(space, call: Call) -> None:

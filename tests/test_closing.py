@@ -700,6 +700,23 @@ async def test_a_dial_that_may_have_arrived_is_hung_up_when_a_webhook_brings_its
     assert [command["command"] for command in space.commands] == ["dial", "calling.end"]
 
 
+async def test_a_dial_that_is_cancelled_at_the_end_is_hung_up_when_a_webhook_brings_its_id(
+    space, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with made(space, limits=Limits(drain=0.01)) as client, client.receiver.serve():
+        space.answers.append(space.hang)
+        dialling = asyncio.create_task(dial(client))
+        await space.arrived.get()
+        closing = asyncio.create_task(client.close())
+        while "a phone may be ringing" not in caplog.text:
+            await asyncio.sleep(0)
+        await space.tell_call("ringing")
+        await closing
+        with pytest.raises(ClientClosed):
+            await dialling
+    assert [command["command"] for command in space.commands] == ["dial", "calling.end"]
+
+
 async def test_a_dial_of_a_handler_that_is_cancelled_is_hung_up(space) -> None:
     client = made(space, limits=Limits(drain=0))
     release, leave = asyncio.Event(), asyncio.Event()

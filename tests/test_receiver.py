@@ -327,7 +327,7 @@ async def test_nothing_is_kept_of_connections_that_are_closed(space, client: Cli
             async with aiohttp.ClientSession() as session:
                 assert (await session.post(f"{server.url}/nowhere")).status == 404
         running = server._runner.server
-        while running.connections or running._awaited or running._tasks:
+        while running.connections or running._tasks:
             await asyncio.sleep(0)
 
 
