@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,23 +15,19 @@ from typing import Any
 
 import msgspec
 import pytest
+from forking import Process
 from projects import PostgresProject, RedisProject
 
 from benchmarks.postgres_server import PostgresServer
 
-ROOT = Path(__file__).parents[2]
 SCALE = float(os.environ.get("SWCALLS_DEEP", "1"))
 PER_WORKER = int(120 * SCALE)
 PATIENCE = 60 * max(1.0, SCALE)
 HOURS = 3600.0
 
 
-async def spawn(script: str, task: dict[str, Any], **pipes: Any) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error", str(Path(__file__).with_name(script)), msgspec.json.encode(task).decode()),
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        **pipes,
-    )
+def spawn(script: str, task: dict[str, Any]) -> Process:
+    return Process(script, msgspec.json.encode(task).decode())
 
 
 class Workers:
@@ -41,18 +36,20 @@ class Workers:
     def __init__(self, ledger: Path, common: dict[str, Any]) -> None:
         self.ledger = ledger
         self.common = common
-        self.processes: dict[str, asyncio.subprocess.Process] = {}
+        self.processes: dict[str, Process] = {}
 
     async def start(
         self, owner: str, *, takes_over: str | None = None, count: int = PER_WORKER, skew: float = 0
     ) -> None:
         """Start a worker whose clock is wrong by *skew* seconds."""
         more = {"owner": owner, "takes_over": takes_over, "count": count, "skew": skew, "ledger": str(self.ledger)}
-        self.processes[owner] = await spawn("worker.py", {**self.common, **more})
+        self.processes[owner] = spawn("worker.py", {**self.common, **more})
 
     async def kill(self, owner: str) -> None:
-        self.processes[owner].kill()
-        await self.processes.pop(owner).wait()
+        process = self.processes.pop(owner)
+        process.kill()
+        await process.wait()
+        process.close()
 
     def lines(self, what: str) -> list[list[str]]:
         found = self.ledger.read_text().splitlines() if self.ledger.exists() else []
@@ -69,13 +66,14 @@ class Workers:
 @pytest.fixture
 async def receivers(any_server, prefix: str, nothing_is_left_running: None) -> AsyncIterator[list[str]]:
     """The addresses of two processes that only receive."""
-    pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
     tasks = ({"owner": name, "store": any_server.url, "prefix": prefix} for name in ("front-1", "front-2"))
-    fronts = [await spawn("front.py", task, **pipes) for task in tasks]
-    yield [(await front.stdout.readline()).decode().strip() for front in fronts]
+    fronts = [spawn("front.py", task) for task in tasks]
+    yield [await front.first_line() for front in fronts]
     for front in fronts:
-        front.stdin.close()
+        front.end_input()
     assert [await front.wait() for front in fronts] == [0, 0]
+    for front in fronts:
+        front.close()
 
 
 @pytest.fixture
@@ -93,6 +91,7 @@ async def workers(space, any_server, prefix: str, receivers: list[str], tmp_path
         if process.returncode is None:
             process.kill()
         await process.wait()
+        process.close()
 
 
 @pytest.fixture
