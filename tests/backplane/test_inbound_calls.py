@@ -37,7 +37,9 @@ def quick_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def worker(project: Project, owner: str) -> Process:
-    return await Process(project.member(owner)).open()
+    process = await Process(project.member(owner)).open()
+    await project.settle(process.backplane)  # until everybody can see that it takes calls
+    return process
 
 
 def front(project: Project) -> Process:

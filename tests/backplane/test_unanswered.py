@@ -22,7 +22,9 @@ HOLD = 30.0
 
 
 async def worker(project: Project, owner: str = "one", hold: float = HOLD) -> Process:
-    return await Process(project.member(owner), hold=hold).open()
+    process = await Process(project.member(owner), hold=hold).open()
+    await project.settle(process.backplane)  # until everybody can see that it takes calls
+    return process
 
 
 def front(project: Project, hold: float = HOLD, owner: str = "front") -> Process:
