@@ -374,7 +374,7 @@ async def test_memos_and_deliveries_that_make_no_sense_harm_nobody(
     play = await call.play(TTS("Hi"))
     await space.tell("calling.play", state="finished")
     await play.finished(timeout=5)
-    await client._engine.member.backplane._batch.flush()
+    await client._engine.member.backplane._sender.flush()
     assert not await look.hexists(f"{prefix}:{{project:one}}:memos", "play/x")
     assert not await look.xlen(stream)
     for message in (
@@ -525,12 +525,12 @@ async def test_who_takes_calls_says_so_with_each_heartbeat(server, prefix: str, 
     takers = f"{prefix}:{{project}}:takers"
     backplane = await alive(server, prefix)
     backplane.offer(takes_calls=True)
-    await backplane._batch.flush()
+    await backplane._sender.flush()
     first = await look.zscore(takers, "one")
     while await look.zscore(takers, "one") == first:
         pass
     backplane.offer(takes_calls=False)
-    await backplane._batch.flush()
+    await backplane._sender.flush()
     assert await look.zscore(takers, "one") is None
     await backplane.close()
 
