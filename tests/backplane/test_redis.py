@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 import swcalls.backplane.redis
 from swcalls import TTS, ActionExpired, Call, Client, ClientClosed, ConfigurationError, Limits, Retry, WebhookReceiver
 from swcalls.backplane import BackplaneUnavailable, Delivery, Memo, OwnerTaken, RedisBackplane, _readers
-from swcalls.backplane._batch import Batch
+from swcalls.backplane._sender import Batch
 from swcalls.backplane._calls import FIRST_PAUSE, LONGEST_PAUSE, Calls
 from swcalls.backplane._keys import Keys
 from swcalls.backplane._memos import Memos
@@ -397,7 +397,7 @@ async def test_publishing_is_tried_again_after_longer_and_longer_waits(
             raise answer
         return answer
 
-    monkeypatch.setattr(backplane._batch, "run", run)
+    monkeypatch.setattr(backplane._sender, "run", run)
     monkeypatch.setattr(swcalls.backplane.redis, "with_jitter", lambda wait: waits.append(wait) or 0)
     await backplane.publish("project", Delivery(owner="two", kind="play", key="p", body=b"{}"))
     assert waits == pytest.approx([0.02, 0.04, 0.08, 0.16, 0.32, 0.5])
@@ -469,13 +469,13 @@ async def test_a_memo_that_could_not_be_written_is_written_with_the_next_heartbe
     server, prefix: str, look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backplane = await alive(server, prefix)
-    post = backplane._batch.post
+    post = backplane._sender.post
 
     def fail(command: object, done: Callable[[object], object]) -> None:
-        monkeypatch.setattr(backplane._batch, "post", post)
+        monkeypatch.setattr(backplane._sender, "post", post)
         done(RedisError("away"))
 
-    monkeypatch.setattr(backplane._batch, "post", fail)
+    monkeypatch.setattr(backplane._sender, "post", fail)
     await backplane.remember(Memo(kind="play", key="p", call_key="c", call_id="call-1"))
     while not await look.hexists(f"{prefix}:{{project:one}}:memos", "play/p"):
         pass
