@@ -7,10 +7,12 @@ import asyncio.base_events
 import asyncio.constants
 import linecache
 import os
+import sys
 import time
 import traceback
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -22,6 +24,8 @@ from hypothesis import HealthCheck, settings
 from swcalls import Action, Call, Client, Limits, Retry
 
 pytest_plugins = ["pytester"]
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 # In debug mode asyncio notes for each future, task and handle the stack that made it: with pytest's own frames that is
 # sixty deep, and cost more than the tests themselves. The innermost three have the line that made it.

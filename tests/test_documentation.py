@@ -22,6 +22,7 @@ import aiohttp
 import pytest
 import uvicorn
 from aiohttp import web
+from forking import python
 
 import swcalls
 from swcalls.testing import Callee, NotAnswered, Simulator
@@ -52,10 +53,7 @@ async def run(code: str, space: Simulator) -> str:
     """Run a program in a process of its own; fail unless it ends with 0, and return what it printed."""
     # The ports of the snippets are for readers; here several run at once.
     code = code.replace("port=8080", "port=0")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", "-c", code,
-        env=os.environ | environment(space), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    process = await python("-W", "error", "-c", code, env=os.environ | environment(space))
     async with asyncio.timeout(60):
         output, errors = await process.communicate()
     assert (process.returncode, errors.decode()) == (0, "")
@@ -238,10 +236,11 @@ async def test_the_saving_example_runs(space: Simulator, tmp_path: Path, monkeyp
 
 
 async def test_the_silence_example_runs(space: Simulator) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", patient("end_voicemail_on_silence.py").replace("port=8080", "port=0"),
-        env=os.environ | environment(space), stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    process = await python(
+        "-c",
+        patient("end_voicemail_on_silence.py").replace("port=8080", "port=0"),
+        env=os.environ | environment(space),
+    )
     assert process.stdout is not None
     try:
         async with asyncio.timeout(60):
@@ -278,10 +277,11 @@ def test_the_picture_in_the_readme_is_one_that_the_example_draws() -> None:
 
 
 async def test_the_menu_example_runs(space: Simulator) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", example("inbound_menu.py").replace("port=8080", "port=0"),
-        env=os.environ | environment(space), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    process = await python(
+        "-c",
+        example("inbound_menu.py").replace("port=8080", "port=0"),
+        env=os.environ | environment(space),
+    )
     assert process.stdout is not None
     try:
         async with asyncio.timeout(60):
@@ -363,10 +363,11 @@ async def test_the_example_with_three_levels_runs(space: Simulator, monkeypatch:
 
 
 async def test_the_blocklist_example_runs(space: Simulator) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", example("reject_unwanted_calls.py").replace("port=8080", "port=0"),
-        env=os.environ | environment(space), stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    process = await python(
+        "-c",
+        example("reject_unwanted_calls.py").replace("port=8080", "port=0"),
+        env=os.environ | environment(space),
+    )
     assert process.stdout is not None
     try:
         async with asyncio.timeout(60):
@@ -461,11 +462,13 @@ async def test_the_example_that_accepts_from_anywhere_runs(space: Simulator) -> 
     runner = web.ServerRunner(web.Server(face_the_network, access_log=None))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", str(ROOT / "examples/accept_from_anywhere.py"), str(port),
+    process = await python(
+        "-W",
+        "error",
+        str(ROOT / "examples/accept_from_anywhere.py"),
+        str(port),
         env=os.environ | environment(space) | {"SWCALLS_PUBLIC_URL": f"http://127.0.0.1:{runner.addresses[0][1]}"},
-        stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    )
     async with asyncio.timeout(60):
         output, _ = await process.communicate()
     assert output == b"ended: hangup\n"

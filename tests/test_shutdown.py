@@ -6,13 +6,13 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import forking
 import pytest
 
 from swcalls.testing import Callee, Simulator
@@ -35,7 +35,7 @@ async def space(nothing_is_left_running: None) -> AsyncIterator[Simulator]:
 class Process:
     """A program that is running, and what it prints."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: forking.Process) -> None:
         self._process = process
 
     async def says(self, beginning: str) -> str:
@@ -64,14 +64,13 @@ class Process:
 
 @asynccontextmanager
 async def running(space: Simulator, *arguments: str, **environment: str) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments,
+    process = await forking.python(
+        *arguments,
         env=os.environ
         | {"SIGNALWIRE_PROJECT_ID": "project", "SIGNALWIRE_API_TOKEN": "token", "SIGNALWIRE_SPACE": space.url}
         | {"PYTHONPATH": str(ROOT)}
         | environment,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    )
     try:
         async with asyncio.timeout(PATIENCE):
             yield Process(process)

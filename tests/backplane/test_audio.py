@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from forking import PIPE
 from test_processes import spawn
 
 from swcalls import AudioNotStarted, Client
@@ -13,8 +14,8 @@ from swcalls.testing import Callee, Simulator
 async def test_a_connection_that_reaches_another_process_is_refused_and_its_log_says_why(
     server, prefix: str, nothing_is_left_running: None
 ) -> None:
-    other = spawn("front.py", {"owner": "worker-2", "store": server.url, "prefix": prefix})
-    url = await other.first_line()
+    other = await spawn("front.py", {"owner": "worker-2", "store": server.url, "prefix": prefix}, stdin=PIPE)
+    url = (await other.stdout.readline()).decode().strip()
     backplane = RedisBackplane(server.url, owner="worker-1", prefix=prefix)
     async with (
         Simulator(speed=100, callee=Callee(rings_for=0)) as space,
@@ -32,9 +33,7 @@ async def test_a_connection_that_reaches_another_process_is_refused_and_its_log_
             async with call.listen(start_timeout=30) as audio:
                 assert (await anext(audio)).payload
         await call.end()
-    other.end_input()
-    log = await other.errors()
+    _, log = await other.communicate()
     assert b"an audio connection is refused (409): stream " in log
     assert b"another worker listens to it: 'worker-1'. Pass Client(audio_url=...)" in log
     assert other.returncode == 0
-    other.close()

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from forking import Process
+from forking import PIPE, Process, python
 from projects import PostgresProject, RedisProject
 
 from benchmarks.postgres_server import PostgresServer
@@ -26,8 +26,9 @@ PATIENCE = 60 * max(1.0, SCALE)
 HOURS = 3600.0
 
 
-def spawn(script: str, task: dict[str, Any]) -> Process:
-    return Process(script, msgspec.json.encode(task).decode())
+async def spawn(script: str, task: dict[str, Any], **pipes: int) -> Process:
+    argument = msgspec.json.encode(task).decode()
+    return await python("-W", "error", str(Path(__file__).with_name(script)), argument, **pipes)
 
 
 class Workers:
@@ -43,13 +44,12 @@ class Workers:
     ) -> None:
         """Start a worker whose clock is wrong by *skew* seconds."""
         more = {"owner": owner, "takes_over": takes_over, "count": count, "skew": skew, "ledger": str(self.ledger)}
-        self.processes[owner] = spawn("worker.py", {**self.common, **more})
+        self.processes[owner] = await spawn("worker.py", {**self.common, **more})
 
     async def kill(self, owner: str) -> None:
         process = self.processes.pop(owner)
         process.kill()
-        await process.wait()
-        process.close()
+        await process.communicate()
 
     def lines(self, what: str) -> list[list[str]]:
         found = self.ledger.read_text().splitlines() if self.ledger.exists() else []
@@ -67,13 +67,11 @@ class Workers:
 async def receivers(any_server, prefix: str, nothing_is_left_running: None) -> AsyncIterator[list[str]]:
     """The addresses of two processes that only receive."""
     tasks = ({"owner": name, "store": any_server.url, "prefix": prefix} for name in ("front-1", "front-2"))
-    fronts = [spawn("front.py", task) for task in tasks]
-    yield [await front.first_line() for front in fronts]
+    fronts = [await spawn("front.py", task, stdin=PIPE) for task in tasks]
+    yield [(await front.stdout.readline()).decode().strip() for front in fronts]
     for front in fronts:
-        front.end_input()
-    assert [await front.wait() for front in fronts] == [0, 0]
-    for front in fronts:
-        front.close()
+        await front.communicate()
+    assert [front.returncode for front in fronts] == [0, 0]
 
 
 @pytest.fixture
@@ -90,8 +88,7 @@ async def workers(space, any_server, prefix: str, receivers: list[str], tmp_path
     for process in workers.processes.values():
         if process.returncode is None:
             process.kill()
-        await process.wait()
-        process.close()
+        await process.communicate()
 
 
 @pytest.fixture

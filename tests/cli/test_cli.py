@@ -10,13 +10,14 @@ import signal
 import socket
 import sys
 import wave
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
+from forking import Process, python
 
 import swcalls
 from swcalls import TTS, Client
@@ -55,12 +56,7 @@ async def program(*args: str, stdout: int = PIPE, **more: str) -> AsyncIterator[
         "NO_COLOR": "1",
     }
     async with asyncio.timeout(SAFETY_NET):
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-W", "error", "-m", "swcalls", *args),
-            env=ours | settings | more,
-            stdout=stdout,
-            stderr=PIPE,
-        )
+        process = await python("-W", "error", "-m", "swcalls", *args, env=ours | settings | more, stdout=stdout)
         try:
             yield process
         finally:

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import sys
-from asyncio.subprocess import PIPE
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from forking import Process, python
 
 import swcalls
 from swcalls._core.callback_urls import CallbackUrls
@@ -171,15 +171,14 @@ def test_there_is_help(command: str, capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out.startswith(f"usage: swcalls {command}")
 
 
-async def listen(*args: str) -> asyncio.subprocess.Process:
+async def listen(*args: str) -> Process:
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("SIGNALWIRE_", "SWCALLS_"))}
     settings = {
         "PYTHONPATH": str(Path(swcalls.__file__).parents[1]),
         "SIGNALWIRE_PROJECT_ID": "project",
         "SIGNALWIRE_API_TOKEN": "token",
     }
-    command = (sys.executable, "-W", "error", "-m", "swcalls", "listen", "--port", "0", *args)
-    return await asyncio.create_subprocess_exec(*command, env=ours | settings, stdout=PIPE, stderr=PIPE)
+    return await python("-W", "error", "-m", "swcalls", "listen", "--port", "0", *args, env=ours | settings)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals to send")

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
+from forking import Process, python
 
 from swcalls import TTS, Call, Client, Digits
 from swcalls.cli import main
@@ -24,11 +25,10 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def ringing(url: str, port: int, *options: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", "-m", "swcalls", "ring", url, "--port", f"{port}", "--speed", "30", *options,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+async def ringing(url: str, port: int, *options: str) -> AsyncIterator[Process]:
+    process = await python(
+        *("-W", "error", "-m", "swcalls", "ring", url, "--port", f"{port}", "--speed", "30", *options)
+    )
     try:
         yield process
     finally:
@@ -37,7 +37,7 @@ async def ringing(url: str, port: int, *options: str) -> AsyncIterator[asyncio.s
         await process.communicate()
 
 
-async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, str, str]:
+async def ended(process: Process) -> tuple[int | None, str, str]:
     async with asyncio.timeout(60):
         out, err = await process.communicate()
     return process.returncode, out.decode(), err.decode()
