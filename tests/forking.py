@@ -10,6 +10,7 @@ import gc
 import multiprocessing
 import os
 import runpy
+import signal
 import sys
 import warnings
 from asyncio.subprocess import DEVNULL, PIPE
@@ -112,6 +113,7 @@ def _run(arguments: tuple[str, ...], environment: dict[str, str], cwd: Path | No
     sys.stderr = os.fdopen(2, "w", encoding=encoding, errors="backslashreplace", buffering=1)
     if cwd is not None:
         os.chdir(cwd)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if arguments[:2] == ("-W", "error"):
         warnings.simplefilter("error")
         arguments = arguments[2:]
