@@ -10,7 +10,7 @@ MENU = TTS("For opening hours, press one. To leave a message, press two.")
 
 async def menu(call: Call) -> None:
     await call.answered(timeout=30)
-    print("call from", call.from_)
+    print("call from", call.from_, flush=True)
     choice = await call.prompt(MENU, digits=Digits(max=1), initial_timeout=8).finished(timeout=60)
     match choice.digits:
         case "1":
@@ -18,7 +18,7 @@ async def menu(call: Call) -> None:
         case "2":
             await call.say("Please speak after the tone.").finished(timeout=60)
             recording = await call.record(beep=True, end_silence_timeout=3, max_length=60).finished(timeout=120)
-            print("message:", recording.url)
+            print("message:", recording.url, flush=True)
         case _:
             await call.say("Goodbye.").finished(timeout=60)
 
