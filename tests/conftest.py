@@ -55,7 +55,7 @@ asyncio.base_events.Server._attach = _attach_always
 # Examples are drawn anew in each run, and no machine is too slow for them.
 settings.register_profile(
     "tests",
-    max_examples=int(100 * float(os.environ.get("SWCALLS_DEEP", "1"))),
+    max_examples=int(60 * float(os.environ.get("SWCALLS_DEEP", "1"))),
     deadline=None,
     derandomize=False,
     suppress_health_check=[HealthCheck.too_slow],
@@ -81,7 +81,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     ):
         return 0
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(processors, MOST_WORKERS)
+    # A third of the time tests wait for processes, servers and sockets.
+    return min(processors * 3 // 2, MOST_WORKERS)
 
 
 class Space:

@@ -47,7 +47,7 @@ SCALE = float(os.environ.get("SWCALLS_DEEP", "1"))
 CALLS = int(20 * SCALE)
 AT_ONCE = 100
 ACTIONS = 20
-SPEED = 20.0
+SPEED = 40.0
 PATIENCE = 60
 """Seconds in which everything must have ended. Nothing takes as long; a hang does."""
 
