@@ -1,23 +1,20 @@
 """`RedisBackplane`: a backplane in Redis or Valkey, with a stream of deliveries and a hash of memos for each owner.
 
-The private modules of this package do its parts: `_connect` makes clients, `_batch` and `_cluster` send commands,
-`_names` holds the names of owners, `_readers` reads the streams, `_memos` writes the memos, `_calls` assigns calls.
+The private modules of this package do its parts: `_stored` holds the names of owners and `_names` writes them,
+`_connect` makes clients, `_batch` and `_cluster` send commands, `_readers` reads the streams, `_memos` writes the
+memos, `_calls` assigns calls.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import re
 import time
-import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 from redis.asyncio import Redis, RedisCluster
 
-from .._engine.tasks import to_the_end
 from ..errors import ConfigurationError
 from . import _format
 from ._batch import Command, Done, ignore_answer, is_full
@@ -27,12 +24,9 @@ from ._keys import Keys
 from ._memos import Memos
 from ._names import Names
 from ._readers import Readers
-from ._retries import REDIS_ERRORS, with_jitter
-from .protocol import BackplaneError, BackplaneUnavailable, Delivery, Memo, OwnerTaken, Receive
-
-_log = logging.getLogger("swcalls.backplane")
-
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+from ._retries import REDIS_ERRORS
+from ._stored import StoredBackplane, check_name, check_settings
+from .protocol import BackplaneUnavailable, Delivery, Memo
 
 # Checks the length of the stream and appends in one step. XADD with MAXLEN would drop older deliveries instead. All
 # arguments after the second are the fields. XADD is the first command that writes: after another one, Redis would carry
@@ -45,7 +39,7 @@ return id
 """
 
 
-class RedisBackplane:
+class RedisBackplane(StoredBackplane):
     """Connects the processes of a project through Redis (6.2 or newer) or Valkey.
 
     Args:
@@ -70,6 +64,11 @@ class RedisBackplane:
         ConfigurationError: An argument breaks its rule.
     """
 
+    store: ClassVar[str] = "Redis"
+    faults: ClassVar[tuple[type[Exception], ...]] = REDIS_ERRORS
+    _names: Names
+    _calls: Calls
+
     def __init__(
         self,
         redis: str | Redis | RedisCluster,
@@ -82,91 +81,37 @@ class RedisBackplane:
         patience: float = 2.0,
         replicas: int = 0,
     ) -> None:
-        for name, value in (("owner", owner or "x"), ("prefix", prefix)):
-            if not isinstance(value, str) or not _NAME.match(value):
-                raise ConfigurationError(f"{name}={value!r} must be made of 1 to 64 letters, digits, _, - and .")
-        for name, number in (("lifetime", lifetime), ("keep", keep), ("capacity", capacity), ("patience", patience)):
-            if isinstance(number, bool) or not isinstance(number, int | float) or not number > 0:
-                raise ConfigurationError(f"{name}={number!r} must be a number greater than 0")
+        check_settings(owner, lifetime=lifetime, keep=keep, capacity=capacity, patience=patience)
+        check_name("prefix", prefix)
         if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 0:
             raise ConfigurationError(f"replicas={replicas!r} must be a whole number of at least 0")
+        super().__init__(owner, lifetime, patience, Memos(self._write_memo, patience))
         self._sender = connect(redis, patience, replicas)
-        self._owner = owner or f"o-{uuid.uuid4().hex[:16]}"
-        self._lifetime = lifetime
         self._keep = keep
         self._capacity = capacity
-        self._patience = patience
         self._keys = Keys(prefix)
-        self._memos = Memos(self._write_memo, patience)
         self._calls = Calls(self._ask, self._keys, keep)
-        self._readers = Readers(self._sender, self._name, patience, keep)
+        self._readers: Readers = Readers(self._sender, self._name, patience, keep)
         self._names = Names(self._ask, self._post, self._keys, lifetime, keep)
-        self._lost: Callable[[str], object] = lambda _: None
-        self._heart: asyncio.Task[None] | None = None
-        self._one_at_a_time = asyncio.Lock()
-        """Held while names are taken or released."""
         self._offset = time.time() - time.monotonic()
         """The clock of Redis minus the monotonic clock, which does not jump; in seconds."""
-        self._takes_calls = False
-        self._is_open = False
-        self._is_closed = False
-        self.published: int = 0
-        """How many deliveries were published."""
-        self.refused: int = 0
-        """How many deliveries could not be published."""
-
-    def __repr__(self) -> str:
-        return f"<RedisBackplane {self._owner}>"
-
-    @property
-    def owner(self) -> str:
-        """The name of this process."""
-        return self._owner
-
-    @property
-    def received(self) -> int:
-        """How many deliveries were read from the streams."""
-        return self._readers.received
 
     @property
     def set_aside(self) -> int:
         """How many entries of the streams could not be read: they are damaged, or of a newer version of swcalls."""
         return self._readers.set_aside
 
-    def holds(self, owner: str) -> bool:
-        """Return whether this process gets the deliveries of *owner*."""
-        return owner in self._readers
-
     def now(self) -> float:
         """Return the time of Redis in Unix seconds, by the offset that was measured last."""
         return time.monotonic() + self._offset
 
-    async def open(self, project: str, receive: Receive, lost: Callable[[str], object]) -> None:
-        """Take the name of this process, and begin to pass its deliveries to *receive*."""
-        if self._is_open:
-            raise BackplaneError(f"owner {self._owner!r}: the backplane is open, and serves one client only")
-        self._names.project, self._readers.receive, self._lost = project, receive, lost
-        self._is_open, self._is_closed = True, False
-        self._sender.open()
-        try:
-            await self._take_own_name()
-            self._check_open()
-        except BaseException:
-            await self.close()
-            raise
-        self._readers.start(self._owner)
-        self._heart = asyncio.get_running_loop().create_task(self._beat())
-        self._advertise()
+    async def remembered(self, owner: str) -> Sequence[Memo]:
+        """Return the memos of *owner*."""
+        name = self._name(owner, "memos")
+        found: dict[bytes, bytes] = await self._ask(lambda pipeline: pipeline.hgetall(name), name)
+        return self._memos.read(owner, found)
 
-    async def close(self) -> None:
-        """Write pending changes, release all names, and close the connection unless it was given by the user.
-
-        It takes about ``patience`` seconds at most. If it is cancelled, it still runs to its end.
-        """
-        await to_the_end(self._close())
-
-    async def publish(self, project: str, delivery: Delivery) -> None:
-        """Store *delivery* in the stream of its owner, with retries for up to ``patience`` seconds."""
+    async def _store(self, project: str, delivery: Delivery) -> bool:
         stream, milliseconds = self._keys.of(project, delivery.owner, "deliveries"), int(self._keep * 1000)
         fields: list[Any] = ["kind", delivery.kind, "key", delivery.key, "body", delivery.body]
         if _format.FORMAT > 1:
@@ -175,95 +120,44 @@ class RedisBackplane:
         def command(pipeline: Any) -> None:
             pipeline.eval(_PUBLISH, 1, stream, self._capacity, milliseconds, *fields)
 
-        wait, why = 0.02, "Redis gave no answer"
         try:
-            async with asyncio.timeout(self._patience):
-                while True:
-                    try:
-                        kept = await self._sender.run(command, stream, durable=True)
-                        break
-                    except REDIS_ERRORS as fault:
-                        if self._is_closed:
-                            raise BackplaneUnavailable("the backplane is closed") from None
-                        why = f"Redis cannot be reached, or refuses: {fault}"
-                        if is_full(fault):
-                            self.refused += 1
-                            raise BackplaneUnavailable(f"the memory of Redis is full: {fault}") from None
-                        _log.info("publishing a delivery for owner %s is retried: %s", delivery.owner, fault)
-                    await asyncio.sleep(with_jitter(wait))
-                    wait = min(2 * wait, 0.5)
-        except TimeoutError:
-            self.refused += 1
-            raise BackplaneUnavailable(why) from None
-        if kept is None:
-            self.refused += 1
-            raise BackplaneUnavailable(f"the stream of owner {delivery.owner!r} is full")
-        self.published += 1
+            return await self._sender.run(command, stream, durable=True) is not None
+        except REDIS_ERRORS as fault:
+            if is_full(fault):
+                raise BackplaneUnavailable(f"the memory of Redis is full: {fault}") from None
+            raise
 
-    async def remember(self, memo: Memo, *, owner: str | None = None) -> None:
-        """Store *memo*; while Redis cannot be reached, it is kept in memory and written later."""
-        await self._memos.put(owner or self._owner, memo)
+    async def _take(self, owner: str) -> bool:
+        return await self._names.take(owner, self.now())
 
-    def forget(self, kind: str, key: str, *, owner: str | None = None) -> None:
-        """Queue the deletion of a memo."""
-        self._memos.drop(owner or self._owner, f"{kind}/{key}")
+    async def _set_clock(self) -> None:
+        known = self._keys.shared(self._names.project, "owners")
+        seconds, microseconds = await self._ask(lambda pipeline: pipeline.time(), known)
+        self._offset = seconds + microseconds / 1e6 - time.monotonic()
 
-    async def remembered(self, owner: str) -> Sequence[Memo]:
-        """Return the memos of *owner*."""
-        name = self._name(owner, "memos")
-        found: dict[bytes, bytes] = await self._ask(lambda pipeline: pipeline.hgetall(name), name)
-        return self._memos.read(owner, found)
+    def _advertise(self) -> None:
+        takers, owner = self._calls.takers(self._names.project), self._owner
+        if self._takes_calls:
+            until = self.now() + self._lifetime
+            self._post(lambda pipeline: pipeline.zadd(takers, {owner: until}), takers)
+        else:
+            self._post(lambda pipeline: pipeline.zrem(takers, owner), takers)
 
-    async def claim(self, owner: str) -> None:
-        """Take over the name, the deliveries and the memos of a dead owner."""
-        async with self._one_at_a_time:
-            if owner in self._readers:
-                return
-            self._check_open()
-            try:
-                taken = await self._names.take(owner, self.now())
-                self._check_open()
-            except BaseException:
-                self.release(owner)
-                raise
-            if not taken:
-                raise OwnerTaken(f"owner {owner!r}: this owner is alive, or another process has claimed it")
-            self._readers.start(owner)
+    async def _tidy(self, held: Sequence[str]) -> None:
+        for owner in held:
+            self._names.prolong(owner, self.now())
+        self._names.forget_old(self.now())
 
-    def release(self, owner: str) -> None:
-        """Stop reading the deliveries of a claimed owner, and queue the release of its name."""
-        self._readers.stop(owner)
-        self._names.release(owner)
+    def _accept(self) -> None:
+        self._sender.open()
 
-    async def dead(self) -> Sequence[str]:
-        """Return the owners that are not alive, and may have left memos or deliveries."""
-        return await self._names.dead()
+    async def _flush(self) -> None:
+        await self._sender.flush()
 
-    def redeliver(self, owner: str) -> None:
-        """Pass the stored deliveries of *owner* to ``receive`` again."""
-        self._readers.restart(owner)
-
-    async def announce_call(self, project: str, call_id: str, seconds: float) -> str | None:
-        """Announce an inbound call; the first process that takes it within *seconds* becomes its owner."""
-        return await self._calls.announce(project, call_id, seconds)
-
-    async def take_call(self, project: str, call_id: str, owner: str) -> str | None:
-        """Make *owner* the owner of an announced call, if it is the first; return the owner of the call."""
-        return await self._calls.take(project, call_id, owner)
-
-    async def find_call(self, project: str, call_id: str, *, wait: float = 0.0) -> str | None:
-        """Return the owner of an inbound call; while it is announced, wait up to *wait* seconds."""
-        return await self._calls.find(project, call_id, wait)
-
-    def offer(self, *, takes_calls: bool) -> None:
-        """Advertise whether this process accepts inbound calls."""
-        self._takes_calls = takes_calls
-        if self._owner in self._readers:
-            self._advertise()
-
-    async def taker(self, project: str, *, besides: Collection[str] = ()) -> str | None:
-        """Return a random process that accepts inbound calls, but none of *besides*."""
-        return await self._calls.taker(project, besides)
+    async def _disconnect(self) -> None:
+        await self._sender.close()
+        with suppress(*REDIS_ERRORS):
+            await self._sender.disconnect()
 
     def _name(self, owner: str, what: str) -> str:
         return self._keys.of(self._names.project, owner, what)
@@ -274,10 +168,6 @@ class RedisBackplane:
             self._sender.post(lambda pipeline: pipeline.hdel(name, field), done, name, durable=True)
         else:
             self._sender.post(lambda pipeline: pipeline.hset(name, field, value), done, name, durable=True)
-
-    def _check_open(self) -> None:
-        if not self._is_open:
-            raise BackplaneUnavailable("the backplane is not open")
 
     def _post(self, command: Command, key: str) -> None:
         """Queue one command, and ignore its answer."""
@@ -296,85 +186,3 @@ class RedisBackplane:
             raise BackplaneUnavailable(f"Redis gave no answer within {self._patience:g} s") from None
         except REDIS_ERRORS as fault:
             raise BackplaneUnavailable(f"Redis cannot be reached: {fault}") from fault
-
-    async def _set_clock(self) -> None:
-        known = self._keys.shared(self._names.project, "owners")
-        seconds, microseconds = await self._ask(lambda pipeline: pipeline.time(), known)
-        self._offset = seconds + microseconds / 1e6 - time.monotonic()
-
-    async def _take_own_name(self) -> None:
-        is_taken = False
-        try:
-            # The name of a killed predecessor expires after `lifetime`.
-            async with asyncio.timeout(1.5 * self._lifetime):
-                await self._set_clock()
-                while not await self._names.take(self._owner, self.now()):
-                    is_taken = True
-                    await asyncio.sleep(self._lifetime / 20)
-        except TimeoutError:
-            if not is_taken:
-                raise BackplaneUnavailable("Redis gave no answer in time") from None
-            raise OwnerTaken(f"owner {self._owner!r}: another process that is alive holds this name") from None
-
-    def _advertise(self) -> None:
-        takers, owner = self._calls.takers(self._names.project), self._owner
-        if self._takes_calls:
-            until = self.now() + self._lifetime
-            self._post(lambda pipeline: pipeline.zadd(takers, {owner: until}), takers)
-        else:
-            self._post(lambda pipeline: pipeline.zrem(takers, owner), takers)
-
-    async def _close(self) -> None:
-        names = {self._owner, *self._readers.owners} if self._is_open else set()
-        self._is_open, self._is_closed = False, True
-        self.offer(takes_calls=False)
-        for owner in self._readers.owners:
-            self._readers.stop(owner)
-        async with self._one_at_a_time:
-            try:
-                heart, self._heart = self._heart, None
-                if heart is not None:
-                    heart.cancel()
-                    await asyncio.wait([heart])
-                await self._readers.wait()
-                async with asyncio.timeout(self._patience):
-                    self._memos.catch_up()
-                    for owner in names:
-                        await self._names.give_up(owner)
-                    await self._sender.flush()
-            except (BackplaneUnavailable, TimeoutError) as fault:
-                _log.warning("owner %s: closing was not complete: %s", self._owner, fault)
-            finally:
-                await self._sender.close()
-                with suppress(*REDIS_ERRORS):
-                    await self._sender.disconnect()
-
-    async def _beat(self) -> None:
-        """Send heartbeats, four in each ``lifetime``: renew all names, and retry memos that could not be written."""
-        while self._is_open:
-            await asyncio.sleep(self._lifetime / 4)
-            try:
-                await self._set_clock()
-                for owner in self._readers.owners:
-                    if owner in self._readers and await self._names.take(owner, self.now()):
-                        self._names.prolong(owner, self.now())
-                    else:
-                        self._lose(owner)
-                self._names.forget_old(self.now())
-                if self._takes_calls:
-                    self._advertise()
-                self._memos.catch_up()
-            except BackplaneError as fault:
-                _log.warning("owner %s: the heartbeat failed: %s", self._owner, fault)
-
-    def _lose(self, owner: str) -> None:
-        if not self._readers.stop(owner):
-            return  # It was released in the meantime.
-        _log.error("owner %s: another process has taken over this name, since this process seemed dead", owner)
-        self._memos.abandon(owner)
-        if owner == self._owner:
-            self._takes_calls = False
-        try:
-            self._lost(owner)
-        except Exception:  # noqa: BLE001 - the heartbeat must go on for the other names
-            _log.exception("owner %s: the callback for a lost name failed", owner)

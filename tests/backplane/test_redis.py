@@ -11,7 +11,7 @@ import pytest
 from projects import connections
 from redis.exceptions import RedisError
 
-import swcalls.backplane.redis
+import swcalls.backplane._stored
 from swcalls import TTS, ActionExpired, Call, Client, ClientClosed, ConfigurationError, Limits, Retry, WebhookReceiver
 from swcalls.backplane import BackplaneUnavailable, Delivery, Memo, OwnerTaken, RedisBackplane, _readers
 from swcalls.backplane._batch import Batch
@@ -399,7 +399,7 @@ async def test_publishing_is_tried_again_after_longer_and_longer_waits(
         return answer
 
     monkeypatch.setattr(backplane._sender, "run", run)
-    monkeypatch.setattr(swcalls.backplane.redis, "with_jitter", lambda wait: waits.append(wait) or 0)
+    monkeypatch.setattr(swcalls.backplane._stored, "with_jitter", lambda wait: waits.append(wait) or 0)
     await backplane.publish("project", Delivery(owner="two", kind="play", key="p", body=b"{}"))
     assert waits == pytest.approx([0.02, 0.04, 0.08, 0.16, 0.32, 0.5])
     assert caplog.text.count("publishing a delivery for owner two is retried: away") == 6
