@@ -198,9 +198,7 @@ def test_all_run_by_one_command_too() -> None:
 
 def test_both_readmes_have_the_sections_that_the_results_make() -> None:
     results = report.load(report.RESULTS)
-    measured = [found.benchmark for found in results]
-    assert measured == [name for name in NAMES if name in measured]
-    assert len(measured) >= 7
+    assert [found.benchmark for found in results] == NAMES
     readme, page = report.README.read_text(), report.PAGE.read_text()
     assert report.renewed(readme, results) == readme
     assert report.renewed(page, results, report.section) == page
@@ -218,7 +216,7 @@ def test_the_plots_and_tables_are_those_of_the_results() -> None:
 def test_every_headline_is_a_row_of_its_result() -> None:
     results = {found.benchmark: found for found in report.load(report.RESULTS)}
     for benchmark, keys in report.HEADLINES.items():
-        rows = {(row.what, row.against) for row in results[benchmark].rows} if keys else set()
+        rows = {(row.what, row.against) for row in results[benchmark].rows}
         assert rows.issuperset(keys)
     assert sum(map(len, report.HEADLINES.values())) <= 12
 
@@ -228,7 +226,7 @@ def test_drawing_anew_measures_nothing_and_changes_nothing(monkeypatch: pytest.M
     monkeypatch.setattr(Path, "write_text", lambda path, text: written.update({path.name: text}))
     monkeypatch.setattr(sys, "argv", ["benchmarks", "--redraw"])
     report.main(lambda size: pytest.fail("a benchmark ran"))
-    assert {f"{found.benchmark}.svg" for found in report.load(report.RESULTS)} < set(written)
+    assert {f"{name}.svg" for name in NAMES} < set(written)
     assert not any(name.endswith(".json") for name in written)
     assert written["commands.svg"] == (report.RESULTS / "commands.svg").read_text()
 
