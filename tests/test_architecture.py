@@ -56,12 +56,17 @@ def layer(module: str) -> int:
 
 
 @cache
+def parsed(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text())
+
+
+@cache
 def imports(module: str) -> frozenset[str]:
     """Every import of *module*, wherever in the file it is, as absolute names."""
     path = MODULES[module]
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(module)):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -75,14 +80,17 @@ def internal(module: str) -> set[str]:
     return {name for name in imports(module) if name in MODULES and name != module}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_point_downwards(module: str) -> None:
+def imports_upwards(module: str) -> set[str]:
     mine = layer(module)
     wrong = {other for other in internal(module) if layer(other) > mine and other != "swcalls"}
     # The program and the kit stand above the package, and may use its public face.
     if mine < LAYERS.index(("testing",)) and module != "swcalls":
         wrong |= {other for other in internal(module) if other == "swcalls"}
-    assert not wrong
+    return wrong
+
+
+def test_imports_point_downwards() -> None:
+    assert not {module: wrong for module in MODULES if (wrong := imports_upwards(module))}
 
 
 def test_there_is_no_import_cycle() -> None:
@@ -128,16 +136,14 @@ def test_the_ways_that_are_drawn_are_those_of_the_code() -> None:
         assert any(isinstance(node, kinds) and node.name == last for node in body), f"{path} has no {name}"
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_is_one_idea_and_not_too_long(module: str) -> None:
-    assert len(MODULES[module].read_text().splitlines()) <= 400
+def test_a_module_is_one_idea_and_not_too_long() -> None:
+    lines = {module: len(path.read_text().splitlines()) for module, path in MODULES.items()}
+    assert not {module: count for module, count in lines.items() if count > 400}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_says_what_it_is(module: str) -> None:
-    docstring = ast.get_docstring(ast.parse(MODULES[module].read_text()))
-    assert docstring
-    assert len(docstring.splitlines()[0]) <= 120
+def test_a_module_says_what_it_is() -> None:
+    first = {module: (ast.get_docstring(parsed(module)) or "").partition("\n")[0] for module in MODULES}
+    assert not {module: line for module, line in first.items() if not 0 < len(line) <= 120}
 
 
 def test_importing_the_package_loads_no_http_no_kit_and_no_program() -> None:
