@@ -198,7 +198,7 @@ def is_foreign(claim: object) -> bool:
 @given(
     kind=st.sampled_from(KINDS), options=OPTIONS, sent=st.lists(payloads(), min_size=1, max_size=3), again=st.booleans()
 )
-@examples(200)
+@examples(120)
 def test_whatever_is_posted_to_an_action_is_about_that_action_only(
     kind: str, options: Options, sent: list[dict[str, Any]], again: bool
 ) -> None:
@@ -226,7 +226,7 @@ def test_whatever_is_posted_to_an_action_is_about_that_action_only(
 
 
 @given(kind=st.sampled_from(KINDS), body=st.binary(max_size=300) | st.text(max_size=100).map(str.encode))
-@examples(150)
+@examples(90)
 @example(kind="play", body=b"\xef\xbb\xbf{}")
 @example(kind="play", body=b'{"state":"\xed\xa0\x80"}')
 def test_whatever_bytes_are_posted_they_are_json_objects_or_400(kind: str, body: bytes) -> None:
@@ -241,7 +241,7 @@ def test_whatever_bytes_are_posted_they_are_json_objects_or_400(kind: str, body:
 
 
 @given(kind=st.sampled_from(KINDS), payload=payloads(), data=st.data())
-@examples(100)
+@examples(60)
 def test_a_body_that_was_damaged_on_the_way_harms_nobody(
     kind: str, payload: dict[str, Any], data: st.DataObject
 ) -> None:
@@ -260,7 +260,7 @@ MINTED["awkward"] = TOWN.ingress.reader.urls.mint("play", "a/b ключ").remove
 
 
 @given(path=st.text(max_size=300) | st.text(string.printable, max_size=100) | st.binary(max_size=99).map(os.fsdecode))
-@examples(150)
+@examples(90)
 def test_no_path_that_was_made_up_is_accepted(path: str) -> None:
     for prefix in ("", "/", "/swcalls/", "/swcalls/play/", "/swcalls/play/target/"):
         assert TOWN.accept(b'{"state":"finished"}', prefix + path).verdict == "forged"
@@ -268,7 +268,7 @@ def test_no_path_that_was_made_up_is_accepted(path: str) -> None:
 
 
 @given(kind=st.sampled_from(sorted(MINTED)), data=st.data())
-@examples(200)
+@examples(120)
 def test_no_path_that_was_changed_is_accepted(kind: str, data: st.DataObject) -> None:
     path = MINTED[kind]
     changed = path
@@ -292,7 +292,7 @@ def test_no_path_that_was_changed_is_accepted(kind: str, data: st.DataObject) ->
     key=st.text(min_size=1, max_size=200),
     other=st.text(min_size=1, max_size=200),
 )
-@examples(100)
+@examples(60)
 def test_what_is_minted_is_read_again_and_names_nothing_else(
     public_url: str | None, kind: str, key: str, other: str
 ) -> None:
@@ -324,7 +324,7 @@ SIGNED = Town("play", signing_key=[KEY, "PSK-of-tomorrow"])
     body=st.binary(max_size=50),
     path=st.sampled_from([SIGNED.path, SIGNED.path + "x", "/", ""]),
 )
-@examples(150)
+@examples(90)
 def test_no_header_raises_and_no_signature_is_right_by_chance(headers: dict[str, str], body: bytes, path: str) -> None:
     reply = SIGNED.accept(body, path, **headers)
     signs = {"x-signalwire-signature", "x-signalwire-sha256-signature"}
@@ -402,7 +402,7 @@ async def gate(
 @given(
     kind=st.sampled_from([*HANDLES, "hologram"]), payload=payloads(), junk=st.binary(max_size=99), is_junk=st.booleans()
 )
-@examples(60)
+@examples(40)
 async def test_what_is_posted_over_a_socket_is_answered_as_the_contract_says(
     gate: Gate, kind: str, payload: dict[str, Any], junk: bytes, is_junk: bool
 ) -> None:
@@ -427,7 +427,7 @@ VISIBLE = st.binary(max_size=40).map(lambda value: bytes(set(value) - {0, 10, 13
     name=st.sampled_from([b"X-SignalWire-Signature", b"Content-Type", b"X-Forwarded-For", b"Cookie"]),
     value=VISIBLE,
 )
-@examples(60)
+@examples(40)
 async def test_no_path_and_no_header_gets_anybody_in_over_a_socket(
     gate: Gate, changed: str, keep: int, name: bytes, value: bytes
 ) -> None:
@@ -448,7 +448,7 @@ async def test_no_path_and_no_header_gets_anybody_in_over_a_socket(
     | st.sampled_from([b"\r\n\r\n", b"\r\n", b"Transfer-Encoding: chunked\r\n", b"\0", b"\n"]),
     again=st.integers(1, 3),
 )
-@examples(60)
+@examples(40)
 async def test_a_request_that_was_damaged_is_no_fault_of_ours(
     gate: Gate, at: int, length: int, put: bytes, again: int
 ) -> None:

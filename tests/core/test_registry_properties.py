@@ -387,7 +387,7 @@ class Correlation(RuleBasedStateMachine):
         self._close()
 
 
-Correlation.TestCase.settings = settings(max_examples=int(200 * SCALE), stateful_step_count=60)
+Correlation.TestCase.settings = settings(max_examples=int(120 * SCALE), stateful_step_count=60)
 TestCorrelation = Correlation.TestCase
 
 
