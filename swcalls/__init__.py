@@ -176,6 +176,9 @@ if not TYPE_CHECKING:  # For a type checker, there would be no name that is not 
 
         return getattr(import_module(f".{_SERVER_SIDE[name]}", __name__), name)
 
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "CLIENT",

@@ -118,3 +118,7 @@ def check_call(method: ast.Attribute, node: ast.Call) -> None:
     if owner is not None:
         parameters = inspect.signature(getattr(owner, method.attr)).parameters
         assert {keyword.arg for keyword in node.keywords} <= parameters.keys(), ast.unparse(node)
+
+
+def test_all_public_names_are_completed_before_they_are_used() -> None:
+    assert set(swcalls.__all__) <= set(dir(swcalls))

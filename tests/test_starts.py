@@ -546,3 +546,20 @@ async def test_closing_tells_whoever_waits_for_a_turn(space, connect) -> None:
     for result in await asyncio.gather(*waiting, return_exceptions=True):
         assert isinstance(result, ClientClosed)
     assert names(space) == ["dial"]
+
+
+@pytest.mark.parametrize("control", ["pause", "resume", "volume"])
+async def test_an_action_that_has_ended_cannot_be_controlled_and_its_call_goes_on(
+    space, call: Call, control: str
+) -> None:
+    play = await call.play(TTS("Hi"))
+    await space.tell("calling.play", state="finished")
+    sent = len(space.commands)
+    with pytest.raises(CommandNotSent, match=rf"calling.play.{control}: not sent, since play .* has ended") as raised:
+        await getattr(play, control)(*([1] if control == "volume" else []))
+    assert not isinstance(raised.value, CallEnded), "a handler must not take it for a caller who has hung up"
+    assert len(space.commands) == sent
+    await call.say("bye")
+    await space.tell_call("ended", end_reason="hangup")
+    with pytest.raises(CallEnded):
+        await getattr(play, control)(*([1] if control == "volume" else []))

@@ -19,7 +19,7 @@ from .._core.operation import PLAIN, CallOperation, Operation, Options
 from .._engine.call_logging import about
 from ..call_leg import Leg
 from ..commands import Control
-from ..errors import ActionFailed, CallEnded, ClientClosed, SwcallsError
+from ..errors import ActionFailed, CallEnded, ClientClosed, CommandNotSent, SwcallsError
 from ..events import Event
 from ..outcome import Outcome, Stage
 from ..results import Result
@@ -210,8 +210,18 @@ class Action(Generic[R]):
         self.call._engine.check_liveness(self.call._operation)
 
     async def _control(self, verb: str, params: object = None) -> Leg:
-        params = params or Control(control_id=self._operation.key)
-        return await self.call._send(f"{self.family}.{verb}", params)
+        """Send a command that controls the action.
+
+        Raises:
+            CommandNotSent: The action has ended. The platform would answer 404, as for a call that has ended.
+        """
+        operation, command = self._operation, f"{self.family}.{verb}"
+        outcome = operation.outcome
+        if operation.closed and outcome is not None and outcome.settled_by in ("callback", "reconciled"):
+            self.call._engine.check_command(self.call._operation, command)
+            message = f"{command}: not sent, since {operation.kind} {operation.key} has ended"
+            raise CommandNotSent(message, command=command, call_id=self.call._operation.id)
+        return await self.call._send(command, params or Control(control_id=operation.key))
 
 
 class Stoppable(Action[R], Generic[R]):
