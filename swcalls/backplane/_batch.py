@@ -15,22 +15,13 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
-LARGEST_BATCH = 500
-"""The most commands in a pipeline."""
-MOST_WAITING = 100_000
-"""The most commands that wait; further ones are refused."""
+from ._queue import LARGEST_BATCH, MOST_WAITING, Done
+
 LONGEST = 10.0
 """The timeout of a pipeline in seconds, for Redis clients without timeouts of their own."""
 
 Command = Callable[[Any], object]
 """Adds one command to the pipeline that is its argument."""
-
-Done = Callable[[Any], object]
-"""Called with the answer of Redis, or with a `RedisError`. It must not raise."""
-
-
-def ignore_answer(_: Any) -> None:
-    """Do nothing; a `Done` for commands whose answer is not needed."""
 
 
 def is_from_replica(answer: Any) -> bool:

@@ -17,7 +17,8 @@ from typing import Any
 from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError, ResponseError, TryAgainError
 
-from ._batch import MOST_WAITING, Batch, Request, Sender, is_from_replica
+from ._batch import Batch, Request, Sender, is_from_replica
+from ._queue import MOST_WAITING
 from ._retries import REDIS_ERRORS
 
 _log = logging.getLogger("swcalls.backplane")

@@ -10,8 +10,9 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from . import _format
-from ._batch import Command, Sender, ignore_answer
-from ._retries import REDIS_ERRORS, with_jitter
+from ._batch import Command, Sender
+from ._queue import ignore_answer, with_jitter
+from ._retries import REDIS_ERRORS
 from .protocol import Delivery, Receive
 
 _log = logging.getLogger("swcalls.backplane")

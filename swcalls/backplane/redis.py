@@ -17,12 +17,13 @@ from redis.asyncio import Redis, RedisCluster
 
 from ..errors import ConfigurationError
 from . import _format
-from ._batch import Command, Done, ignore_answer, is_full
+from ._batch import Command, is_full
 from ._calls import Calls
 from ._connect import connect
 from ._keys import Keys
 from ._memos import Memos
 from ._names import Names
+from ._queue import Done, ignore_answer
 from ._readers import Readers
 from ._retries import REDIS_ERRORS
 from ._stored import StoredBackplane, check_name, check_settings
